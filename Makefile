@@ -1,0 +1,39 @@
+# Two commands are enough: `make demo` and `make test`. Both set up .venv when needed.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test slow check format clean
+
+demo: .venv/runtime.stamp
+	$(BIN)/align demo demo
+
+test: .venv/dev.stamp
+	$(BIN)/python -m pytest
+
+slow: .venv/dev.stamp
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv demo *.egg-info
+
+.venv/runtime.stamp: pyproject.toml constraints.txt
+	@echo "Setting up .venv (once; some minutes) ..."
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) torch --editable .
+	@touch $@
+
+.venv/dev.stamp: .venv/runtime.stamp
+	$(INSTALL) --editable '.[dev]'
+	@touch $@

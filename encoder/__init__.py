@@ -1,0 +1,76 @@
+"""Pictures and texts to embeddings: ALIGN in plain torch.
+
+Names load on first use, so that importing this package loads neither torch nor tokenizers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from encoder.align import AlignModel, AlignOutput, contrastive_loss
+    from encoder.config import AlignConfig, TextConfig, VisionConfig
+    from encoder.errors import (
+        AlignError,
+        CheckpointError,
+        EncoderError,
+        HubError,
+        PictureError,
+        TextError,
+    )
+    from encoder.fake import FakeEncoder
+    from encoder.images import Picture, read_picture
+    from encoder.inference import AlignEncoder, load_encoder
+    from encoder.preprocess import Preprocessor
+    from encoder.protocol import Embeddings, Encoder, Pixels
+    from encoder.tokenizer import Tokenizer
+
+_HOMES = {
+    "align": ("AlignModel", "AlignOutput", "contrastive_loss"),
+    "config": ("AlignConfig", "TextConfig", "VisionConfig"),
+    "errors": (
+        "AlignError",
+        "CheckpointError",
+        "EncoderError",
+        "HubError",
+        "PictureError",
+        "TextError",
+    ),
+    "fake": ("FakeEncoder",),
+    "images": ("Picture", "read_picture"),
+    "inference": ("AlignEncoder", "load_encoder"),
+    "preprocess": ("Preprocessor",),
+    "protocol": ("Embeddings", "Encoder", "Pixels"),
+    "tokenizer": ("Tokenizer",),
+}
+
+__all__ = [
+    "AlignConfig",
+    "AlignEncoder",
+    "AlignError",
+    "AlignModel",
+    "AlignOutput",
+    "CheckpointError",
+    "Embeddings",
+    "Encoder",
+    "EncoderError",
+    "FakeEncoder",
+    "HubError",
+    "Picture",
+    "PictureError",
+    "Pixels",
+    "Preprocessor",
+    "TextConfig",
+    "TextError",
+    "Tokenizer",
+    "VisionConfig",
+    "contrastive_loss",
+    "load_encoder",
+    "read_picture",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"encoder.{module}"), name)
+    raise AttributeError(f"module 'encoder' has no attribute {name!r}")

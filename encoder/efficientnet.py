@@ -1,0 +1,216 @@
+"""EfficientNet (Tan & Le 2019, arXiv 1905.11946) without its top: the picture tower of ALIGN.
+
+Modules carry the names of the published state dict. Shapes: b pictures, c channels, h x w pixels.
+Deviation from the `transformers` implementation, in training only: `batch_norm_momentum` is read in
+TensorFlow's sense (the share that is kept), as EfficientNet's authors meant it, in every norm.
+"""
+
+from typing import TypeVar, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from encoder.config import VisionConfig
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def activation(name: str) -> nn.Module:
+    """The activation that a config names."""
+    kinds: dict[str, type[nn.Module]] = {
+        "gelu": nn.GELU,
+        "relu": nn.ReLU,
+        "silu": nn.SiLU,
+        "swish": nn.SiLU,
+    }
+    return kinds[name]()
+
+
+class Stem(nn.Module):
+    """3 x 3 convolution with stride 2, padded on the right and bottom only."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        out = config.channels(config.in_channels[0])
+        self.convolution = nn.Conv2d(config.num_channels, out, 3, stride=2, bias=False)
+        self.batchnorm = _norm(config, out)
+        self.activation = activation(config.hidden_act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 1, 0, 1))
+        return cast(Tensor, self.activation(self.batchnorm(self.convolution(x))))
+
+
+class Expansion(nn.Module):
+    """1 x 1 convolution to `out` channels."""
+
+    def __init__(self, config: VisionConfig, channels: int, out: int) -> None:
+        super().__init__()
+        self.expand_conv = nn.Conv2d(channels, out, 1, bias=False)
+        self.expand_bn = _norm(config, out)
+        self.expand_act = activation(config.hidden_act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.expand_act(self.expand_bn(self.expand_conv(x))))
+
+
+class Depthwise(nn.Module):
+    """One k x k filter a channel. With stride 2 the padding is TensorFlow's for even sizes (one
+    less on the left and top), or square for the blocks that the config lists."""
+
+    def __init__(
+        self, config: VisionConfig, channels: int, kernel: int, stride: int, square: bool
+    ) -> None:
+        super().__init__()
+        after = kernel // 2
+        before = after if square or stride == 1 else after - 1
+        self.padding = (before, after, before, after)
+        self.depthwise_conv = nn.Conv2d(
+            channels,
+            channels,
+            kernel,
+            stride,
+            padding=after if before == after else 0,
+            groups=channels,
+            bias=False,
+        )
+        self.depthwise_norm = _norm(config, channels)
+        self.depthwise_act = activation(config.hidden_act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.padding[0] != self.padding[1]:
+            x = F.pad(x, self.padding)
+        return cast(Tensor, self.depthwise_act(self.depthwise_norm(self.depthwise_conv(x))))
+
+
+class SqueezeExcite(nn.Module):
+    """Weight the channels by what they hold over the whole picture (arXiv 1709.01507)."""
+
+    def __init__(self, config: VisionConfig, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, squeezed, 1)
+        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.act_reduce = activation(config.hidden_act)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = x.mean((2, 3), keepdim=True)  # (b, c, 1, 1)
+        return x * torch.sigmoid(self.expand(self.act_reduce(self.reduce(weights))))
+
+
+class Projection(nn.Module):
+    """1 x 1 convolution to the block's output, without activation."""
+
+    def __init__(self, config: VisionConfig, channels: int, out: int) -> None:
+        super().__init__()
+        self.project_conv = nn.Conv2d(channels, out, 1, bias=False)
+        self.project_bn = _norm(config, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.project_bn(self.project_conv(x)))
+
+
+class Block(nn.Module):
+    """Inverted residual bottleneck (MBConv); every block of a stage but its first has a skip."""
+
+    def __init__(
+        self,
+        config: VisionConfig,
+        channels: int,
+        out: int,
+        *,
+        kernel: int,
+        stride: int,
+        expand_ratio: int,
+        square: bool,
+        skip: bool,
+        drop_rate: float,
+    ) -> None:
+        super().__init__()
+        wide = channels * expand_ratio
+        self.expansion = Expansion(config, channels, wide) if expand_ratio != 1 else None
+        self.depthwise_conv = Depthwise(config, wide, kernel, stride, square)
+        squeezed = max(1, int(channels * config.squeeze_expansion_ratio))
+        self.squeeze_excite = SqueezeExcite(config, wide, squeezed)
+        self.projection = Projection(config, wide, out)
+        self.dropout = nn.Dropout(drop_rate) if skip else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if self.expansion is None else self.expansion(x)
+        out = self.projection(self.squeeze_excite(self.depthwise_conv(wide)))
+        return cast(Tensor, out if self.dropout is None else x + self.dropout(out))
+
+
+class Blocks(nn.Module):
+    """All stages in one flat list, as the state dict numbers them."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        total = sum(config.repeats(n) for n in config.num_block_repeats)
+        self.blocks = nn.ModuleList()
+        for stage, repeats in enumerate(config.num_block_repeats):
+            out = config.channels(config.out_channels[stage])
+            for i in range(config.repeats(repeats)):
+                number = len(self.blocks)
+                self.blocks.append(
+                    Block(
+                        config,
+                        config.channels(config.in_channels[stage]) if i == 0 else out,
+                        out,
+                        kernel=config.kernel_sizes[stage],
+                        stride=config.strides[stage] if i == 0 else 1,
+                        expand_ratio=config.expand_ratios[stage],
+                        square=number in config.depthwise_padding,
+                        skip=i > 0,
+                        drop_rate=config.drop_connect_rate * number / total,
+                    )
+                )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class EfficientNet(nn.Module):
+    """Pictures (b, 3, h, w) float to embeddings (b, `config.embedding_size`), not normalised."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self.embeddings = Stem(config)
+        self.encoder = Blocks(config)
+        self.pooling_type = config.pooling_type
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.encoder(self.embeddings(x))  # (b, c, h / 32, w / 32)
+        return x.mean((2, 3)) if self.pooling_type == "mean" else x.amax((2, 3))
+
+
+def fold_batch_norms(model: nn.Module) -> None:
+    """Multiply every norm into the convolution before it, in place; for evaluation only."""
+    pairs = (
+        ("convolution", "batchnorm"),
+        ("expand_conv", "expand_bn"),
+        ("depthwise_conv", "depthwise_norm"),
+        ("project_conv", "project_bn"),
+    )
+    for module in list(model.modules()):
+        for conv, norm in pairs:
+            if isinstance(getattr(module, norm, None), nn.BatchNorm2d):
+                fused = fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm))
+                setattr(module, conv, fused)
+                setattr(module, norm, nn.Identity())
+
+
+def channels_last(model: ModuleT) -> ModuleT:
+    """Lay out the filters as the fast convolution kernels want them, in place."""
+    # torch's own stub lacks this signature
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def _norm(config: VisionConfig, channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(
+        channels, eps=config.batch_norm_eps, momentum=1 - config.batch_norm_momentum
+    )

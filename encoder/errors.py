@@ -1,0 +1,34 @@
+"""Everything the project raises on purpose.
+
+AlignError                     the root: one clear sentence that names the remedy
+├── EncoderError
+│   ├── CheckpointError        a checkpoint directory that is incomplete, foreign or damaged
+│   └── HubError               a model that is neither here nor reachable
+├── PictureError               bytes that are not a readable picture
+├── TextError                  bytes that are not a readable text file
+└── LibraryError               (defined in `indexer.errors`)
+"""
+
+
+class AlignError(Exception):
+    """The root of every error that a user is meant to read: ``str(error)`` is one sentence."""
+
+
+class EncoderError(AlignError):
+    """The encoder cannot be made or cannot do what is asked."""
+
+
+class CheckpointError(EncoderError):
+    """A checkpoint directory is incomplete, of another architecture, or damaged."""
+
+
+class HubError(EncoderError):
+    """A model is not on this machine and could not be fetched."""
+
+
+class PictureError(AlignError):
+    """Bytes that cannot be read as a picture; the message is a plain reason."""
+
+
+class TextError(AlignError):
+    """A text file that cannot be read; the message is a plain reason."""

@@ -1,0 +1,165 @@
+"""Open a picture safely: what Pillow and pillow-heif read, upright, RGB, within a pixel limit."""
+
+import os
+import threading
+import warnings
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from encoder.errors import PictureError
+
+MAX_PIXELS = 200_000_000
+"""Pictures with more pixels are refused: 200 megapixels are 600 MB of RGB."""
+
+_ENDINGS = (
+    "avif bmp dib gif heic heif hif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pcx pgm png pnm ppm qoi"
+    " tga tif tiff webp"
+)
+EXTENSIONS = frozenset(f".{ending}" for ending in _ENDINGS.split())
+"""File name endings (lower case) that are taken for pictures when a folder is walked."""
+
+_FORMATS = "AVIF BMP DIB GIF HEIF ICO JPEG JPEG2000 PCX PNG PPM QOI TGA TIFF WEBP"
+_NOISY = r"(PIL|pillow_heif)\b"
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation to what turns the picture upright."""
+
+_lock = threading.Lock()
+_ready = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture and what its file says of it."""
+
+    image: Image.Image
+    """RGB, upright by its EXIF orientation, transparent parts white; an animation's first frame."""
+    format: str
+    """Pillow's name of the format, such as ``JPEG`` or ``HEIF``."""
+    taken_at: datetime | None
+    """EXIF capture time, with its UTC offset where the camera wrote one."""
+
+    @property
+    def width(self) -> int:
+        """Pixels, upright."""
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        """Pixels, upright."""
+        return self.image.height
+
+
+def read_picture(
+    source: str | bytes | os.PathLike[str] | IO[bytes], max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Decode a picture from a path (text or bytes) or an open binary file.
+
+    Raises PictureError with a plain reason when the bytes are not a whole picture of a known
+    format, or have more than `max_pixels` (at most MAX_PIXELS) pixels, which is read from the
+    header: nothing larger is ever decoded. OSError when the file itself cannot be opened.
+    """
+    _set_up_pillow()
+    if isinstance(source, str | bytes | os.PathLike):
+        with open(source, "rb") as file:
+            return _decode(file, max_pixels)
+    return _decode(source, max_pixels)
+
+
+def _decode(file: IO[bytes], max_pixels: int) -> Picture:
+    try:
+        with Image.open(file, formats=_FORMATS.split()) as opened:
+            size = f"{opened.width} x {opened.height}"
+            if opened.width * opened.height > max_pixels:
+                raise PictureError(f"{size} pixels are more than the limit of {max_pixels:,}")
+            opened.load()
+            return Picture(_rgb(_upright(opened)), opened.format or "", _taken_at(opened))
+    except PictureError:
+        raise
+    except UnidentifiedImageError:
+        raise PictureError("not a picture in a known format") from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"more pixels than the limit of {max_pixels:,}") from None
+    except MemoryError:
+        raise PictureError("not enough memory to decode it") from None
+    except Exception as error:
+        # Decoders raise a dozen types on damaged bytes (struct.error, SyntaxError, KeyError, ...).
+        reason = str(error).strip().splitlines()
+        raise PictureError(f"damaged: {reason[0] if reason else type(error).__name__}") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As `ImageOps.exif_transpose`, which also rewrites the EXIF block and fails on odd ones."""
+    try:
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a broken EXIF block must not cost the picture
+        return image
+    return image if turn is None else image.transpose(turn)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        image = _to_eight_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow clips wide grey pixels to 255, which turns 16-bit scans white; scale them instead:
+    from 8 bits, 16 bits or [0, 1] where they lie in that, else from their own extremes."""
+    values = np.nan_to_num(np.array(image, np.float32), copy=False)
+    low, high = float(values.min()), float(values.max())
+    if low >= 0:
+        whites = {"I": (255, 65535), "F": (1, 255)}.get(image.mode, (65535,))
+        white = next((white for white in whites if high <= white), None)
+        low, high = (low, high) if white is None else (0, white)
+    values -= low
+    values *= 255 / (high - low) if high > low else 0
+    values += 0.5
+    return Image.fromarray(values.astype(np.uint8))
+
+
+def _taken_at(image: Image.Image) -> datetime | None:
+    try:
+        exif = image.getexif()
+        detail = exif.get_ifd(ExifTags.IFD.Exif)
+        stamp = detail.get(ExifTags.Base.DateTimeOriginal)
+        if not isinstance(stamp, str):
+            return None
+        taken = datetime.strptime(stamp.strip("\0 "), "%Y:%m:%d %H:%M:%S")
+    except Exception:  # a broken EXIF block says nothing
+        return None
+    offset = detail.get(ExifTags.Base.OffsetTimeOriginal)
+    try:
+        return datetime.fromisoformat(taken.isoformat() + str(offset).strip("\0 "))
+    except ValueError:
+        return taken
+
+
+def _set_up_pillow() -> None:
+    """Register HEIF, set Pillow's own limit (an error above twice its number) to ours, and silence
+    its warnings of what we refuse or mend. `warnings.catch_warnings` would not do: two threads
+    that leave it in the wrong order silence the whole process for good."""
+    global _ready
+    with _lock:
+        if not _ready:
+            import pillow_heif
+
+            pillow_heif.register_heif_opener()
+            Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+            _ready = True
+        if _NOISY not in (getattr(module, "pattern", None) for *_, module, _ in warnings.filters):
+            warnings.filterwarnings("ignore", module=_NOISY)

@@ -1,0 +1,111 @@
+"""`load_encoder`: a checkpoint, ready to embed pictures and texts."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from encoder.checkpoint import Checkpoint, find, load
+from encoder.efficientnet import channels_last, fold_batch_norms
+from encoder.errors import EncoderError
+from encoder.protocol import Embeddings, Pixels
+
+IMAGE_BATCH = 32
+TEXT_BATCH = 128
+
+T = TypeVar("T")
+
+
+class AlignEncoder:
+    """An `encoder.protocol.Encoder` over an ALIGN checkpoint.
+
+    On CUDA bfloat16 autocast and channels-last; on the CPU float32 with batch-norms folded into
+    the convolutions. Embeddings are normalised here and nowhere else.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, name: str, device: torch.device, revision: str | None = None
+    ) -> None:
+        self.name = name
+        self.fingerprint = checkpoint.fingerprint
+        self.revision = revision
+        """The hub's commit the files came from; None for local ones."""
+        self.device = device
+        self.temperature = float(checkpoint.model.temperature.detach())
+        self.dim = checkpoint.model.config.projection_dim
+        self._preprocessor = checkpoint.preprocessor
+        self._tokenizer = checkpoint.tokenizer
+        fold_batch_norms(checkpoint.model)
+        self._model = channels_last(checkpoint.model.to(device))
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """Resize and crop one upright RGB picture; (h, w, 3) uint8. Safe from any thread."""
+        return self._preprocessor.prepare(picture)
+
+    def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
+        """Embed upright RGB pictures, or what `prepare` made of them; (n, dim) float32."""
+
+        def features(batch: Sequence[Image.Image | Pixels]) -> Tensor:
+            pixels = np.stack([p if isinstance(p, np.ndarray) else self.prepare(p) for p in batch])
+            floats = torch.from_numpy(self._preprocessor.to_floats(pixels))
+            return self._model.get_image_features(
+                floats.to(self.device, memory_format=torch.channels_last)
+            )
+
+        return self._embed(features, _batches(pictures, IMAGE_BATCH))
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Embed texts, cut to 64 tokens; (n, dim) float32."""
+
+        def features(batch: Sequence[str]) -> Tensor:
+            ids, mask = (torch.from_numpy(x).to(self.device) for x in self._tokenizer(batch))
+            return self._model.get_text_features(ids, mask)
+
+        return self._embed(features, _batches(texts, TEXT_BATCH))
+
+    def _embed(
+        self, features: Callable[[Sequence[T]], Tensor], batches: Iterator[Sequence[T]]
+    ) -> Embeddings:
+        rows = [np.zeros((0, self.dim), np.float32)]
+        half = self.device.type == "cuda"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            for batch in batches:
+                rows.append(F.normalize(features(batch).float(), dim=-1).cpu().numpy())
+        return np.concatenate(rows)
+
+
+def load_encoder(
+    name_or_path: str, device: str = "auto", revision: str | None = None
+) -> AlignEncoder:
+    """Load a checkpoint for embedding.
+
+    `name_or_path`: ``align-mini`` (bundled), a local directory, or a hub id such as
+    ``kakaobrain/align-base`` (fetched once, at `revision`, by default the main branch). `device`:
+    ``auto`` takes CUDA when there is one, else the CPU. Raises CheckpointError or HubError with
+    the remedy, EncoderError for a device that is not there.
+    """
+    where = choose_device(device)
+    path, commit = find(name_or_path, revision)
+    return AlignEncoder(load(path), name_or_path, where, commit)
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`, `cpu`, `cuda` or `cuda:N` to a device; EncoderError where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch built without it
+        raise EncoderError(
+            f"there is no device {name!r} here: use --device auto, cpu or cuda"
+        ) from error
+    return device
+
+
+def _batches(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (values[i : i + size] for i in range(0, len(values), size))

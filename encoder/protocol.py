@@ -1,0 +1,42 @@
+"""The seam between encoders and everything above them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Embeddings = npt.NDArray[np.float32]
+"""(n, dim) float32, every row of Euclidean length 1."""
+
+Pixels = npt.NDArray[np.uint8]
+"""(height, width, 3) uint8 in [0, 255], RGB, resized and cropped as one encoder wants it."""
+
+
+class Encoder(Protocol):
+    """Pictures and texts into one space. Implementations: `encoder.inference.AlignEncoder`,
+    `encoder.fake.FakeEncoder` (for tests of what stands above)."""
+
+    @property
+    def name(self) -> str:
+        """What `load_encoder` was asked for: a path, a hub id or ``align-mini``."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of weights + vocabulary + preprocessing, a hex string; equal fingerprints mean
+        comparable embeddings."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+
+    def prepare(self, picture: Image.Image) -> Pixels:
+        """The slow part of preprocessing (resize, crop) of one upright RGB picture; safe to call
+        from several threads at once."""
+
+    def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
+        """Embed upright RGB pictures, or what `prepare` made of them; (n, dim), n may be 0."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Embed texts; (n, dim), n may be 0."""

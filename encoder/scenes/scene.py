@@ -1,0 +1,55 @@
+"""A scene: one to three things in a setting, all of it decided by a seed."""
+
+from dataclasses import dataclass
+from random import Random
+
+from PIL import Image
+
+from encoder.scenes import captions, draw
+from encoder.scenes.layout import Pairs, Thing, sample_things
+from encoder.scenes.settings import SETTINGS
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a picture shows; pictures and captions follow from it alone.
+
+    Every thing but the first stands in a plain `relation` to the first.
+    """
+
+    seed: int
+    setting: str
+    things: tuple[Thing, ...]
+
+    def captions(self) -> tuple[str, ...]:
+        """Five different true captions, lower case, without a final stop; the first is full."""
+        return captions.captions(Random(f"captions {self.seed}"), self.setting, self.things)
+
+    def full_caption(self) -> str:
+        """One caption that names every group, its count, size unless medium, colour and kind,
+        the relations to the first group, and the setting; at most 45 words."""
+        return captions.full_caption(Random(f"full {self.seed}"), self.setting, self.things)
+
+    def draw(self, size: int = 384) -> Image.Image:
+        """The picture: ``size`` x ``size`` RGB, the same at every size but for its fine grain.
+
+        Raises ValueError if ``size`` is less than 16.
+        """
+        if size < 16:
+            raise ValueError(f"a scene is drawn at 16 pixels or more, not {size}")
+        return draw.draw(self.seed, self.setting, self.things, size)
+
+
+def make_scene(seed: int, pairs: Pairs = "any") -> Scene:
+    """The scene of ``seed`` (0 or more), the same on every machine.
+
+    ``pairs`` says which (colour, kind) pairs may occur: "seen" none of `HELD_OUT`, "held-out" one
+    of `HELD_OUT` as the first thing and any others, "any" all.
+
+    Raises ValueError if ``seed`` is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"a scene's seed is 0 or more, not {seed}")
+    rng = Random(f"layout {pairs} {seed}")
+    setting = rng.choice(SETTINGS)
+    return Scene(seed, setting, sample_things(rng, pairs))

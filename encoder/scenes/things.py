@@ -1,0 +1,69 @@
+"""The kinds of object: how each is drawn, how far it reaches, and where it belongs."""
+
+from collections.abc import Callable
+from functools import cache
+from random import Random
+
+from encoder.scenes import things_animals as animals
+from encoder.scenes import things_home as home
+from encoder.scenes import things_outdoors as outdoors
+from encoder.scenes import things_vehicles as vehicles
+from encoder.scenes.canvas import Extent, Pen
+from encoder.scenes.colours import COLOURS, Tones, tones
+
+DRAWINGS: dict[str, Callable[[Pen, Tones], None]] = {
+    "aeroplane": vehicles.aeroplane,
+    "apple": home.apple,
+    "balloon": vehicles.balloon,
+    "bicycle": vehicles.bicycle,
+    "bird": animals.bird,
+    "boat": vehicles.boat,
+    "book": home.book,
+    "bus": vehicles.bus,
+    "butterfly": animals.butterfly,
+    "cactus": outdoors.cactus,
+    "car": vehicles.car,
+    "castle": outdoors.castle,
+    "cat": animals.cat,
+    "chair": home.chair,
+    "clock": home.clock,
+    "cup": home.cup,
+    "dog": animals.dog,
+    "duck": animals.duck,
+    "elephant": animals.elephant,
+    "fish": animals.fish,
+    "flower": outdoors.flower,
+    "guitar": home.guitar,
+    "hat": home.hat,
+    "house": outdoors.house,
+    "key": home.key,
+    "kite": outdoors.kite,
+    "lamp": home.lamp,
+    "mushroom": outdoors.mushroom,
+    "rabbit": animals.rabbit,
+    "rocket": vehicles.rocket,
+    "tent": outdoors.tent,
+    "train": vehicles.train,
+    "tree": outdoors.tree,
+    "umbrella": home.umbrella,
+}
+
+KINDS: tuple[str, ...] = tuple(DRAWINGS)
+
+FLYING = frozenset({"aeroplane", "balloon", "bird", "butterfly", "kite", "rocket"})
+"""Kinds that are at home in the sky; the others stand or lie on the ground."""
+
+HELD_OUT: frozenset[tuple[str, str]] = frozenset(
+    (COLOURS[i % len(COLOURS)], KINDS[3 * i % len(KINDS)]) for i in range(2 * len(COLOURS))
+)
+"""(colour, kind) pairs that training never shows: two of every colour, at most one of a kind."""
+
+
+@cache
+def extent(kind: str) -> tuple[float, float, float, float]:
+    """(left, top, right, bottom) of a kind's drawing in its own coordinates, to 1/1000."""
+    reach = Extent()
+    DRAWINGS[kind](reach, tones("red", Random(0)))
+    left, top = (round(float(value), 3) for value in reach.low)
+    right, bottom = (round(float(value), 3) for value in reach.high)
+    return left, top, right, bottom

@@ -1,0 +1,60 @@
+"""Texts to token ids: WordPiece through the `tokenizers` package."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+
+from encoder.errors import CheckpointError
+
+MAX_TOKENS = 64
+"""Longer texts are cut to this, [CLS] and [SEP] included (arXiv 2102.05918, section 4.1)."""
+
+
+class Tokenizer:
+    """Loads ``tokenizer.json``, or bert-base-uncased's rules over a ``vocab.txt`` alone."""
+
+    def __init__(self, directory: Path, max_tokens: int = MAX_TOKENS) -> None:
+        whole, vocab = directory / "tokenizer.json", directory / "vocab.txt"
+        try:
+            if whole.is_file():
+                self._tokenizer: Any = tokenizers.Tokenizer.from_file(str(whole))
+            elif vocab.is_file():
+                self._tokenizer = BertWordPieceTokenizer(str(vocab), lowercase=True)
+            else:
+                raise CheckpointError(f"{directory} has neither tokenizer.json nor vocab.txt")
+        except CheckpointError:
+            raise
+        except Exception as error:  # the package raises plain Exception
+            raise CheckpointError(f"{directory}: the tokenizer cannot be read: {error}") from error
+        pad = self._tokenizer.token_to_id("[PAD]")
+        if pad is None or None in map(self._tokenizer.token_to_id, ("[CLS]", "[SEP]", "[UNK]")):
+            raise CheckpointError(f"{directory}: the vocabulary lacks [PAD], [CLS], [SEP] or [UNK]")
+        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_padding(pad_id=pad, pad_token="[PAD]")
+
+    def __call__(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Ids and mask (0 where padded) of b texts, both (b, t) int64, t the longest of the batch
+        but at most the limit; a text that is cut keeps its [SEP]."""
+        # Lone surrogates (bytes of the command line that were not UTF-8) become question marks.
+        clean = [text.encode("utf-8", "replace").decode() for text in texts]
+        encodings = self._tokenizer.encode_batch(clean)
+        ids = np.array([e.ids for e in encodings], np.int64)
+        return ids, np.array([e.attention_mask for e in encodings], np.int64)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of entries, the largest id + 1."""
+        ids: list[int] = list(self._tokenizer.get_vocab().values())
+        return max(ids) + 1
+
+    def identity(self) -> bytes:
+        """What decides the ids: the vocabulary and the normaliser, the same from either file."""
+        vocab = sorted(self._tokenizer.get_vocab().items())
+        normalizer = json.loads(self._tokenizer.to_str())["normalizer"]
+        return json.dumps([vocab, normalizer], sort_keys=True).encode()

@@ -1,0 +1,22 @@
+"""Questions to a picture collection, and their answers.
+
+Names load on first use, so that ``align --help`` waits for no library.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrieval.engine import Engine, open_library
+    from retrieval.results import Hit, Results
+
+_HOMES = {"engine": ("Engine", "open_library"), "results": ("Hit", "Results")}
+
+__all__ = ["Engine", "Hit", "Results", "open_library"]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"retrieval.{module}"), name)
+    raise AttributeError(f"module 'retrieval' has no attribute {name!r}")

@@ -1,0 +1,84 @@
+"""`align demo`"""
+
+from pathlib import Path
+from random import Random
+
+import click
+
+from encoder import AlignError, Encoder
+from encoder.scenes import make_scene
+from retrieval.cli.output import ProgressBar, count, print_hits, say
+
+MODEL = "align-mini"
+PICTURES = 500
+FIRST_SEED = 20_000_000
+HITS = 5
+QUESTIONS = (
+    "a cat at night",
+    "a boat at sunset",
+    "three umbrellas in the snow",
+    "a white rabbit to the left of a tree",
+    "something pink in the desert",
+)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="align-demo")
+def command(folder: Path) -> None:
+    """Draw 500 scenes into FOLDER, index them and ask five questions.
+
+    Prints the hits and writes FOLDER/results.html and FOLDER/results.png. The scenes' names say
+    nothing of what they show. Nothing is fetched: the model is the bundled align-mini.
+    """
+    from indexer import Library
+    from retrieval.engine import open_library
+    from retrieval.sheet import Answer, draw_sheet, page
+
+    if folder.exists() and any(folder.iterdir()) and not (folder / ".align").exists():
+        raise AlignError(f"{folder} holds other files: name a new folder, as in align demo NEW")
+    with Library.create(folder) as library:
+        _draw(folder / "pictures")
+        report = library.index([folder / "pictures"], _load, progress=ProgressBar("picture"))
+        new = report.added + report.changed
+        say(f"indexed {count(new, 'new picture')} in {report.seconds:.1f} s")
+
+    answers = []
+    with open_library(folder) as engine:
+        for question in QUESTIONS:
+            hits = engine.search(question, HITS)
+            click.echo(f"\n{question}")
+            print_hits(hits, as_json=False)
+            answers.append(Answer(question, hits))
+    draw_sheet(answers).save(folder / "results.png")
+    (folder / "results.html").write_text(page(answers, folder), "utf-8")
+    say(
+        f"\nLook at {folder / 'results.html'} or {folder / 'results.png'}.\n"
+        "Then try:\n"
+        f'  align search "two red birds" --library {folder}\n'
+        f"  align similar {folder / 'pictures' / _name(0)} --library {folder}\n"
+        "  align index ~/Pictures        (your own photos; fetches kakaobrain/align-base, 690 MB)"
+    )
+
+
+def _load() -> Encoder:
+    from encoder import load_encoder
+
+    return load_encoder(MODEL)
+
+
+def _draw(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    bar = ProgressBar("scene")
+    bar.start(PICTURES, "drawing")
+    for i in range(PICTURES):
+        path = folder / _name(i)
+        if not path.exists():
+            partial = path.with_suffix(".part")
+            make_scene(FIRST_SEED + i).draw().save(partial, "JPEG", quality=90)
+            partial.rename(path)
+        bar.advance()
+    bar.finish()
+
+
+def _name(i: int) -> str:
+    return f"{Random(i).getrandbits(32):08x}.jpg"

@@ -1,0 +1,70 @@
+"""The `align` group: commands load when they are called, errors become one line and a status."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from encoder.errors import AlignError
+
+COMMANDS = {
+    "index": "Add pictures and texts to a library, or bring it up to date.",
+    "search": "Find pictures that match a text.",
+    "similar": "Find pictures that look like a picture.",
+    "captions": "Find texts that describe a picture.",
+    "failures": "List the files that could not be read, and why.",
+    "status": "Say what a library holds.",
+    "demo": "Draw 500 scenes, index them and ask five questions.",
+    "train": "Train a model on pictures with captions.",
+}
+"""Name and one-line help of every command; each lives in the module `retrieval.cli.NAME`."""
+
+INTERRUPTED = 130
+
+
+class CommandGroup(click.Group):
+    """Lists commands without importing them; turns an AlignError into one line and status 1."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"retrieval.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        try:
+            status = super().main(args, *rest, **{**extra, "standalone_mode": False})
+            sys.exit(status if isinstance(status, int) else 0)
+        except AlignError as error:
+            _say(f"align: {error}")
+            sys.exit(1)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            _say("align: interrupted")
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # the reader (head, less) has gone: not an error, and nothing more can be printed
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@click.command(cls=CommandGroup)
+@click.version_option(package_name="align-retrieval", prog_name="align")
+def main() -> None:
+    """Search a picture collection by meaning."""

@@ -1,0 +1,63 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from retrieval.settings import DEFAULT_K, DEVICE_VARIABLE, LIBRARY_VARIABLE, MODEL_VARIABLE
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def library_option(command: Command) -> Command:
+    """``--library``, else ALIGN_LIBRARY; None means: look from the current folder upwards."""
+    return click.option(
+        "--library",
+        type=click.Path(path_type=Path),
+        envvar=LIBRARY_VARIABLE,
+        show_envvar=True,
+        help="Folder of the library; by default found from the current folder upwards.",
+    )(command)
+
+
+def model_option(command: Command) -> Command:
+    """``--model``, else ALIGN_MODEL; None means: the library's own."""
+    return click.option(
+        "--model",
+        envvar=MODEL_VARIABLE,
+        show_envvar=True,
+        help="Checkpoint: a folder, a hub id or align-mini; by default the library's own, for a"
+        " new one kakaobrain/align-base.",
+    )(command)
+
+
+def device_option(command: Command) -> Command:
+    """``--device``, else ALIGN_DEVICE, else auto."""
+    return click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        envvar=DEVICE_VARIABLE,
+        show_envvar=True,
+        help="auto, cpu or cuda.",
+    )(command)
+
+
+def k_option(command: Command) -> Command:
+    """``-k``, at least 1."""
+    return click.option(
+        "-k",
+        type=click.IntRange(min=1),
+        default=DEFAULT_K,
+        show_default=True,
+        help="Number of hits.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object a line instead of a table."
+    )(command)

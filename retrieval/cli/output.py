@@ -1,0 +1,77 @@
+"""What commands print: data on stdout, talk and progress on stderr."""
+
+import json
+import sys
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from retrieval.results import Results
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """One JSON object on a line of its own."""
+    click.echo(json.dumps(values))
+
+
+def print_hits(results: Results, as_json: bool) -> None:
+    """Hits as a table of rank, score and path (and text), or as JSON lines."""
+    if results.degraded:
+        say(f"note: {results.degraded}")
+    for hit in results:
+        if as_json:
+            print_json(hit.to_dict())
+        else:
+            what = click.format_filename(hit.path) if hit.text is None else hit.text
+            click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}")
+
+
+def say(line: str) -> None:
+    """Talk, on stderr."""
+    click.echo(line, err=True)
+
+
+def count(n: int, noun: str) -> str:
+    """``1 picture``, ``2,000 pictures``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+class ProgressBar:
+    """Progress on stderr, only when it is a terminal; an `indexer.Progress`."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._bar: tqdm[Any] | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return self._bar is not None
+
+    def start(self, total: int, what: str, done: int = 0) -> None:
+        """Begin a bar of `total` units, of which `done` are behind us."""
+        self.finish()
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            desc=what,
+            unit=f" {self._unit}",
+            disable=not sys.stderr.isatty(),
+            file=sys.stderr,
+        )
+
+    def advance(self, n: int = 1) -> None:
+        """Say that `n` more are done."""
+        if self._bar is not None:
+            self._bar.update(n)
+
+    def note(self, text: str) -> None:
+        """Show a few words behind the bar."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
+
+    def finish(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,30 @@
+"""`align similar`"""
+
+from pathlib import Path
+
+import click
+
+from retrieval.cli.libraries import open_engine
+from retrieval.cli.options import (
+    device_option,
+    json_option,
+    k_option,
+    library_option,
+    model_option,
+)
+from retrieval.cli.output import print_hits
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@k_option
+@json_option
+@library_option
+@model_option
+@device_option
+def command(
+    file: Path, k: int, as_json: bool, library: Path | None, model: str | None, device: str
+) -> None:
+    """Find pictures that look like the picture FILE, itself left out: rank, score, path."""
+    with open_engine(library, model, device) as engine:
+        print_hits(engine.similar(file, k), as_json)

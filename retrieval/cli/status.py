@@ -1,0 +1,58 @@
+"""`align status`"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from indexer import Library, Status
+from retrieval.cli.libraries import locate
+from retrieval.cli.options import json_option, library_option
+from retrieval.cli.output import count, print_json, say
+
+
+@click.command()
+@json_option
+@library_option
+def command(as_json: bool, library: Path | None) -> None:
+    """Say what a library holds: items, failures, roots, model, index and sizes."""
+    with Library.open(locate(library)) as opened:
+        status = opened.status()
+        if as_json:
+            print_json(_values(opened.path, status))
+        else:
+            _print(opened.path, status)
+        if status.degraded:
+            say(f"note: {status.degraded}")
+
+
+def _values(path: Path, status: Status) -> dict[str, object]:
+    roots = [{**asdict(root), "path": str(root.path)} for root in status.roots]
+    return {"library": str(path), **asdict(status), "roots": roots}
+
+
+def _print(path: Path, status: Status) -> None:
+    model = status.model
+    rows = [
+        ("library", click.format_filename(path)),
+        ("pictures", f"{status.counts['image']:,}"),
+        ("texts", f"{status.counts['text']:,}"),
+        ("failures", f"{status.failures:,}"),
+        ("model", f"{model.name} ({model.dim} dimensions, {model.fingerprint})" if model else "-"),
+        *(
+            ("root", f"{click.format_filename(root.path)} ({count(root.files, 'file')})")
+            for root in status.roots
+        ),
+        *(
+            (
+                f"{generation.kind} index",
+                f"{generation.type}, {count(generation.count, 'item')},"
+                f" {generation.bytes / 1e6:.1f} MB, {generation.delta:,} newer,"
+                f" {generation.deleted:,} deleted",
+            )
+            for generation in status.generations
+        ),
+        ("database", f"{status.database_bytes / 1e6:.1f} MB, SQLite {status.sqlite_version}"),
+    ]
+    for name, value in rows:
+        click.echo(f"{name + ':':<14}{value}")
