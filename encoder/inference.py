@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from encoder.checkpoint import Checkpoint, find, load
+from encoder.checkpoint import BUNDLED, Checkpoint, find, load
 from encoder.efficientnet import channels_last, fold_batch_norms
 from encoder.errors import EncoderError
 from encoder.protocol import Embeddings, Pixels
@@ -90,7 +90,9 @@ def load_encoder(
     """
     where = choose_device(device)
     path, commit = find(name_or_path, revision)
-    return AlignEncoder(load(path), name_or_path, where, commit)
+    bundled_or_hub = name_or_path in BUNDLED or commit is not None
+    name = name_or_path if bundled_or_hub else str(path.resolve())
+    return AlignEncoder(load(path), name, where, commit)
 
 
 def choose_device(name: str) -> torch.device:

@@ -20,7 +20,8 @@ class Encoder(Protocol):
 
     @property
     def name(self) -> str:
-        """What `load_encoder` was asked for: a path, a hub id or ``align-mini``."""
+        """What `load_encoder` finds it by from anywhere: an absolute path, a hub id or
+        ``align-mini``."""
 
     @property
     def fingerprint(self) -> str:

@@ -90,13 +90,13 @@ def train(
         )
     device = device or torch.device("cpu")
     (out / "training").mkdir(parents=True, exist_ok=True)
-    save(out, model, preprocessor, tokenizer_json, stored_as)
-    tokenizer = Tokenizer(out, model.config.text_config.max_position_embeddings)
     channels_last(model.to(device))
     torch.manual_seed(settings.seed)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay))
     trainee = _Trainee(model, optimizer, settings)
     start = trainee.resume(out / "training" / STATE)
+    save(out, model, preprocessor, tokenizer_json, stored_as)
+    tokenizer = Tokenizer(out, model.config.text_config.max_position_embeddings)
 
     with open(_log_up_to(out / "training" / LOG, start), "a", encoding="utf-8") as log:
         for number in range(start, settings.steps):

@@ -1,6 +1,5 @@
 """The `align` group: commands load when they are called, errors become one line and a status."""
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -54,10 +53,6 @@ class CommandGroup(click.Group):
         except (KeyboardInterrupt, click.Abort):
             _say("align: interrupted")
             sys.exit(INTERRUPTED)
-        except BrokenPipeError:
-            # the reader (head, less) has gone: not an error, and nothing more can be printed
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
 
 
 def _say(line: str) -> None:

@@ -1,5 +1,6 @@
 """`align index`"""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from retrieval.settings import DEFAULT_MODEL
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
+@click.argument(
+    "paths", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[PATH]..."
+)
 @library_option
 @model_option
 @device_option
@@ -53,7 +56,8 @@ def command(
         def load() -> Encoder:
             from encoder import load_encoder
 
-            say(f"loading {name} ...")
+            if sys.stderr.isatty():
+                say(f"loading {name} ...")
             return load_encoder(name, device)
 
         report = opened.index(

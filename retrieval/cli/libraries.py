@@ -28,6 +28,8 @@ def locate_for_indexing(library: Path | None, paths: tuple[Path, ...]) -> Path:
     first folder that is to be indexed."""
     if library is not None or not paths:
         return locate(library)
-    first = paths[0].expanduser().absolute()
-    home = first if first.is_dir() else first.parent
-    return find_library(home) or find_library(Path.cwd()) or home
+    first = paths[0].absolute()
+    found = find_library(first if first.is_dir() else first.parent) or find_library(Path.cwd())
+    if found is None and first.is_dir():
+        return first
+    return found or locate(None)

@@ -1,0 +1,31 @@
+"""What is in a file, ready to be embedded and written."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from encoder.protocol import Pixels
+from indexer.records import Kind
+
+Key = tuple[Kind, bytes]
+"""Kind and digest: equal for contents that share an embedding."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """One picture or one text."""
+
+    kind: Kind
+    digest: bytes
+    """SHA-256 of the picture's bytes, or of the text in UTF-8."""
+    pixels: Pixels | None = None
+    """As the encoder prepared them; None for a text."""
+    text: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    taken_at: datetime | None = None
+
+    @property
+    def key(self) -> Key:
+        """Which embedding it shares."""
+        return self.kind, self.digest

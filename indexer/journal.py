@@ -1,0 +1,213 @@
+"""Every change of the database. Items come and go only here, each with its entry in the change log.
+
+All functions belong inside the caller's transaction.
+"""
+
+import os
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    cast,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from indexer.catalogue import Root, all_roots, among, within
+from indexer.content import Content
+from indexer.records import Kind, Model
+from indexer.schema import (
+    changes,
+    embeddings,
+    failures,
+    files,
+    generations,
+    items,
+    library,
+    models,
+    roots,
+)
+
+UNFINISHED = -1
+"""A size no file has, for one whose items are not all written yet."""
+
+
+def watch(db: Connection, home: bytes, folder: bytes, *, recursive: bool) -> None:
+    """Make the absolute `folder` a root; roots inside a recursive one become part of it.
+
+    `home` is the absolute folder that holds the library directory. A root around it or in it is
+    stored relative to it, so that both can be moved together.
+    """
+    relative = within(home, folder) or within(folder, home)
+    row = {
+        "path": os.path.relpath(folder, home) if relative else folder,
+        "relative": relative,
+        "recursive": recursive,
+    }
+    statement = upsert(roots).values(row)
+    db.execute(
+        statement.on_conflict_do_update(
+            index_elements=["path", "relative"], set_={"recursive": statement.excluded.recursive}
+        )
+    )
+    if not recursive:
+        return
+    known = all_roots(db, home)
+    outer = next(root for root in known if root.path == folder)
+    for inner in known:
+        if inner.path != folder and within(inner.path, folder):
+            _absorb(db, inner, outer)
+
+
+def _absorb(db: Connection, inner: Root, outer: Root) -> None:
+    prefix = os.path.join(os.path.relpath(inner.path, outer.path), b"")
+    longer = cast(literal(prefix, LargeBinary).op("||")(files.c.path), LargeBinary)
+    moved = update(files).where(files.c.root_id == inner.id)
+    db.execute(moved.values(root_id=outer.id, path=longer))
+    db.execute(delete(roots).where(roots.c.id == inner.id))
+
+
+def add_model(db: Connection, model: Model) -> int:
+    """The id of `model`, recorded if its fingerprint is new."""
+    known = select(models.c.id).where(models.c.fingerprint == model.fingerprint)
+    found: int | None = db.execute(known).scalar()
+    if found is not None:
+        return found
+    row = {"name": model.name, "fingerprint": model.fingerprint, "dim": model.dim}
+    new: int = db.execute(insert(models).values(row).returning(models.c.id)).scalar_one()
+    return new
+
+
+def use_model(db: Connection, model_id: int) -> None:
+    """Make a model the current one and drop the embeddings and generations of all others."""
+    db.execute(update(library).values(model_id=model_id))
+    db.execute(delete(models).where(models.c.id != model_id))
+
+
+def put_file(
+    db: Connection, root_id: int, path: bytes, size: int, mtime_ns: int, digest: bytes | None
+) -> int:
+    """Record a file as seen and return its id; whatever failure it had is forgotten."""
+    row = {"size": size, "mtime_ns": mtime_ns, "digest": digest}
+    statement = upsert(files).values(root_id=root_id, path=path, **row)
+    file_id: int = db.execute(
+        statement.on_conflict_do_update(index_elements=["root_id", "path"], set_=row).returning(
+            files.c.id
+        )
+    ).scalar_one()
+    db.execute(delete(failures).where(failures.c.file_id == file_id))
+    return file_id
+
+
+def put_failure(db: Connection, file_id: int, reason: str) -> None:
+    """Remember why a file, just put, could not be read."""
+    now = datetime.now(UTC).isoformat()
+    db.execute(insert(failures).values(file_id=file_id, reason=reason, at=now))
+
+
+def add_item(db: Connection, file_id: int, position: int, content: Content) -> int:
+    """A new item's id. Its embedding and its entry in the log are the caller's to add."""
+    row = {
+        "file_id": file_id,
+        "kind": content.kind,
+        "position": position,
+        "digest": content.digest,
+        "text": content.text,
+        "width": content.width,
+        "height": content.height,
+        "format": content.format,
+        "taken_at": content.taken_at and content.taken_at.isoformat(),
+    }
+    item_id: int = db.execute(insert(items).values(row).returning(items.c.id)).scalar_one()
+    return item_id
+
+
+def place_item(db: Connection, item_id: int, position: int) -> None:
+    """Record where in its file an item is now."""
+    db.execute(update(items).where(items.c.id == item_id).values(position=position))
+
+
+def adopt_items(db: Connection, from_file: int, to_file: int) -> None:
+    """Hand all items of one file to another and forget the first."""
+    db.execute(update(items).where(items.c.file_id == from_file).values(file_id=to_file))
+    db.execute(delete(files).where(files.c.id == from_file))
+
+
+def add_embeddings(db: Connection, model_id: int, rows: Iterable[tuple[int, bytes]]) -> None:
+    """Store (item id, float16 vector) pairs."""
+    some = [{"item_id": id, "model_id": model_id, "vector": vector} for id, vector in rows]
+    if some:
+        db.execute(insert(embeddings), some)
+
+
+def log_added(db: Connection, added: Iterable[tuple[int, Kind]]) -> None:
+    """Tell searches of (item id, kind) pairs that they can find from now on."""
+    rows = [{"item_id": id, "kind": kind, "op": "add"} for id, kind in added]
+    if rows:
+        db.execute(insert(changes), rows)
+
+
+def delete_items(db: Connection, ids: Collection[int]) -> None:
+    """Delete items and their embeddings."""
+    if ids:
+        chosen = among(items.c.id, ids)
+        _log_deleted(db, chosen)
+        db.execute(delete(items).where(chosen))
+
+
+def delete_files(db: Connection, file_ids: Collection[int]) -> None:
+    """Forget files with their items and failures."""
+    if file_ids:
+        _log_deleted(db, among(items.c.file_id, file_ids))
+        db.execute(delete(files).where(among(files.c.id, file_ids)))
+
+
+def _log_deleted(db: Connection, chosen: ColumnElement[bool]) -> None:
+    rows = select(items.c.id, items.c.kind, literal("delete")).where(chosen).order_by(items.c.id)
+    db.execute(insert(changes).from_select(["item_id", "kind", "op"], rows))
+
+
+def add_generation(
+    db: Connection,
+    *,
+    kind: Kind,
+    model_id: int,
+    seq: int,
+    name: str,
+    bytes: int,
+    sha256: bytes,
+    count: int,
+    type: str,
+    recall: float,
+    faiss_version: str,
+) -> set[str]:
+    """Make a written index file the head, keep the head before it, forget older ones.
+
+    Returns the names of all files that are still needed, of any kind.
+    """
+    db.execute(
+        insert(generations).values(
+            kind=kind,
+            model_id=model_id,
+            seq=seq,
+            name=name,
+            bytes=bytes,
+            sha256=sha256,
+            count=count,
+            type=type,
+            recall=recall,
+            faiss_version=faiss_version,
+            created_at=datetime.now(UTC).isoformat(),
+        )
+    )
+    of_kind = (generations.c.kind == kind) & (generations.c.model_id == model_id)
+    newest = select(generations.c.id).where(of_kind).order_by(generations.c.id.desc()).limit(2)
+    db.execute(delete(generations).where(of_kind, generations.c.id.not_in(newest)))
+    return set(db.execute(select(generations.c.name)).scalars())

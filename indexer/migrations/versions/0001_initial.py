@@ -1,0 +1,104 @@
+"""The first schema."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "models",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("fingerprint", sa.Text, nullable=False, unique=True),
+        sa.Column("dim", sa.Integer, nullable=False),
+    )
+    op.create_table(
+        "library",
+        sa.Column("id", sa.Integer, sa.CheckConstraint("id = 1"), primary_key=True),
+        sa.Column("uuid", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Text, nullable=False),
+        sa.Column("model_id", sa.Integer, sa.ForeignKey("models.id")),
+    )
+    op.create_table(
+        "roots",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("path", sa.LargeBinary, nullable=False),
+        sa.Column("relative", sa.Boolean, nullable=False),
+        sa.Column("recursive", sa.Boolean, nullable=False),
+        sa.UniqueConstraint("path", "relative"),
+    )
+    op.create_table(
+        "files",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("root_id", sa.Integer, sa.ForeignKey("roots.id"), nullable=False),
+        sa.Column("path", sa.LargeBinary, nullable=False),
+        sa.Column("size", sa.Integer, nullable=False),
+        sa.Column("mtime_ns", sa.Integer, nullable=False),
+        sa.Column("digest", sa.LargeBinary),
+        sa.UniqueConstraint("root_id", "path"),
+    )
+    op.create_table(
+        "items",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column(
+            "file_id", sa.Integer, sa.ForeignKey("files.id", ondelete="CASCADE"), nullable=False
+        ),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("position", sa.Integer, nullable=False),
+        sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("text", sa.Text),
+        sa.Column("width", sa.Integer),
+        sa.Column("height", sa.Integer),
+        sa.Column("format", sa.Text),
+        sa.Column("taken_at", sa.Text),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("items_by_file", "items", ["file_id"])
+    op.create_index("items_by_digest", "items", ["kind", "digest"])
+    op.create_table(
+        "embeddings",
+        sa.Column(
+            "item_id", sa.Integer, sa.ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column(
+            "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("vector", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "failures",
+        sa.Column(
+            "file_id", sa.Integer, sa.ForeignKey("files.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("at", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "changes",
+        sa.Column("seq", sa.Integer, primary_key=True),
+        sa.Column("item_id", sa.Integer, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("op", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "generations",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column(
+            "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), nullable=False
+        ),
+        sa.Column("seq", sa.Integer, nullable=False),
+        sa.Column("name", sa.Text, nullable=False, unique=True),
+        sa.Column("bytes", sa.Integer, nullable=False),
+        sa.Column("sha256", sa.LargeBinary, nullable=False),
+        sa.Column("count", sa.Integer, nullable=False),
+        sa.Column("type", sa.Text, nullable=False),
+        sa.Column("recall", sa.Float, nullable=False),
+        sa.Column("faiss_version", sa.Text, nullable=False),
+        sa.Column("created_at", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )

@@ -1,0 +1,87 @@
+"""From a file to what the encoder takes: the part of a run that happens in worker threads."""
+
+import hashlib
+import io
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from PIL import Image
+
+from encoder.errors import PictureError, TextError
+from encoder.images import read_picture
+from encoder.protocol import Pixels
+from indexer.content import Content
+from indexer.scan import Found
+from indexer.sources import ending, kind_of
+from indexer.texts import read_texts
+
+MAX_BYTES = 1 << 30
+"""Larger files are refused: they would be read into memory whole."""
+
+Prepare = Callable[[Image.Image], Pixels]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What became of one file."""
+
+    digest: bytes | None = None
+    """SHA-256 of its bytes; None where they could not be read."""
+    contents: tuple[Content, ...] | None = None
+    """None after a failure, and where the bytes are known already."""
+    failure: str | None = None
+
+
+def read(found: Found, prepare: Prepare | None, moved: Collection[bytes]) -> Read:
+    """Read a file once, hash it and decode it from the same bytes.
+
+    It is not decoded where the bytes are those of the last run, where they are a picture whose
+    digest is in `moved`, or where it is a picture and there is no `prepare` yet.
+    """
+    try:
+        data = _bytes(found)
+    except OSError as error:
+        return Read(failure=f"cannot be read: {error.strerror}")
+    except PictureError as error:
+        return Read(failure=str(error))
+    digest = hashlib.sha256(data).digest()
+    if found.is_known_as(digest):
+        return Read(digest)
+    try:
+        if kind_of(found.path) == "text":
+            return Read(digest, _texts(data, ending(found.path)))
+        if prepare is None or digest in moved:
+            return Read(digest)
+        return Read(digest, (_picture(data, digest, prepare),))
+    except (PictureError, TextError) as error:
+        return Read(digest, failure=str(error))
+
+
+def _bytes(found: Found) -> bytes:
+    if found.size > MAX_BYTES:
+        raise PictureError(f"larger than the limit of {MAX_BYTES:,} bytes")
+    with open(found.absolute, "rb") as file:
+        data = file.read()
+    if not data and kind_of(found.path) == "image":
+        raise PictureError("empty file")
+    return data
+
+
+def _texts(data: bytes, ending: str) -> tuple[Content, ...]:
+    return tuple(
+        Content("text", hashlib.sha256(text.encode()).digest(), text=text)
+        for text in read_texts(data, ending)
+    )
+
+
+def _picture(data: bytes, digest: bytes, prepare: Prepare) -> Content:
+    picture = read_picture(io.BytesIO(data))
+    return Content(
+        "image",
+        digest,
+        pixels=prepare(picture.image),
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        taken_at=picture.taken_at,
+    )

@@ -1,0 +1,70 @@
+"""Texts from a file: one a line, a column of a table, or JSON lines."""
+
+import csv
+import io
+import json
+
+from encoder.errors import TextError
+
+ENDINGS = frozenset({".txt", ".csv", ".jsonl"})
+"""File name endings (lower case) of files that hold texts."""
+
+_NAMES = ("caption", "captions", "text")
+
+
+def read_texts(data: bytes, ending: str) -> list[str]:
+    """The texts of a file with one of `ENDINGS`, stripped, blank ones left out.
+
+    UTF-8, with or without a byte order mark. ``.txt``: one text a line. ``.csv``: the column
+    ``caption`` or ``text`` of a table with a header. ``.jsonl``: an object a line, with ``caption``
+    or ``text`` (a string) or ``captions`` (a list of strings). Raises TextError
+    with a plain reason.
+    """
+    try:
+        whole = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TextError(f"not UTF-8 at byte {error.start}") from None
+    rows = {".txt": _lines, ".csv": _csv, ".jsonl": _jsonl}[ending](whole)
+    return [stripped for row in rows if (stripped := row.strip())]
+
+
+def _lines(whole: str) -> list[str]:
+    return list(io.StringIO(whole, newline=None))
+
+
+def _csv(whole: str) -> list[str]:
+    try:
+        header, *rows = list(csv.reader(io.StringIO(whole, newline=""))) or [[]]
+    except csv.Error as error:
+        raise TextError(f"not a CSV table: {error}") from None
+    names = [name.strip().lower() for name in header]
+    column = next((names.index(name) for name in ("caption", "text") if name in names), None)
+    if column is None:
+        raise TextError("the first line of a CSV table must name a column 'caption' or 'text'")
+    return [row[column] for row in rows if len(row) > column]
+
+
+def _jsonl(whole: str) -> list[str]:
+    texts: list[str] = []
+    for number, line in enumerate(_lines(whole), start=1):
+        if line.strip():
+            texts += _object_texts(line, number)
+    return texts
+
+
+def _object_texts(line: str, number: int) -> list[str]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise TextError(f"line {number} is not JSON") from None
+    value = next((row[name] for name in _NAMES if name in row), None) if type(row) is dict else None
+    values = value if isinstance(value, list) else [value]
+    texts = [text for text in values if isinstance(text, str) and _is_unicode(text)]
+    if len(texts) < len(values):
+        raise TextError(f"line {number} is not an object with a 'caption', 'captions' or 'text'")
+    return texts
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can spell half a surrogate pair, which no UTF-8 can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

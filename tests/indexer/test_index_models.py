@@ -1,0 +1,142 @@
+"""One model a library, and the way from one to another."""
+
+import numpy as np
+import pytest
+
+from encoder.fake import FakeEncoder
+from indexer import Model, ModelMismatch
+
+
+class Other(FakeEncoder):
+    """Another model: embeds the opposite of `FakeEncoder`, in 5 dimensions."""
+
+    dim = 5
+
+    def __init__(self, fail_at=0):
+        super().__init__("other", "07e4" * 16)
+        self.fail_at = fail_at
+        self.batches = []
+
+    def _embed(self, colours):
+        self.batches.append(len(colours))
+        if len(self.batches) == self.fail_at:
+            raise KeyboardInterrupt
+        rows = np.zeros((len(colours), 5))
+        rows[:, :3] = 1 - np.array(colours).reshape(-1, 3) / 255
+        rows[:, 4] = 1
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+OLD = Model("fake", "fa4e", 4)
+NEW = Model("other", "07e4" * 16, 5)
+
+
+def test_the_first_run_records_the_model(photos):
+    assert photos.library.model is None
+    photos.paint("a.png", "red")
+    photos.index()
+    assert photos.library.model == OLD
+
+
+def test_another_model_is_refused_with_the_remedy(photos):
+    photos.paint("a.png", "red")
+    photos.index()
+    photos.paint("b.png", "blue")
+    with pytest.raises(ModelMismatch) as caught:
+        photos.index(encoder=Other())
+    assert str(caught.value) == (
+        "this library was made with fake (fa4e), not with other (07e407e407e4); use fake, or embed"
+        " everything anew with `align index --reembed --model other`"
+    )
+    assert photos.library.status().counts == {"image": 1, "text": 0}
+    assert photos.index(encoder=FakeEncoder("renamed")) == {
+        "added": 1,
+        "unchanged": 1,
+        "embedded": 1,
+    }
+    assert photos.library.model == OLD
+
+
+def fill(photos):
+    for n, colour in enumerate(("red", "green", "blue", "yellow", "red")):
+        photos.paint(f"{n}.png", colour)
+    caption = photos.write("c.txt", "red\ngreen")
+    photos.index(photos.folder, caption)
+
+
+def test_reembedding_keeps_ids_and_drops_the_old_vectors(photos, sql):
+    fill(photos)
+    encoder = Other()
+    assert photos.rescan(encoder=encoder, reembed=True) == {"unchanged": 7, "embedded": 6}
+    assert photos.library.model == NEW
+    vectors = np.stack([Other().encode_texts(["green"])[0]])
+    found = photos.library.search(vectors[0], 9)
+    assert found.ids.tolist()[0] == photos.ids("1.png")[0]
+    assert sorted(found.ids) == photos.ids("0.png", "1.png", "2.png", "3.png", "4.png")
+    assert photos.library.items([2])[0].path == photos.folder / "1.png"
+    assert sql(photos.library, "SELECT name FROM models") == [("other",)]
+    assert sql(photos.library, "SELECT DISTINCT length(vector) FROM embeddings") == [(10,)]
+    assert sql(photos.library, "SELECT count(*), count(DISTINCT model_id) FROM generations") == [
+        (2, 1)
+    ]
+    assert photos.rescan(encoder=Other(), reembed=True) == {"unchanged": 7}
+
+
+def test_interrupted_reembedding_searches_with_the_old_model_and_goes_on(photos):
+    fill(photos)
+    before = photos.nearest("green", 9)
+    with pytest.raises(KeyboardInterrupt):
+        photos.rescan(encoder=Other(fail_at=3), reembed=True, batch_size=2)
+    assert photos.library.model == OLD
+    assert photos.nearest("green", 9) == before
+    encoder = Other()
+    report = photos.rescan(encoder=encoder, reembed=True, batch_size=2)
+    assert (sum(encoder.batches), report["unchanged"]) == (2, 7)
+    assert photos.library.model == NEW
+
+
+def test_a_disk_that_changed_meanwhile_is_followed_while_reembedding(photos):
+    fill(photos)
+    (photos.folder / "1.png").rename(photos.folder / "moved.png")
+    (photos.folder / "2.png").unlink()
+    photos.paint("new.png", "white")
+    photos.write("c.txt", "blue\nred")
+    photos.touch(photos.folder / "c.txt")
+    assert photos.rescan(encoder=Other(), reembed=True) == {
+        "added": 1,
+        "changed": 1,
+        "moved": 1,
+        "deleted": 1,
+        "unchanged": 4,
+        "embedded": 6,
+    }
+    found = photos.library.search(Other().encode_texts(["green"])[0], 9)
+    assert sorted(found.ids) == sorted(
+        photos.ids("0.png", "3.png", "4.png", "moved.png", "new.png")
+    )
+    assert photos.ids("moved.png") == [2]
+    assert found.ids[0] == 2
+
+
+def test_giving_up_on_reembedding_leaves_a_whole_library_of_the_old_model(photos):
+    """A picture that came while reembedding has no vector of the old model until an old run."""
+    fill(photos)
+    photos.paint("00new.png", "white")
+    with pytest.raises(KeyboardInterrupt):
+        photos.rescan(encoder=Other(fail_at=3), reembed=True, batch_size=2)
+    assert photos.ids("00new.png")[0] not in photos.nearest("white", 9)
+    # A generation published without the new picture, although its number in the log is lower.
+    photos.paint("sub/a.png", "black")
+    photos.index(photos.folder / "sub")
+    assert photos.rescan() == {"unchanged": 9, "embedded": 1}
+    assert photos.nearest("white", 9)[0] == photos.ids("00new.png")[0]
+    assert len(photos.nearest("white", 9)) == 7
+    assert [(g.kind, g.count, g.delta) for g in photos.library.status().generations] == [
+        ("image", 7, 0),
+        ("text", 2, 0),
+    ]
+
+
+def test_reembedding_an_empty_library_only_chooses_the_model(photos):
+    assert photos.rescan(encoder=Other(), reembed=True) == {}
+    assert photos.library.model == NEW

@@ -1,0 +1,69 @@
+"""A library of coloured pictures and texts, searched with an encoder computed in the head."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from encoder import FakeEncoder
+from encoder.fake import COLOURS
+from indexer import Library
+from retrieval import Engine
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures red.png, green.png, blue.png and captions.txt, indexed."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("red", "green", "blue"):
+        Image.new("RGB", (12, 8), COLOURS[name]).save(folder / f"{name}.png")
+    (folder / "captions.txt").write_text("a red thing\na green thing\na yellow thing\n")
+    with Library.create(folder) as library:
+        library.index([folder, folder / "captions.txt"], FakeEncoder)
+    return folder
+
+
+@pytest.fixture
+def engine(folder: Path) -> Iterator[Engine]:
+    with Engine(Library.open(folder), lambda name: FakeEncoder()) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder with random weights, small enough to load at once."""
+    import torch
+
+    from encoder import AlignConfig, AlignModel, Preprocessor, TextConfig, VisionConfig
+    from encoder.checkpoint import save
+    from encoder.training import train_tokenizer
+
+    tokenizer = train_tokenizer(["a red cat", "a blue dog"], vocab_size=120)
+    torch.manual_seed(0)
+    model = AlignModel(
+        AlignConfig(
+            TextConfig(
+                vocab_size=tokenizer.get_vocab_size(),
+                hidden_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=32,
+            ),
+            VisionConfig(
+                width_coefficient=1.0,
+                depth_coefficient=1.0,
+                kernel_sizes=(3,),
+                in_channels=(8,),
+                out_channels=(16,),
+                strides=(1,),
+                num_block_repeats=(1,),
+                expand_ratios=(1,),
+            ),
+            projection_dim=16,
+        )
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save(folder, model, Preprocessor(size=(16, 16)), tokenizer.to_str())
+    return folder

@@ -1,0 +1,94 @@
+"""The bundled model: how well it finds scenes that it never saw."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from encoder import AlignEncoder, load_encoder
+from encoder.scenes import HELD_OUT, make_scene
+from indexer import Library
+from retrieval import Engine
+from retrieval.cli import main
+from retrieval.evaluation import scene_recall
+
+FRESH = 30_000_000
+"""Seeds far from training's, from the evaluation's on the way, and from the demo's."""
+
+
+@pytest.fixture(scope="module")
+def mini() -> AlignEncoder:
+    return load_encoder("align-mini", device="cpu")
+
+
+def test_recall_on_a_thousand_unseen_scenes(mini: AlignEncoder) -> None:
+    found = scene_recall(1000, first_seed=FRESH)(mini)
+    assert found["text_to_image@1"] >= 0.85
+    assert found["text_to_image@10"] >= 0.99
+    assert found["image_to_text@1"] >= 0.85
+    assert found["image_to_text@10"] >= 0.99
+
+
+def test_recall_on_pairs_that_training_never_showed(mini: AlignEncoder) -> None:
+    scenes = [make_scene(seed, "held-out") for seed in range(FRESH, FRESH + 300)]
+    assert all((s.things[0].colour, s.things[0].kind) in HELD_OUT for s in scenes)
+    found = scene_recall(300, "held-out", first_seed=FRESH)(mini)
+    assert found["text_to_image@1"] >= 0.7
+    assert found["image_to_text@1"] >= 0.7
+
+
+def test_captions_find_their_scenes_through_the_whole_path(
+    mini: AlignEncoder, tmp_path: Path
+) -> None:
+    """Files on disk, library and FAISS, not only in memory; JPEG as a camera would."""
+    scenes = [make_scene(seed) for seed in range(2 * FRESH, 2 * FRESH + 200)]
+    for i, scene in enumerate(scenes):
+        scene.draw(256).save(tmp_path / f"{i:03}.jpg", quality=90)
+    with Library.create(tmp_path) as library:
+        report = library.index([tmp_path], lambda: mini)
+    assert (report.added, report.failed) == (200, 0)
+    with Engine(Library.open(tmp_path), lambda name: mini) as engine:
+        ranks = []
+        for i, scene in enumerate(scenes):
+            names = [hit.path.name for hit in engine.search(scene.full_caption(), k=10)]
+            ranks.append(names.index(f"{i:03}.jpg") if f"{i:03}.jpg" in names else None)
+        assert np.mean([rank is not None for rank in ranks]) >= 0.98
+    first = CliRunner().invoke(
+        main, ["search", scenes[0].full_caption(), "--library", str(tmp_path)]
+    )
+    assert "000.jpg" in first.stdout
+
+
+@pytest.mark.parametrize(
+    ("query", "other"),
+    [("a grene cat", "a green cat"), ("a cat qwzx", "a cat"), ("CAT", "cat"), ("", "猫")],
+)
+def test_unknown_words_degrade_gracefully(mini: AlignEncoder, query: str, other: str) -> None:
+    one, two = mini.encode_texts([query, other])
+    assert np.isfinite(one).all()
+    if query and other.isascii():
+        strange = mini.encode_texts(["two purple bicycles in the snow"])[0]
+        assert one @ two > one @ strange + 0.2
+
+
+def test_photographs_are_indexed_and_orientations_agree(
+    mini: AlignEncoder, data_dir: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(data_dir / "coco_photos" / "images", tmp_path / "coco")
+    shutil.copytree(data_dir / "exif_orientation", tmp_path / "exif")
+    with Library.create(tmp_path) as library:
+        report = library.index([tmp_path], lambda: mini)
+        assert (report.added, report.failed) == (52 + 18, 0)
+        again = library.index([tmp_path], lambda: pytest.fail("nothing is to be embedded"))
+        assert (again.unchanged, again.embedded) == (70, 0)
+    from encoder import read_picture
+
+    for shape in ("Landscape", "Portrait"):
+        paths = sorted((data_dir / "exif_orientation").glob(f"{shape}_*.jpg"))
+        rows = mini.encode_images([read_picture(path).image for path in paths])
+        upright = rows[[path.stem for path in paths].index(f"{shape}_1")]
+        assert len(rows) == 9
+        assert (rows @ upright).min() > 0.99

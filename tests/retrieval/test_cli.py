@@ -1,0 +1,311 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from encoder.fake import COLOURS
+from retrieval.cli import main
+from retrieval.cli.group import COMMANDS
+
+
+@pytest.fixture(autouse=True)
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("ALIGN_LIBRARY", "ALIGN_MODEL", "ALIGN_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "trip").mkdir(parents=True)
+    for name in ("red", "green", "trip/blue"):
+        Image.new("RGB", (12, 8), COLOURS[Path(name).name]).save(folder / f"{name}.png")
+    return folder
+
+
+def align(*arguments: object, status: int = 0) -> Result:
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == status, result.output
+    return result
+
+
+def one_line_error(*arguments: object, status: int = 1) -> str:
+    result = align(*arguments, status=status)
+    assert result.stdout == ""
+    line, *rest = result.stderr.splitlines()
+    assert rest == []
+    return line
+
+
+def objects(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_index_then_search_then_nothing_to_do(photos: Path, tiny_model: Path) -> None:
+    first = align("index", photos, "--model", tiny_model)
+    assert first.stdout.startswith("3 added in ")
+    assert first.stdout.rstrip().endswith(str(photos / ".align"))
+    assert first.stderr == ""
+
+    second = align("index", photos)
+    assert second.stdout.startswith("3 unchanged in ")
+    assert second.stderr == ""
+
+    hits = objects(align("search", "a red cat", "--library", photos, "--json", "-k", 2))
+    assert [list(hit) for hit in hits] == [
+        ["rank", "score", "id", "kind", "path", "text", "taken_at", "width", "height"]
+    ] * 2
+    assert [hit["rank"] for hit in hits] == [1, 2]
+    assert hits[0]["score"] >= hits[1]["score"]
+    paths = {str(photos / f"{name}.png") for name in ("red", "green", "trip/blue")}
+    assert {hit["path"] for hit in hits} <= paths
+
+    table = align("search", "a red cat", "--library", photos).stdout.splitlines()
+    assert len(table) == 3
+    assert table[0].split() == ["1", f"{hits[0]['score']:.3f}", hits[0]["path"]]
+
+
+def test_the_library_is_found_from_the_current_folder_upwards(
+    photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    align("index", photos, "--model", tiny_model)
+    monkeypatch.chdir(photos / "trip")
+    assert len(align("search", "red").stdout.splitlines()) == 3
+    (photos / "new.png").write_bytes((photos / "red.png").read_bytes())
+    assert align("index").stdout.startswith("1 copied, 3 unchanged")
+    assert align("index", ".").stdout.startswith("1 unchanged")
+
+
+def test_the_library_may_be_named_by_the_environment(
+    photos: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALIGN_LIBRARY", str(tmp_path / "apart"))
+    monkeypatch.setenv("ALIGN_MODEL", str(tiny_model))
+    assert str(tmp_path / "apart" / ".align") in align("index", photos).stdout
+    assert not (photos / ".align").exists()
+    assert len(align("search", "red").stdout.splitlines()) == 3
+
+
+def test_similar_and_captions(photos: Path, tiny_model: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "texts.csv"
+    texts.write_text("image,caption\n1.jpg,a red cat\n2.jpg,a blue dog\n")
+    align("index", photos, texts, "--model", tiny_model)
+    similar = objects(align("similar", photos / "red.png", "--library", photos, "--json"))
+    assert {Path(hit["path"]).name for hit in similar} == {"green.png", "blue.png"}
+    captions = objects(align("captions", photos / "red.png", "--library", photos, "--json"))
+    assert {(hit["kind"], hit["text"], hit["path"]) for hit in captions} == {
+        ("text", "a red cat", str(texts)),
+        ("text", "a blue dog", str(texts)),
+    }
+    table = align("captions", photos / "red.png", "--library", photos, "-k", 1).stdout
+    assert table.split(maxsplit=2)[2].strip() == captions[0]["text"]
+
+
+def test_failures_are_listed_and_never_stop_the_rest(photos: Path, tiny_model: Path) -> None:
+    (photos / "broken.jpg").write_text("not a picture")
+    result = align("index", photos, "--model", tiny_model)
+    assert result.stdout.startswith("3 added")
+    assert "1 file could not be read: see align failures" in result.stderr
+    line = align("failures", "--library", photos).stdout
+    assert line == f"{photos / 'broken.jpg'}: not a picture in a known format\n"
+    (failure,) = objects(align("failures", "--library", photos, "--json"))
+    assert (failure["path"], failure["reason"]) == (
+        str(photos / "broken.jpg"),
+        "not a picture in a known format",
+    )
+    assert failure["at"].endswith("+00:00")
+
+
+def test_status(photos: Path, tiny_model: Path) -> None:
+    align("index", photos, "--model", tiny_model)
+    (status,) = objects(align("status", "--library", photos, "--json"))
+    assert status["library"] == str(photos / ".align")
+    assert status["counts"] == {"image": 3, "text": 0}
+    assert status["failures"] == 0
+    assert status["roots"] == [{"path": str(photos), "recursive": True, "files": 3}]
+    assert (status["model"]["name"], status["model"]["dim"]) == (str(tiny_model), 16)
+    (generation,) = status["generations"]
+    assert (generation["kind"], generation["type"], generation["count"]) == ("image", "flat", 3)
+    text = align("status", "--library", photos).stdout
+    assert "pictures:     3\n" in text
+    assert f"root:         {photos} (3 files)\n" in text
+
+
+def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
+    (report,) = objects(align("index", photos, "--model", tiny_model, "--json"))
+    assert report.pop("seconds") > 0
+    assert report == {
+        "library": str(photos / ".align"),
+        "added": 3,
+        "changed": 0,
+        "moved": 0,
+        "copied": 0,
+        "deleted": 0,
+        "unchanged": 0,
+        "failed": 0,
+        "embedded": 3,
+    }
+
+
+def test_another_model_is_refused_and_reembedding_mends_it(
+    photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    align("index", photos, "--model", tiny_model)
+    other = tmp_path / "other"
+    shutil.copytree(tiny_model, other)
+    config = other / "preprocessor_config.json"
+    config.write_text(config.read_text().replace('"resample": 3', '"resample": 2'))
+    line = one_line_error("search", "red", "--library", photos, "--model", other)
+    assert "was indexed with" in line
+    assert f"align index --reembed --model {other}" in line
+    align("index", photos, "--model", other, "--reembed")
+    assert len(align("search", "red", "--library", photos).stdout.splitlines()) == 3
+
+
+def test_a_model_folder_given_relative_is_found_from_anywhere(
+    photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_model.parent)
+    align("index", photos, "--model", "./tiny")
+    monkeypatch.chdir(photos)
+    assert len(align("search", "red").stdout.splitlines()) == 3
+
+
+def test_expected_errors_are_one_line_with_the_remedy(photos: Path, tiny_model: Path) -> None:
+    assert "make one with `align index FOLDER`" in one_line_error("search", "red")
+    assert "make one with `align index" in one_line_error("status", "--library", photos)
+    line = one_line_error("index", photos, "--model", "no/such/model")
+    assert line.startswith("align: no/such/model is not a checkpoint")
+    align("index", photos, "--model", tiny_model)
+    line = one_line_error("similar", photos / "gone.png", "--library", photos)
+    assert line == f"align: {photos / 'gone.png'} cannot be opened: No such file or directory"
+    line = one_line_error("search", "red", "--library", photos, "--device", "toaster")
+    assert line == "align: there is no device 'toaster' here: use --device auto, cpu or cuda"
+
+
+def test_a_file_alone_makes_no_library(photos: Path) -> None:
+    line = one_line_error("index", photos / "red.png")
+    assert "make one with `align index FOLDER`" in line
+    assert not (photos / ".align").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["search"], "Missing argument 'TEXT'"),
+        (["search", " "], "is empty: say what to look for"),
+        (["search", "red", "-k", "0"], "0 is not in the range x>=1"),
+        (["index", "no-such-folder"], "'no-such-folder' does not exist"),
+        (["serch", "red"], "No such command 'serch'"),
+        (["index", "--batch-size", "0"], "0 is not in the range x>=1"),
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: list[str], complaint: str) -> None:
+    result = align(*arguments, status=2)
+    assert complaint in result.stderr
+    assert result.stdout == ""
+
+
+def test_interrupting_is_said_in_one_line(
+    photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from encoder.inference import AlignEncoder
+
+    def interrupted(self: AlignEncoder, pictures: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(AlignEncoder, "encode_images", interrupted)
+    result = align("index", photos, "--model", tiny_model, status=130)
+    assert result.stderr.splitlines()[-1] == "align: interrupted"
+    monkeypatch.undo()
+    assert align("index", photos, "--model", tiny_model).stdout.startswith("3 added")
+
+
+def test_names_that_are_not_utf8(photos: Path, tiny_model: Path) -> None:
+    odd = os.fsencode(photos) + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes((photos / "red.png").read_bytes())
+    align("index", photos, "--model", tiny_model)
+    hits = objects(align("search", "red", "--library", photos, "--json"))
+    assert odd in {os.fsencode(hit["path"]) for hit in hits}
+    assert "caf\ufffd.png" in align("search", "red", "--library", photos).stdout
+
+
+def test_every_command_is_listed_and_explains_itself() -> None:
+    listed = align("--help").stdout
+    for name, line in COMMANDS.items():
+        assert line in listed
+        help = align(name, "--help").stdout
+        assert line.rstrip(".").split(",")[0].split()[0] in help
+    assert align("--version").stdout.startswith("align, version ")
+
+
+def python(code: str, *arguments: object, **rest: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **rest,
+    )
+
+
+LOADED = """
+import sys
+from retrieval.cli import main
+try:
+    main(sys.argv[2:])
+except SystemExit as end:
+    assert not end.code, end.code
+print(*sorted(set(sys.argv[1].split(",")) & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_help_loads_nothing_heavy_and_takes_no_time() -> None:
+    heavy = "torch,faiss,sqlalchemy,numpy,PIL,tokenizers,tqdm"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = python(LOADED, heavy, "--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0
+    assert done.stderr.strip() == ""
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 0.3
+
+
+def test_indexing_with_nothing_to_do_loads_neither_torch_nor_faiss(
+    photos: Path, tiny_model: Path
+) -> None:
+    align("index", photos, "--model", tiny_model)
+    done = python(LOADED, "torch,faiss,alembic,tokenizers", "index", photos)
+    assert done.stdout.startswith("3 unchanged")
+    assert done.stderr.strip() == ""
+
+
+def test_a_reader_that_goes_away_leaves_no_traceback(photos: Path, tiny_model: Path) -> None:
+    align("index", photos, "--model", tiny_model)
+    code = "import sys; from retrieval.cli import main; main(sys.argv[1:])"
+    (photos / "broken.jpg").write_text("not a picture")
+    align("index", photos)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "failures", "--library", photos, "--json"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -1,0 +1,189 @@
+import threading
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoder import FakeEncoder, PictureError
+from encoder.fake import COLOURS
+from indexer import Library, LibraryError, LibraryNotFound, ModelMismatch
+from retrieval import Engine, Hit, open_library
+
+
+def cosine(first: str, second: str) -> float:
+    one, other = FakeEncoder().encode_texts([first, second])
+    return float(one @ other)
+
+
+def test_a_text_finds_pictures_best_first(engine: Engine, folder: Path) -> None:
+    hits = engine.search("something red and a little blue", k=2)
+    scores = [cosine("red blue", "red")] * 2  # equally near to both: the smaller id comes first
+    first, second = (engine.library.find(folder / f"{name}.png")[0] for name in ("blue", "red"))
+    assert first.id < second.id
+    assert [asdict(hit) for hit in hits] == [
+        {
+            "rank": rank,
+            "score": pytest.approx(score, abs=1e-3),
+            "id": item.id,
+            "kind": "image",
+            "path": item.path,
+            "text": None,
+            "taken_at": None,
+            "width": 12,
+            "height": 8,
+        }
+        for rank, score, item in zip((1, 2), scores, (first, second), strict=True)
+    ]
+    assert hits.degraded is None
+    assert [h.path.name for h in engine.search("green", k=1)] == ["green.png"]
+
+
+def test_fewer_hits_only_where_fewer_pictures_exist(engine: Engine) -> None:
+    assert [hit.rank for hit in engine.search("red", k=50)] == [1, 2, 3]
+
+
+def test_a_file_of_the_library_is_not_similar_to_itself(engine: Engine, folder: Path) -> None:
+    names = [hit.path.name for hit in engine.similar(folder / "red.png")]
+    assert sorted(names) == ["blue.png", "green.png"]
+
+
+def test_an_image_from_elsewhere_finds_all(engine: Engine, tmp_path: Path) -> None:
+    purple = Image.new("RGB", (5, 5), COLOURS["red"])
+    assert engine.similar(purple, k=1)[0].path.name == "red.png"
+    purple.save(tmp_path / "other.png")
+    hits = engine.similar(tmp_path / "other.png")
+    assert (len(hits), hits[0].path.name) == (3, "red.png")
+    assert hits[0].score == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_picture_finds_texts(engine: Engine, folder: Path) -> None:
+    hits = engine.captions(folder / "green.png", k=2)
+    assert [(hit.kind, hit.text, hit.path, hit.width) for hit in hits] == [
+        ("text", "a green thing", folder / "captions.txt", None),
+        ("text", "a yellow thing", folder / "captions.txt", None),
+    ]
+
+
+def test_scores_are_dot_products(engine: Engine) -> None:
+    for hit in engine.search("yellow", k=3):
+        assert hit.score == pytest.approx(cosine("yellow", hit.path.stem), abs=1e-3)
+
+
+def test_an_unreadable_picture_says_why(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    with pytest.raises(PictureError, match=r"notes\.jpg cannot be read: not a picture"):
+        engine.similar(tmp_path / "notes.jpg")
+    with pytest.raises(PictureError, match=r"gone\.jpg cannot be opened: No such file"):
+        engine.captions(tmp_path / "gone.jpg")
+
+
+@pytest.mark.parametrize(("text", "k"), [("", 3), (" \t", 3), ("red", 0), ("red", -1)])
+def test_nonsense_is_refused(engine: Engine, text: str, k: int) -> None:
+    with pytest.raises(ValueError, match=r"empty|at least 1"):
+        engine.search(text, k)
+
+
+def test_another_model_than_the_librarys_is_refused(folder: Path) -> None:
+    other = FakeEncoder("other", fingerprint="0123")
+    with Engine(Library.open(folder), lambda name: other) as engine:
+        with pytest.raises(
+            ModelMismatch, match=r"indexed with fake .*align index --reembed"
+        ) as one:
+            engine.search("red")
+        assert "other (0123)" in str(one.value)
+
+
+def test_the_model_is_asked_for_by_the_librarys_name_once(folder: Path) -> None:
+    asked = []
+
+    def load(name: str) -> FakeEncoder:
+        asked.append(name)
+        return FakeEncoder()
+
+    with Engine(Library.open(folder), load) as engine:
+        threads = [threading.Thread(target=engine.search, args=("red",)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert asked == ["fake"]
+
+
+def test_an_empty_library_says_how_to_fill_it(tmp_path: Path) -> None:
+    with (
+        Engine(Library.create(tmp_path), lambda name: FakeEncoder()) as engine,
+        pytest.raises(LibraryError, match="is empty: fill it with align index FOLDER"),
+    ):
+        engine.search("red")
+
+
+def test_no_library_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(LibraryNotFound, match="align index"):
+        open_library(tmp_path)
+
+
+def test_new_pictures_are_found_by_an_engine_that_is_already_open(
+    engine: Engine, folder: Path
+) -> None:
+    assert engine.search("yellow", k=1)[0].path.name != "yellow.png"
+    Image.new("RGB", (4, 4), COLOURS["yellow"]).save(folder / "yellow.png")
+    with Library.open(folder) as library:
+        library.index([], FakeEncoder)
+    assert engine.search("yellow", k=1)[0].path.name == "yellow.png"
+    (folder / "yellow.png").unlink()
+    with Library.open(folder) as library:
+        library.index([], FakeEncoder)
+    assert {h.path.name for h in engine.search("yellow")} == {"red.png", "green.png", "blue.png"}
+
+
+def test_a_damaged_index_is_said_and_the_answer_stays_right(engine: Engine, folder: Path) -> None:
+    whole = list(engine.search("red"))
+    for file in (folder / ".align" / "generations").iterdir():
+        file.write_bytes(b"not an index")
+    with Engine(Library.open(folder), lambda name: FakeEncoder()) as fresh:
+        hits = fresh.search("red")
+    assert hits.degraded is not None
+    assert list(hits) == whole
+
+
+def test_hits_as_json_values(engine: Engine, folder: Path) -> None:
+    (hit,) = engine.search("red", k=1)
+    assert hit.to_dict() == {
+        "rank": 1,
+        "score": hit.score,
+        "id": hit.id,
+        "kind": "image",
+        "path": str(folder / "red.png"),
+        "text": None,
+        "taken_at": None,
+        "width": 12,
+        "height": 8,
+    }
+
+
+def test_capture_time_is_written_in_iso_form() -> None:
+    from datetime import datetime
+
+    hit = Hit(1, 0.5, 7, "image", Path("/a.jpg"), None, datetime(2024, 5, 6, 7, 8, 9), 3, 2)
+    assert hit.to_dict()["taken_at"] == "2024-05-06T07:08:09"
+
+
+def test_flat_search_equals_a_matrix_product(folder: Path) -> None:
+    """The whole path on many pictures, against the obvious way."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 256, (60, 3))
+    for i, colour in enumerate(colours):
+        Image.new("RGB", (4, 4), tuple(int(c) for c in colour)).save(folder / f"{i:02}.png")
+    with Library.open(folder) as library:
+        library.index([], FakeEncoder)
+        query = FakeEncoder().encode_texts(["purple blue"])[0]
+        items = [item for path in folder.glob("*.png") for item in library.find(path)]
+        pictures = [np.asarray(Image.open(item.path)) for item in items]
+        rows = FakeEncoder().encode_images(pictures).astype(np.float16).astype(np.float32)
+        scores = rows @ query
+        order = sorted(range(len(items)), key=lambda i: (-scores[i], items[i].id))[:10]
+        found = library.search(query, 10)
+    assert found.ids.tolist() == [items[i].id for i in order]
+    assert found.scores == pytest.approx(scores[order], abs=1e-6)
