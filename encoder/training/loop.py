@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,6 @@ from encoder.training.data import PairData
 MIN_TEMPERATURE = 0.01
 """Logits beyond 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
 
-PRECISIONS = ("float32", "bfloat16")
 STATE, LOG = "state.safetensors", "log.jsonl"
 
 
@@ -43,7 +42,8 @@ class TrainingSettings:
     weight_decay: float = 0.05
     """On matrices and filters; never on norms, biases and the temperature."""
     max_gradient_norm: float = 1.0
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward pass; weights and optimizer stay float32."""
     seed: int = 0
     save_every: int = 200
     """Steps between training states and held-out evaluations."""
@@ -80,8 +80,9 @@ def train(
 
     ``out/training`` keeps the log (JSON lines) and the training state, written every
     `settings.save_every` steps. Called again with the same arguments after an interruption it goes
-    on from there, with the very losses an uninterrupted run has; EncoderError where the state
-    belongs to other settings. `stored_as` is the float type of the checkpoint's weights.
+    on from there, with the very losses an uninterrupted run has. `stored_as` is the float type of
+    the checkpoint's weights. Raises EncoderError where the state in `out` belongs to other
+    settings, `out` holds other files, or `data` is less than one batch.
     """
     if len(data) < settings.batch_size:
         raise EncoderError(
@@ -89,7 +90,7 @@ def train(
             " give more pictures or a smaller --batch-size"
         )
     device = device or torch.device("cpu")
-    (out / "training").mkdir(parents=True, exist_ok=True)
+    claim(out)
     channels_last(model.to(device))
     torch.manual_seed(settings.seed)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings.weight_decay))
@@ -119,6 +120,14 @@ def train(
             log.write(json.dumps(asdict(done)) + "\n")
             log.flush()
             report(done)
+
+
+def claim(out: Path) -> None:
+    """Make the folder `out`, or take up the training run in it; EncoderError where it holds
+    anything else, which training would write over."""
+    if out.exists() and not (out / "training").is_dir() and any(out.iterdir()):
+        raise EncoderError(f"{out} holds other files: give a new folder as --out")
+    (out / "training").mkdir(parents=True, exist_ok=True)
 
 
 class _Trainee:

@@ -11,7 +11,7 @@ from encoder.config import AlignConfig, TextConfig, VisionConfig
 from encoder.inference import AlignEncoder
 from encoder.preprocess import Preprocessor
 from encoder.training.data import SceneData
-from encoder.training.loop import Step, TrainingSettings, train
+from encoder.training.loop import Step, TrainingSettings, claim, train
 from encoder.training.vocabulary import train_tokenizer
 
 MINI_PREPROCESSOR = Preprocessor(
@@ -69,7 +69,7 @@ def train_scenes(
 ) -> None:
     """Draw `pictures` scenes, learn a vocabulary from their captions and train into `out`, with
     weights stored as float16. `drawn` is told how many more are ready; the rest as in `train`."""
-    (out / "training").mkdir(parents=True, exist_ok=True)
+    claim(out)
     data = SceneData(
         pictures, MINI_PREPROCESSOR, out / "training" / f"pictures-{pictures}.npy", advance=drawn
     )

@@ -1,5 +1,6 @@
 """The `align` group: commands load when they are called, errors become one line and a status."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -22,6 +23,7 @@ COMMANDS = {
 """Name and one-line help of every command; each lives in the module `retrieval.cli.NAME`."""
 
 INTERRUPTED = 130
+TRACEBACK_VARIABLE = "ALIGN_TRACEBACK"
 
 
 class CommandGroup(click.Group):
@@ -53,6 +55,18 @@ class CommandGroup(click.Group):
         except (KeyboardInterrupt, click.Abort):
             _say("align: interrupted")
             sys.exit(INTERRUPTED)
+        except OSError as error:
+            _say(f"align: {error.strerror or error}: {error.filename or 'no file named'}")
+            sys.exit(1)
+        except Exception as error:
+            if os.environ.get(TRACEBACK_VARIABLE):
+                raise
+            reason = " ".join(str(error).split())
+            _say(
+                f"align: unexpected {type(error).__name__}: {reason}"
+                f" (a bug: please report it with what {TRACEBACK_VARIABLE}=1 shows)"
+            )
+            sys.exit(1)
 
 
 def _say(line: str) -> None:

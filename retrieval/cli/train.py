@@ -1,10 +1,12 @@
 """`align train`"""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 
-from retrieval.cli.options import device_option
+from retrieval.cli.options import Command, device_option
 from retrieval.cli.output import ProgressBar
 
 
@@ -13,14 +15,21 @@ def command() -> None:
     """Train a model on pictures with captions."""
 
 
+def _number(name: str, default: int, help: str) -> Callable[[Command], Command]:
+    return click.option(
+        name, type=click.IntRange(min=1), default=default, show_default=True, help=help
+    )
+
+
 @command.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@click.option("--pictures", default=60_000, show_default=True, help="Scenes to draw.")
-@click.option("--steps", default=4000, show_default=True, help="Batches to train on.")
-@click.option("--batch-size", default=128, show_default=True, help="Pictures a batch.")
+@_number("--pictures", 80_000, "Scenes to draw.")
+@_number("--steps", 4500, "Batches to train on.")
+@_number("--batch-size", 128, "Pictures a batch.")
 @click.option("--learning-rate", default=1e-3, show_default=True, help="The highest.")
-@click.option("--warmup", default=200, show_default=True, help="Steps up to it.")
-@click.option("--save-every", default=200, show_default=True, help="Steps between saved states.")
+@_number("--warmup", 200, "Steps up to it.")
+@_number("--save-every", 250, "Steps between saved states, each with its held-out recall.")
+@_number("--held-out", 1000, "Unseen scenes to measure recall on.")
 @click.option("--seed", default=0, show_default=True, help="Of weights, order and captions.")
 @click.option(
     "--precision",
@@ -38,8 +47,9 @@ def scenes(
     learning_rate: float,
     warmup: int,
     save_every: int,
+    held_out: int,
     seed: int,
-    precision: str,
+    precision: Literal["float32", "bfloat16"],
     device: str,
 ) -> None:
     """Train a small model from nothing on drawn scenes, as align-mini was.
@@ -79,7 +89,7 @@ def scenes(
         out,
         settings,
         pictures,
-        evaluate=scene_recall(),
+        evaluate=scene_recall(held_out),
         report=report,
         drawn=drawing.advance,
         device=choose_device(device),

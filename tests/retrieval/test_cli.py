@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,57 @@ def test_interrupting_is_said_in_one_line(
     assert result.stderr.splitlines()[-1] == "align: interrupted"
     monkeypatch.undo()
     assert align("index", photos, "--model", tiny_model).stdout.startswith("3 added")
+
+
+def test_training_makes_a_checkpoint_that_indexes_and_searches(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    arguments = ["train", "scenes", "--out", out, "--pictures", 24, "--steps", 3]
+    arguments += ["--batch-size", 8, "--warmup", 1, "--save-every", 2, "--held-out", 12]
+    result = align(*arguments)
+    assert result.stdout == f"{out}\n"
+    said = [line for line in result.stderr.splitlines() if line.startswith("step ")]
+    assert [line.split(":")[0] for line in said] == ["step 2", "step 3"]
+    for word in ("loss", "temperature", "images/s", "text_to_image@1", "image_to_text@10"):
+        assert word in said[0]
+    log = [json.loads(line) for line in (out / "training" / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [1, 2, 3]
+
+    align("index", photos, "--model", out)
+    assert len(align("search", "a red cat", "--library", photos).stdout.splitlines()) == 3
+
+
+def test_training_does_not_write_over_other_files(photos: Path) -> None:
+    line = one_line_error("train", "scenes", "--out", photos, "--pictures", 8)
+    assert line == f"align: {photos} holds other files: give a new folder as --out"
+    assert not (photos / "model.safetensors").exists()
+
+
+def test_what_nobody_expected_is_one_line_too(
+    photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from encoder.inference import AlignEncoder
+
+    def fail(error: Exception) -> Callable[..., None]:
+        def encode(*arguments: object) -> None:
+            raise error
+
+        return encode
+
+    monkeypatch.setattr(AlignEncoder, "encode_images", fail(ZeroDivisionError("by\nzero")))
+    line = one_line_error("index", photos, "--model", tiny_model)
+    assert line == (
+        "align: unexpected ZeroDivisionError: by zero"
+        " (a bug: please report it with what ALIGN_TRACEBACK=1 shows)"
+    )
+    monkeypatch.setenv("ALIGN_TRACEBACK", "1")
+    result = CliRunner().invoke(main, ["index", str(photos), "--model", str(tiny_model)])
+    assert isinstance(result.exception, ZeroDivisionError)
+    full = OSError(28, "No space left on device", "/full/library.db")
+    monkeypatch.setattr(AlignEncoder, "encode_images", fail(full))
+    line = one_line_error("index", photos, "--model", tiny_model)
+    assert line == "align: No space left on device: /full/library.db"
 
 
 def test_names_that_are_not_utf8(photos: Path, tiny_model: Path) -> None:
