@@ -41,6 +41,16 @@ def connect(database: Path, *, writable: bool) -> Engine:
     return engine
 
 
+def checkpoint(engine: Engine) -> None:
+    """Move what the write-ahead log holds into the database file, as far as no reader is in the
+    way; for the holder of the writer lock."""
+    connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction
+    try:
+        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
 def version(engine: Engine, database: Path) -> int:
     """The schema's number, 0 for an empty database.
 

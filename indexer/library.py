@@ -167,6 +167,7 @@ class Library:
                 report = run.run(self._scan(engine, sources, run.model_id, everything=reembed))
                 for kind in KINDS:
                     generations.publish_pending(engine, self.path, kind)
+                database.checkpoint(engine)
             finally:
                 engine.dispose()
         return replace(report, seconds=time.monotonic() - started)

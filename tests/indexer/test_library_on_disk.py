@@ -229,3 +229,14 @@ def test_an_encoder_is_loaded_only_in_the_thread_that_asked(photos):
 
     photos.library.index([photos.folder], load)
     assert threads == [threading.current_thread()]
+
+
+def test_a_run_leaves_everything_in_the_database_file(photos):
+    photos.paint("red.png", "red")
+    photos.index()
+    log = photos.library.path / "library.db-wal"
+    assert not log.exists() or log.stat().st_size == 0
+    photos.paint("blue.png", "blue")
+    photos.index()
+    assert not log.exists() or log.stat().st_size == 0
+    assert photos.nearest("blue") == photos.ids("blue.png")

@@ -1,0 +1,452 @@
+"""Checkpoint folders: strict reading, writing that the reference reads, identity, and the hub."""
+
+import json
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import huggingface_hub
+import numpy as np
+import pytest
+import torch
+import transformers
+from huggingface_hub.errors import (
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from encoder.align import AlignModel
+from encoder.checkpoint import BUNDLED, FILES, WEIGHTS, find, load, save
+from encoder.config import AlignConfig
+from encoder.errors import CheckpointError, HubError
+from encoder.inference import AlignEncoder, load_encoder
+from encoder.preprocess import Preprocessor
+
+TEXTS = ["a photo of a cat", "dogs walking on the beach", "", "Café, 42!"]
+COMMIT = "b9f3f2d1c0a1e2d3c4b5a6978877665544332211"
+
+Change = Callable[[Path], None]
+
+
+def assert_reference_agrees(directory: Path, pictures: list[Image.Image]) -> None:
+    """The reference reads the folder: model, image processor and tokenizer."""
+    model, info = transformers.AlignModel.from_pretrained(directory, output_loading_info=True)
+    # What is not saved: the unused pooler, and the counters, of no use outside training.
+    missing = {n for n in info["missing_keys"] if not n.endswith("num_batches_tracked")}
+    assert missing == {"text_model.pooler.dense.weight", "text_model.pooler.dense.bias"}
+    assert not info["unexpected_keys"]
+    assert not info["mismatched_keys"]
+    processor = transformers.EfficientNetImageProcessorPil.from_pretrained(directory)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    tokens = tokenizer(TEXTS, padding=True, truncation=True, max_length=64, return_tensors="pt")
+    checkpoint = load(directory)
+    ids, mask = checkpoint.tokenizer(TEXTS)
+    assert tokens["input_ids"].tolist() == ids.tolist()
+    assert tokens["attention_mask"].tolist() == mask.tolist()
+    pixels = processor(pictures, return_tensors="pt")["pixel_values"]
+    prepared = np.stack([checkpoint.preprocessor.prepare(picture) for picture in pictures])
+    floats = torch.from_numpy(checkpoint.preprocessor.to_floats(prepared))
+    torch.testing.assert_close(floats, pixels, atol=1e-6, rtol=0)
+    with torch.inference_mode():
+        wanted = model(
+            input_ids=tokens["input_ids"], pixel_values=pixels, attention_mask=mask_of(tokens)
+        )
+    encoder = AlignEncoder(checkpoint, "folder", torch.device("cpu"))
+    images, texts = encoder.encode_images(pictures), encoder.encode_texts(TEXTS)
+    np.testing.assert_allclose(images, wanted.image_embeds.numpy(), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(texts, wanted.text_embeds.numpy(), rtol=0, atol=1e-5)
+    for rows in (images, texts):  # or agreement would prove nothing
+        assert np.max(rows @ rows.T - 2 * np.eye(len(rows))) < 0.99
+
+
+def mask_of(tokens: Any) -> torch.Tensor:
+    mask: torch.Tensor = tokens["attention_mask"]
+    return mask
+
+
+def test_the_reference_reads_what_is_saved(saved: Path, pictures: list[Image.Image]) -> None:
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert_reference_agrees(saved, pictures)
+
+
+def test_bundled_align_mini_is_read_by_the_reference_too(pictures: list[Image.Image]) -> None:
+    """NOT skipped: the bundled checkpoint belongs to the package, and fails here while absent."""
+    directory, revision = find("align-mini")
+    assert revision is None
+    assert {WEIGHTS, "config.json", "preprocessor_config.json"} <= {
+        path.name for path in directory.iterdir()
+    }
+    assert_reference_agrees(directory, pictures)
+
+
+def save_by_reference(
+    directory: Path, config: AlignConfig, words: list[str]
+) -> transformers.AlignModel:
+    torch.manual_seed(3)
+    model = transformers.AlignModel(transformers.AlignConfig.from_dict(config.to_dict())).eval()
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and name != "temperature":
+                tensor.uniform_(0.1, 1) if "var" in name else tensor.normal_(0, 0.3)
+            elif not tensor.is_floating_point():
+                tensor.fill_(5)
+    model.save_pretrained(directory)
+    (directory / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    transformers.EfficientNetImageProcessorPil(
+        size={"height": 70, "width": 70}, resample=2
+    ).save_pretrained(directory)
+    return model
+
+
+def test_what_the_reference_saves_is_read_strictly(
+    tmp_path: Path, tiny: Callable[..., AlignConfig], words: list[str]
+) -> None:
+    config = tiny()
+    reference = save_by_reference(tmp_path, config, words)
+    names = load_file(tmp_path / WEIGHTS).keys()
+    assert {"text_model.pooler.dense.weight", "text_model.pooler.dense.bias"} <= names
+    assert "vision_model.embeddings.batchnorm.num_batches_tracked" in names
+    checkpoint = load(tmp_path)
+    assert checkpoint.model.config == config
+    assert checkpoint.preprocessor == Preprocessor(
+        size=(70, 70), resample=Image.Resampling.BILINEAR
+    )
+    assert not checkpoint.model.training
+    wanted = reference.state_dict()
+    for name, tensor in checkpoint.model.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(tensor, wanted[name]), name
+
+
+def test_save_then_load_keeps_everything(saved: Path, tokenizer_json: str, tmp_path: Path) -> None:
+    first = load(saved)
+    save(tmp_path / "a" / "b", first.model, first.preprocessor, tokenizer_json)
+    again = load(tmp_path / "a" / "b")
+    assert again.fingerprint == first.fingerprint
+    assert (again.model.config, again.preprocessor) == (first.model.config, first.preprocessor)
+    wanted = first.model.state_dict()
+    assert all(torch.equal(t, wanted[name]) for name, t in again.model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_float_types_are_read_as_float32(
+    kind: torch.dtype, saved: Path, tokenizer_json: str, tmp_path: Path
+) -> None:
+    first = load(saved)
+    save(tmp_path, first.model, first.preprocessor, tokenizer_json, dtype=kind)
+    assert {t.dtype for t in load_file(tmp_path / WEIGHTS).values()} == {kind}
+    again = load(tmp_path).model.state_dict()
+    for name, tensor in first.model.state_dict().items():
+        if tensor.is_floating_point():
+            assert again[name].dtype == torch.float32
+            assert torch.equal(again[name], tensor.to(kind).float()), name
+
+
+def rewrite(change: Callable[[dict[str, torch.Tensor]], object]) -> Change:
+    """Change the tensors of a folder's weights."""
+
+    def apply(folder: Path) -> None:
+        state = {name: tensor.clone() for name, tensor in load_file(folder / WEIGHTS).items()}
+        change(state)
+        save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+
+    return apply
+
+
+def edit_json(name: str, **values: Any) -> Change:
+    def apply(folder: Path) -> None:
+        known = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**known, **values}))
+
+    return apply
+
+
+def add_entry(folder: Path) -> None:
+    known = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    known["model"]["vocab"]["zebra"] = len(known["model"]["vocab"])
+    (folder / "tokenizer.json").write_text(json.dumps(known), "utf-8")
+
+
+def only_a_pickle(folder: Path) -> None:
+    (folder / WEIGHTS).rename(folder / "pytorch_model.bin")
+
+
+def remove(*names: str) -> Change:
+    def apply(folder: Path) -> None:
+        for name in names:
+            (folder / name).unlink()
+
+    return apply
+
+
+def truncate(folder: Path) -> None:
+    data = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
+
+
+BIAS = "text_projection.bias"
+STEM = "vision_model.embeddings.convolution.weight"
+DAMAGE: dict[str, tuple[Change, str]] = {
+    "a pickle": (only_a_pickle, "only pytorch_model.bin, a pickle, which can run any code"),
+    "no weights": (remove(WEIGHTS), "it has no model.safetensors"),
+    "no config": (remove("config.json"), "it has no config.json"),
+    "no preprocessor": (remove("preprocessor_config.json"), "no preprocessor_config.json"),
+    "no tokenizer": (remove("tokenizer.json"), "neither tokenizer.json nor vocab.txt"),
+    "surplus": (rewrite(lambda s: s.update(extra=torch.ones(1))), "beyond the model, extra"),
+    "surplus head": (
+        rewrite(lambda s: s.update({"vision_model.pooler.weight": torch.ones(1)})),
+        "beyond the model, vision_model.pooler.weight",
+    ),
+    "missing": (rewrite(lambda s: s.pop(BIAS)), f"lacks {BIAS}"),
+    "many missing": (rewrite(lambda s: [s.pop(n) for n in sorted(s)[:9]]), "and 6 more"),
+    "misshapen": (
+        rewrite(lambda s: s.update({STEM: torch.ones(8, 3, 5, 5)})),
+        f"{STEM} has shape (8, 3, 5, 5), but config.json makes it (8, 3, 3, 3)",
+    ),
+    "truncated": (truncate, "model.safetensors cannot be read as safetensors"),
+    "not safetensors": (
+        lambda folder: torch.save({}, folder / WEIGHTS),
+        "model.safetensors cannot be read as safetensors",
+    ),
+    "empty weights": (
+        lambda folder: (folder / WEIGHTS).write_bytes(b""),
+        "model.safetensors cannot be read as safetensors",
+    ),
+    "another model": (edit_json("config.json", model_type="clip"), "model_type is 'clip'"),
+    "another size": (
+        edit_json("config.json", text_config={"vocab_size": 50}),
+        "but the model's vocab_size is 50",
+    ),
+    "another vocabulary": (
+        lambda folder: [add_entry(folder), edit_json("config.json", **narrow(folder))(folder)],
+        "they are not of one checkpoint",
+    ),
+    "config not JSON": (
+        lambda folder: (folder / "config.json").write_text("{"),
+        "config.json is not a config",
+    ),
+}
+
+
+def narrow(folder: Path) -> dict[str, Any]:
+    text = json.loads((folder / "config.json").read_text())["text_config"]
+    return {"text_config": {**text, "vocab_size": 20}}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_said_in_one_sentence(name: str, folder: Path) -> None:
+    change, said = DAMAGE[name]
+    load(folder)
+    change(folder)
+    with pytest.raises(CheckpointError) as caught:
+        load(folder)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def flip(state: dict[str, torch.Tensor]) -> None:
+    state[BIAS][0] += 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        rewrite(flip),
+        add_entry,
+        edit_json("preprocessor_config.json", resample=3),
+        edit_json("config.json", temperature_init_value=0.5),
+    ],
+    ids=["weight", "vocabulary", "preprocessing", "architecture"],
+)
+def test_fingerprint_changes_with_the_model(change: Change, folder: Path) -> None:
+    before = load(folder).fingerprint
+    assert len(before) == 32
+    assert int(before, 16) > 0
+    change(folder)
+    assert load(folder).fingerprint != before
+
+
+def test_fingerprint_is_that_of_the_contents(
+    saved: Path, folder: Path, words: list[str], tmp_path: Path
+) -> None:
+    wanted = load(saved).fingerprint
+    assert load(folder).fingerprint == wanted  # a copy elsewhere
+    (folder / "README.md").write_text("not part of it")
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
+    edit_json("preprocessor_config.json", unknown_key=1, do_normalize=False)(folder)
+    assert load(folder).fingerprint == wanted  # the same vocabulary, rules and values
+    assert load(shutil.move(folder, tmp_path / "moved")).fingerprint == wanted
+
+
+def test_find_local(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find(str(saved)) == (saved, None)
+    monkeypatch.setenv("HOME", str(saved.parent))
+    assert find(f"~/{saved.name}") == (saved, None)
+    monkeypatch.chdir(saved.parent)
+    assert find(f"./{saved.name}") == (Path(saved.name), None)
+    assert find("align-mini") == (BUNDLED["align-mini"], None)
+
+
+@pytest.mark.parametrize("name", ["no-such-name", "./a/b", "/no/such", "~/b", "a/b/c"])
+def test_no_such_folder(name: str, no_network: None) -> None:
+    with pytest.raises(CheckpointError, match="is not a checkpoint: give a folder") as caught:
+        find(name)
+    for told in ("config.json", WEIGHTS, "kakaobrain/align-base", "align-mini"):
+        assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["my photos/model", "models/mini.git", "a/b..c"])
+def test_what_cannot_be_a_hub_id(name: str, no_network: None) -> None:
+    with pytest.raises(CheckpointError, match="is neither a folder nor a hub id"):
+        find(name)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub's client."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+def put(cache: Path, source: Path, commit: str = COMMIT, ref: str = "main") -> Path:
+    """Lay a model out as the hub's client does."""
+    repo = cache / "models--someone--small"
+    snapshot = repo / "snapshots" / commit
+    shutil.copytree(source, snapshot)
+    (repo / "refs").mkdir(exist_ok=True)
+    (repo / "refs" / ref).write_text(commit)
+    return snapshot
+
+
+def test_a_cached_model_needs_no_network(cache: Path, saved: Path, no_network: None) -> None:
+    snapshot = put(cache, saved)
+    assert find("someone/small") == (snapshot, COMMIT)
+    encoder = load_encoder("someone/small", device="cpu")
+    assert (encoder.name, encoder.revision) == ("someone/small", COMMIT)
+    assert encoder.fingerprint == load(saved).fingerprint
+
+
+def test_a_revision_is_taken_and_recorded(cache: Path, saved: Path, no_network: None) -> None:
+    put(cache, saved)
+    other = put(cache, saved, commit="a" * 40, ref="v2")
+    assert find("someone/small", "v2") == (other, "a" * 40)
+    assert find("someone/small", "a" * 40) == (other, "a" * 40)
+    assert find("someone/small")[1] == COMMIT
+
+
+def test_offline_without_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client itself raises here, as it does where there is no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError) as caught:
+        find("someone/small")
+    for told in ("someone/small is not on this machine", *FILES, "--model", "align-mini"):
+        assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class Client:
+    """Stands for `huggingface_hub.snapshot_download`: nothing is here, and the hub answers so."""
+
+    def __init__(self, answer: Exception | Path) -> None:
+        self.answer = answer
+        self.calls: list[dict[str, Any]] = []
+
+    def __call__(self, repo: str, **options: Any) -> str:
+        self.calls.append({"repo": repo, **options})
+        if options["local_files_only"]:
+            raise LocalEntryNotFoundError("nothing here")
+        if isinstance(self.answer, Path):
+            return str(self.answer)
+        raise self.answer
+
+
+def answer(kind: type[Exception]) -> Exception:
+    return kind.__new__(kind)  # their constructors want a response of the server
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConnectionError("down"), "someone/small is not on this machine and the hub cannot be"),
+        (TimeoutError(), "someone/small is not on this machine and the hub cannot be reached"),
+        (LocalEntryNotFoundError("offline"), "someone/small is not on this machine and the hub"),
+        (answer(RepositoryNotFoundError), "the hub has no model someone/small at revision v3:"),
+        (answer(RevisionNotFoundError), "the hub has no model someone/small at revision v3:"),
+    ],
+)
+def test_what_the_hub_answers(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", Client(error))
+    with pytest.raises(HubError) as caught:
+        find("someone/small", "v3")
+    assert str(caught.value).startswith(said)
+    assert caught.value.__cause__ is error
+
+
+def test_what_is_fetched(saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    snapshot = Path(shutil.copytree(saved, tmp_path / COMMIT))
+    client = Client(snapshot)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", client)
+    assert find("someone/small", "v3") == (snapshot, COMMIT)
+    call = {"repo": "someone/small", "revision": "v3", "allow_patterns": list(FILES)}
+    assert client.calls == [
+        {**call, "local_files_only": True},
+        {**call, "local_files_only": False},
+    ]
+    (snapshot / WEIGHTS).rename(snapshot / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="pickled weights, which can run any code, are never"):
+        find("someone/small")
+
+
+def test_an_interrupted_download_is_taken_up(
+    cache: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (put(cache, saved) / WEIGHTS).unlink()
+    whole = Path(shutil.copytree(saved, tmp_path / COMMIT))
+    real = huggingface_hub.snapshot_download
+
+    def download(repo: str, **options: Any) -> str:
+        return str(real(repo, **options) if options["local_files_only"] else whole)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    assert find("someone/small") == (whole, COMMIT)
+
+
+def test_an_unknown_parameter_count_is_not_loaded_partly(folder: Path) -> None:
+    """A model one layer deeper than its weights lacks that layer, and says so."""
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["num_hidden_layers"] += 1
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(
+        CheckpointError, match=r"lacks text_model\.encoder\.layer\.2\..* and 13 more"
+    ):
+        load(folder)
+
+
+def test_the_model_is_ready_for_use(saved: Path) -> None:
+    checkpoint = load(saved)
+    assert isinstance(checkpoint.model, AlignModel)
+    assert not checkpoint.model.training
+    assert {p.dtype for p in checkpoint.model.parameters()} == {torch.float32}
+    assert {p.device.type for p in checkpoint.model.parameters()} == {"cpu"}
