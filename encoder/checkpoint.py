@@ -186,9 +186,9 @@ def _fetch(repo: str, revision: str | None) -> tuple[Path, str | None]:
             ) from error
         except Exception as error:  # the hub's client raises a dozen types when it is offline
             raise HubError(
-                f"{repo} is not on this machine and the hub cannot be reached: put"
-                f" {', '.join(FILES)} of {repo} into a folder and give its path as --model,"
-                " or use --model align-mini (drawn scenes only)"
+                f"{repo} is not on this machine and the hub cannot be reached"
+                f" ({type(error).__name__}): put {', '.join(FILES)} of {repo} into a folder and"
+                " give its path as --model, or use --model align-mini (drawn scenes only)"
             ) from error
     if not (path / WEIGHTS).exists():
         raise CheckpointError(

@@ -44,6 +44,14 @@ def full_caption(rng: Random, setting: str, things: Sequence[Thing]) -> str:
     return rng.choice((placed, placed, f"{where}, {text}", opened))
 
 
+def brief_caption(rng: Random, things: Sequence[Thing]) -> str:
+    """Every group with its count and kind, in any order."""
+    names = [_counted(rng, thing, _described(_noun(rng, thing), thing)) for thing in things]
+    rng.shuffle(names)
+    *before, last = names
+    return f"{', '.join(before)} and {last}" if before else last
+
+
 def captions(rng: Random, setting: str, things: Sequence[Thing]) -> tuple[str, ...]:
     """Five different captions: a full one, one without some details, one of a single group, one
     in keywords, and one as a person might type into a search box."""

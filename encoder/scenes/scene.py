@@ -30,6 +30,10 @@ class Scene:
         the relations to the first group, and the setting; at most 45 words."""
         return captions.full_caption(Random(f"full {self.seed}"), self.setting, self.things)
 
+    def brief_caption(self) -> str:
+        """One caption that names every group's count and kind and nothing else."""
+        return captions.brief_caption(Random(f"brief {self.seed}"), self.things)
+
     def draw(self, size: int = 384) -> Image.Image:
         """The picture: ``size`` x ``size`` RGB, the same at every size but for its fine grain.
 

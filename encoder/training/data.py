@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import string
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,11 @@ DRAWN_AT = 224
 
 NONSENSE = 0.1
 """Share of captions that get one made-up word, so that unknown words come to mean little."""
+
+
+SHARES = (0.45, 0.4, 0.15)
+"""Of captions that describe their scene fully, that name its things alone, and of all others.
+Colours and settings tell most scenes apart: only captions without them teach the shapes."""
 
 
 class PairData(Protocol):
@@ -46,9 +52,11 @@ class SceneData:
         advance: Callable[[int], None] = lambda n: None,
     ) -> None:
         self._seeds = range(first_seed, first_seed + count)
-        self._captions = [scene_captions(seed) for seed in self._seeds]
-        if not cache.exists():
-            _draw_all(self._seeds, preprocessor, cache, advance)
+        # spawn: a fork of a process that has torch's threads can hang
+        with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+            self._captions = pool.map(_describe, self._seeds, chunksize=256)
+            if not cache.exists():
+                _draw_all(pool, self._seeds, preprocessor, cache, advance)
         self._pixels: npt.NDArray[np.uint8] = np.load(cache, mmap_mode="r")
 
     def __len__(self) -> int:
@@ -59,19 +67,22 @@ class SceneData:
         return pixels
 
     def caption(self, index: int, rng: np.random.Generator) -> str:
-        captions = self._captions[index]
+        sort = rng.choice(len(SHARES), p=SHARES)
+        captions = self._captions[index][sort]
         return _with_nonsense(captions[rng.integers(len(captions))], rng)
 
     def all_captions(self) -> Iterator[str]:
         """Every caption of every scene, for the vocabulary."""
-        for captions in self._captions:
-            yield from captions
+        for sorts in self._captions:
+            for captions in sorts:
+                yield from captions
 
 
-def scene_captions(seed: int) -> tuple[str, ...]:
-    """The full caption of a training scene and its five shorter ones."""
+def _describe(seed: int) -> tuple[tuple[str, ...], ...]:
+    """The captions of a training scene in the three sorts of `SHARES`."""
     scene = make_scene(seed, "seen")
-    return (scene.full_caption(), *scene.captions())
+    full, *others = scene.captions()
+    return (scene.full_caption(), full), (scene.brief_caption(),), tuple(others)
 
 
 def _with_nonsense(caption: str, rng: np.random.Generator) -> str:
@@ -84,17 +95,19 @@ def _with_nonsense(caption: str, rng: np.random.Generator) -> str:
 
 
 def _draw_all(
-    seeds: range, preprocessor: Preprocessor, cache: Path, advance: Callable[[int], None]
+    pool: Pool,
+    seeds: range,
+    preprocessor: Preprocessor,
+    cache: Path,
+    advance: Callable[[int], None],
 ) -> None:
     first = _draw(preprocessor, seeds[0])
     partial = cache.with_suffix(".part")
     pixels = np.lib.format.open_memmap(partial, "w+", np.uint8, (len(seeds), *first.shape))
-    # spawn: a fork of a process that has torch's threads can hang
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        jobs = ((preprocessor, seed) for seed in seeds)
-        for i, drawn in enumerate(pool.imap(_draw_job, jobs, chunksize=64)):
-            pixels[i] = drawn
-            advance(1)
+    jobs = ((preprocessor, seed) for seed in seeds)
+    for i, drawn in enumerate(pool.imap(_draw_job, jobs, chunksize=64)):
+        pixels[i] = drawn
+        advance(1)
     pixels.flush()
     del pixels
     partial.rename(cache)

@@ -3,18 +3,19 @@
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from encoder.align import AlignModel
+from encoder.align import AlignModel, contrastive_loss
 from encoder.checkpoint import load, save
 from encoder.efficientnet import channels_last
 from encoder.errors import EncoderError
@@ -39,6 +40,10 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     """The highest, reached after `warmup` steps, then a cosine down to 1 % of it."""
     warmup: int = 200
+    paraphrase_steps: int = 0
+    """How many of the steps, the first ones, train the text tower alone: two captions of one
+    picture are a pair. New towers learn each other's noise at first; this gives the picture tower
+    something to follow."""
     weight_decay: float = 0.05
     """On matrices and filters; never on norms, biases and the temperature."""
     max_gradient_norm: float = 1.0
@@ -104,10 +109,13 @@ def train(
             began = time.monotonic()
             rng = np.random.default_rng((settings.seed, number))
             indices = _batch(len(data), settings.batch_size, settings.seed, number)
-            ids, mask = tokenizer([data.caption(i, rng) for i in indices])
-            pixels = preprocessor.to_floats(data.pixels(indices))
+            batch = [tokenizer([data.caption(i, rng) for i in indices])]
+            if number < settings.paraphrase_steps:
+                batch.append(tokenizer([data.caption(i, rng) for i in indices]))
+            else:
+                batch.append((preprocessor.to_floats(data.pixels(indices)),))
             loss, rate = trainee.step(
-                number, *(torch.from_numpy(x).to(device) for x in (ids, mask, pixels))
+                number, [[torch.from_numpy(x).to(device) for x in side] for side in batch]
             )
             speed = settings.batch_size / (time.monotonic() - began)
             recall = None
@@ -138,16 +146,24 @@ class _Trainee:
     ) -> None:
         self.model, self.optimizer, self.settings = model, optimizer, settings
 
-    def step(self, number: int, ids: Tensor, mask: Tensor, pixels: Tensor) -> tuple[float, float]:
+    def step(self, number: int, batch: Sequence[Sequence[Tensor]]) -> tuple[float, float]:
+        """Loss and learning rate of step `number` on a batch of texts (ids, mask) and what they
+        belong to: other texts, or pictures (floats,)."""
         settings, model = self.settings, self.model
+        (ids, mask), other = batch
         rate = learning_rate(number, settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         model.train()
         half = settings.precision == "bfloat16"
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=half):
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-            loss = model(ids, pixels, mask, return_loss=True).loss
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=half):
+            texts = F.normalize(model.get_text_features(ids, mask), dim=-1)
+            if len(other) == 1:
+                pixels = other[0].contiguous(memory_format=torch.channels_last)
+                others = F.normalize(model.get_image_features(pixels), dim=-1)
+            else:
+                others = F.normalize(model.get_text_features(*other), dim=-1)
+            loss = contrastive_loss(texts @ others.T / model.temperature)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient_norm)

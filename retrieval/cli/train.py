@@ -28,6 +28,13 @@ def _number(name: str, default: int, help: str) -> Callable[[Command], Command]:
 @_number("--batch-size", 128, "Pictures a batch.")
 @click.option("--learning-rate", default=1e-3, show_default=True, help="The highest.")
 @_number("--warmup", 200, "Steps up to it.")
+@click.option(
+    "--paraphrase-steps",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="First steps, on the text tower alone: two captions of one scene are a pair.",
+)
 @_number("--save-every", 250, "Steps between saved states, each with its held-out recall.")
 @_number("--held-out", 1000, "Unseen scenes to measure recall on.")
 @click.option("--seed", default=0, show_default=True, help="Of weights, order and captions.")
@@ -46,6 +53,7 @@ def scenes(
     batch_size: int,
     learning_rate: float,
     warmup: int,
+    paraphrase_steps: int,
     save_every: int,
     held_out: int,
     seed: int,
@@ -65,6 +73,7 @@ def scenes(
         batch_size=batch_size,
         learning_rate=learning_rate,
         warmup=warmup,
+        paraphrase_steps=paraphrase_steps,
         precision=precision,
         seed=seed,
         save_every=save_every,

@@ -294,3 +294,16 @@ def test_a_picture_is_the_same_at_every_size(scenes: list[Scene]) -> None:
         assert (small.mode, small.size, large.size) == ("RGB", (128, 128), (384, 384))
         shrunk = np.asarray(large.resize((128, 128), Image.Resampling.BOX)).astype(float)
         assert np.abs(np.asarray(small).astype(float) - shrunk).mean() < 6
+
+
+def test_a_brief_caption_names_every_group_and_nothing_else() -> None:
+    for seed in range(200):
+        scene = make_scene(seed)
+        words = set(scene.brief_caption().replace(",", "").split())
+        for thing in scene.things:
+            names = {n.one if thing.count == 1 else n.many for n in NOUNS[thing.kind]}
+            assert any(set(name.split()) <= words for name in names)
+        assert not words & {"in", "at", "by", "the", "left", "right", "above", "big", "small"}
+        colours = {word for names in COLOUR_WORDS.values() for word in names} | set(COLOURS)
+        assert not words & (colours - {"orange"})
+        assert scene.brief_caption() == make_scene(seed).brief_caption()

@@ -11,13 +11,15 @@ from encoder import AlignConfig, AlignModel, EncoderError, Preprocessor, TextCon
 from encoder.checkpoint import load
 from encoder.scenes import HELD_OUT, make_scene
 from encoder.training import SceneData, TrainingSettings, mini_config, train, train_tokenizer
-from encoder.training.data import scene_captions
+from encoder.training.data import SHARES
 from encoder.training.loop import MIN_TEMPERATURE, learning_rate
 
 CAPTIONS = [f"{colour} {kind}" for colour in ("red", "green", "blue") for kind in ("cat", "dog")]
 TOKENIZER = train_tokenizer(CAPTIONS, vocab_size=200)
 PREPROCESSOR = Preprocessor(size=(16, 16))
-SETTINGS = TrainingSettings(steps=6, batch_size=4, warmup=2, save_every=2, learning_rate=3e-3)
+SETTINGS = TrainingSettings(
+    steps=6, batch_size=4, warmup=2, save_every=2, learning_rate=3e-3, paraphrase_steps=3
+)
 
 
 class Blots:
@@ -156,6 +158,18 @@ def test_evaluation_sees_the_stored_weights_at_every_save(tmp_path: Path) -> Non
     assert recalls == [None, {"recall": 0.25}] * 3
 
 
+def test_paraphrase_steps_train_the_text_tower_alone(tmp_path: Path) -> None:
+    model, fresh = tiny_model(), tiny_model()
+    settings = TrainingSettings(
+        steps=4, batch_size=4, warmup=1, save_every=4, learning_rate=3e-3, paraphrase_steps=4
+    )
+    run(tmp_path, settings, model=model)
+    before = dict(fresh.state_dict())
+    changed = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+    assert not any(name.startswith("vision_model.") for name in changed)
+    assert {"text_projection.weight", "text_model.encoder.layer.0.output.dense.weight"} <= changed
+
+
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="12 pictures are fewer than one batch of 13"):
         run(tmp_path, TrainingSettings(batch_size=13))
@@ -208,10 +222,16 @@ def test_scene_data_is_the_prepared_picture_and_never_shows_a_held_out_pair(tmp_
     assert np.array_equal(data.pixels([1])[0], expected)
 
     rng = np.random.default_rng(0)
-    captions = {data.caption(1, rng) for _ in range(300)}
-    known = set(scene_captions(6))
-    assert known <= captions
-    nonsense = captions - known
+    scene = make_scene(6, "seen")
+    full, *others = scene.captions()
+    sorts = ({scene.full_caption(), full}, {scene.brief_caption()}, set(others))
+    known = set().union(*sorts)
+    drawn_captions = [data.caption(1, rng) for _ in range(400)]
+    plain = [caption for caption in drawn_captions if caption in known]
+    assert set(plain) == known
+    shares = [np.mean([caption in sort for caption in plain]) for sort in sorts]
+    assert shares == pytest.approx(SHARES, abs=0.08)
+    nonsense = set(drawn_captions) - known
     assert 10 < len(nonsense) < 80  # about one caption in ten gets a made-up word
     for caption in nonsense:
         words = caption.split(" ")

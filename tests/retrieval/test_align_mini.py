@@ -13,6 +13,8 @@ from retrieval import Engine
 from retrieval.cli import main
 from retrieval.evaluation import scene_recall
 
+pytestmark = pytest.mark.align_mini
+
 FRESH = 30_000_000
 """Seeds far from training's, from the evaluation's on the way, and from the demo's."""
 

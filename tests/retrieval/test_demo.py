@@ -9,6 +9,8 @@ from PIL import Image
 
 from retrieval.cli import demo, main
 
+pytestmark = pytest.mark.align_mini
+
 FEW = 60
 
 
