@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from safetensors import safe_open
@@ -109,7 +110,9 @@ def train(
             began = time.monotonic()
             rng = np.random.default_rng((settings.seed, number))
             indices = _batch(len(data), settings.batch_size, settings.seed, number)
-            batch = [tokenizer([data.caption(i, rng) for i in indices])]
+            batch: list[tuple[npt.NDArray[Any], ...]] = [
+                tokenizer([data.caption(i, rng) for i in indices])
+            ]
             if number < settings.paraphrase_steps:
                 batch.append(tokenizer([data.caption(i, rng) for i in indices]))
             else:
@@ -165,7 +168,7 @@ class _Trainee:
                 others = F.normalize(model.get_text_features(*other), dim=-1)
             loss = contrastive_loss(texts @ others.T / model.temperature)
         self.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(model.parameters(), settings.max_gradient_norm)
         self.optimizer.step()
         with torch.no_grad():
