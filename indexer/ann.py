@@ -60,6 +60,7 @@ def candidates(
     # Also where nothing is left out, and without FAISS's own map of ids: either way a single query
     # would be spread over threads that wait for each other, 2 ms of work became 24 on busy cores.
     rest = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))
+    # FAISS's stub lacks the keyword arguments that its Python layer adds
     parameters = faiss.SearchParameters(sel=rest)  # type: ignore[call-arg]
     fetch = min(k + _EXTRA, total)
     while fetch:
