@@ -53,6 +53,10 @@ class File:
     size: int
     mtime_ns: int
     digest: bytes | None
+    racy: bool
+    """Whether its bytes may have changed since without a trace in size and time."""
+    sidecar: str | None
+    """Sizes and times of the sidecars that were read with it."""
     items: int
     """Live items in it."""
     lacking: int

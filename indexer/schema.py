@@ -39,7 +39,8 @@ library = Table(
     Column("model_id", ForeignKey("models.id")),
 )
 
-# A relative path is relative to the folder that holds the library directory.
+# A relative path is relative to the folder that holds the library directory. `device` is the file
+# system's number when the root was seen last, `exclude` a JSON list of globs.
 roots = Table(
     "roots",
     metadata,
@@ -47,10 +48,15 @@ roots = Table(
     Column("path", LargeBinary, nullable=False),
     Column("relative", Boolean, nullable=False),
     Column("recursive", Boolean, nullable=False),
+    Column("device", Integer),
+    Column("follow_symlinks", Boolean, nullable=False, server_default="0"),
+    Column("exclude", Text, nullable=False, server_default="[]"),
     UniqueConstraint("path", "relative"),
 )
 
-# digest NULL: it could not be read, or with size -1 its items are not all written yet.
+# digest NULL: it could not be read, or with size -1 its items are not all written yet. racy: it was
+# read so soon after its last change that a later one could have left size and time as they are.
+# sidecar: sizes and times of the sidecars that were read with it, NULL where there were none.
 files = Table(
     "files",
     metadata,
@@ -60,6 +66,8 @@ files = Table(
     Column("size", Integer, nullable=False),
     Column("mtime_ns", Integer, nullable=False),
     Column("digest", LargeBinary),
+    Column("racy", Boolean, nullable=False, server_default="0"),
+    Column("sidecar", Text),
     UniqueConstraint("root_id", "path"),
 )
 
@@ -76,6 +84,10 @@ items = Table(
     Column("height", Integer),
     Column("format", Text),
     Column("taken_at", Text),
+    Column("camera", Text),
+    Column("lens", Text),
+    Column("latitude", Float),
+    Column("longitude", Float),
     Index("items_by_file", "file_id"),
     Index("items_by_digest", "kind", "digest"),
     sqlite_autoincrement=True,
@@ -87,6 +99,17 @@ embeddings = Table(
     Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+)
+
+# What sidecars and annotations say of an item; either a number or a text.
+fields = Table(
+    "fields",
+    metadata,
+    Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", Float),
+    Column("text", Text),
+    Column("from_sidecar", Boolean, nullable=False),
 )
 
 failures = Table(
@@ -109,6 +132,7 @@ changes = Table(
 )
 
 # The newest row of a (kind, model) is its head, the one before it what a search falls back to.
+# nlist, nprobe and curve (JSON: with which queries, and nprobe, recall, milliseconds) are of an IVF.
 generations = Table(
     "generations",
     metadata,
@@ -121,7 +145,10 @@ generations = Table(
     Column("sha256", LargeBinary, nullable=False),
     Column("count", Integer, nullable=False),
     Column("type", Text, nullable=False),
+    Column("nlist", Integer),
+    Column("nprobe", Integer),
     Column("recall", Float, nullable=False),
+    Column("curve", Text),
     Column("faiss_version", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     sqlite_autoincrement=True,

@@ -28,6 +28,9 @@ def upgrade() -> None:
         sa.Column("path", sa.LargeBinary, nullable=False),
         sa.Column("relative", sa.Boolean, nullable=False),
         sa.Column("recursive", sa.Boolean, nullable=False),
+        sa.Column("device", sa.Integer),
+        sa.Column("follow_symlinks", sa.Boolean, nullable=False, server_default="0"),
+        sa.Column("exclude", sa.Text, nullable=False, server_default="[]"),
         sa.UniqueConstraint("path", "relative"),
     )
     op.create_table(
@@ -38,6 +41,8 @@ def upgrade() -> None:
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("mtime_ns", sa.Integer, nullable=False),
         sa.Column("digest", sa.LargeBinary),
+        sa.Column("racy", sa.Boolean, nullable=False, server_default="0"),
+        sa.Column("sidecar", sa.Text),
         sa.UniqueConstraint("root_id", "path"),
     )
     op.create_table(
@@ -54,6 +59,10 @@ def upgrade() -> None:
         sa.Column("height", sa.Integer),
         sa.Column("format", sa.Text),
         sa.Column("taken_at", sa.Text),
+        sa.Column("camera", sa.Text),
+        sa.Column("lens", sa.Text),
+        sa.Column("latitude", sa.Float),
+        sa.Column("longitude", sa.Float),
         sqlite_autoincrement=True,
     )
     op.create_index("items_by_file", "items", ["file_id"])
@@ -67,6 +76,16 @@ def upgrade() -> None:
             "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
         ),
         sa.Column("vector", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "fields",
+        sa.Column(
+            "item_id", sa.Integer, sa.ForeignKey("items.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("number", sa.Float),
+        sa.Column("text", sa.Text),
+        sa.Column("from_sidecar", sa.Boolean, nullable=False),
     )
     op.create_table(
         "failures",
@@ -97,7 +116,10 @@ def upgrade() -> None:
         sa.Column("sha256", sa.LargeBinary, nullable=False),
         sa.Column("count", sa.Integer, nullable=False),
         sa.Column("type", sa.Text, nullable=False),
+        sa.Column("nlist", sa.Integer),
+        sa.Column("nprobe", sa.Integer),
         sa.Column("recall", sa.Float, nullable=False),
+        sa.Column("curve", sa.Text),
         sa.Column("faiss_version", sa.Text, nullable=False),
         sa.Column("created_at", sa.Text, nullable=False),
         sqlite_autoincrement=True,
