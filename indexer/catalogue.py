@@ -194,6 +194,16 @@ def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int)
     return _decode(db.execute(query).all(), dim)
 
 
+def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> Vectors:
+    """Embeddings of those of `ids` that are live."""
+    query = (
+        select(embeddings.c.item_id, embeddings.c.vector)
+        .where(among(embeddings.c.item_id, ids), embeddings.c.model_id == model_id)
+        .order_by(embeddings.c.item_id)
+    )
+    return _decode(db.execute(query).all(), dim)
+
+
 def deleted_since(db: Connection, kind: Kind, seq: int) -> frozenset[int]:
     """Ids of items deleted after change `seq`."""
     query = select(changes.c.item_id).where(
