@@ -1,73 +1,193 @@
 """Nearest neighbours with FAISS: the only file that imports it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from pathlib import Path
+from typing import Protocol, cast
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from indexer.catalogue import Vectors
+from indexer.layout import Layout
 
 VERSION: str = faiss.__version__
-TYPE = "flat"
-RECALL = 1.0
-"""A flat index is exact."""
+
+Ids = npt.NDArray[np.int64]
+Rows = npt.NDArray[np.float32]
 
 _EXTRA = 16
+_EXACT_SHARE = 0.1
+"""A search among no more than this share of the items looks into every list: it computes little."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """Item ids, (n,) ascending int64, and a flat inner product index of their n embeddings."""
+    """An inner product index of float16 embeddings that answers with item ids."""
 
-    ids: npt.NDArray[np.int64]
-    flat: faiss.IndexFlat
-    owner: faiss.IndexIDMap
-    """Frees `flat` when it goes."""
+    faiss: faiss.Index
+    ivf: faiss.IndexIVFScalarQuantizer | None
+    """The same one where it has lists; None for a flat one."""
+
+    @property
+    def count(self) -> int:
+        """Embeddings in it."""
+        return int(self.faiss.ntotal)
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(self.faiss.d)
+
+    @property
+    def nlist(self) -> int:
+        """Lists; 1 for a flat one."""
+        return int(self.ivf.nlist) if self.ivf else 1
 
 
-def build(pieces: Iterable[Vectors], dim: int) -> bytes:
-    """The bytes of an index file over all pieces, whose ids must ascend."""
-    index = faiss.IndexIDMap(faiss.IndexFlatIP(dim))
-    for ids, vectors in pieces:
-        index.add_with_ids(vectors, ids)
-    return faiss.serialize_index(index).tobytes()
+@dataclass(frozen=True)
+class Chosen:
+    """Which items of an index a search may return."""
+
+    selector: faiss.IDSelector
+    few: bool
+    """So few that all of them are scored, whatever lists they are in."""
+    count: int | None
+    """How many; None where only a few are left out."""
 
 
-def load(data: bytes) -> Index:
-    """What `build` made; RuntimeError where this version of FAISS cannot read it."""
-    index = cast(faiss.IndexIDMap, faiss.deserialize_index(np.frombuffer(data, np.uint8)))
-    flat = cast(faiss.IndexFlat, faiss.downcast_index(index.index))
-    return Index(faiss.vector_to_array(index.id_map), flat, index)
+def all_but(without: Ids) -> Chosen:
+    """Every item but those with the ids `without`."""
+    # Also where nothing is left out: FAISS would spread a single query over threads that wait for
+    # each other, 2 ms of work became 24 on busy cores.
+    return Chosen(faiss.IDSelectorNot(faiss.IDSelectorBatch(without)), few=False, count=None)
+
+
+def only(allowed: Ids, index: Index) -> Chosen:
+    """Only the items with the ids `allowed`."""
+    bits = np.zeros(int(allowed.max(initial=0)) + 1, bool)
+    bits[allowed] = True
+    bitmap = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+    few = len(allowed) <= _EXACT_SHARE * index.count
+    return Chosen(bitmap, few, len(allowed))
+
+
+def build(layout: Layout, dim: int, sample: Rows, pieces: Iterable[Vectors]) -> Index:
+    """An index over all pieces, with lists (if any) trained on `sample`.
+
+    It is the only copy in memory: `pieces` may come from a file one by one.
+    """
+    half = faiss.ScalarQuantizer.QT_fp16
+    if layout.nlist is None:
+        flat = faiss.IndexScalarQuantizer(dim, half, faiss.METRIC_INNER_PRODUCT)
+        whole = faiss.IndexIDMap(flat)
+        for ids, rows in pieces:
+            whole.add_with_ids(rows, ids)
+        return Index(whole, None)
+    # Not by residual: the codes are then the database's own float16 numbers.
+    ivf = faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatIP(dim), dim, layout.nlist, half, faiss.METRIC_INNER_PRODUCT, False
+    )
+    ivf.train(sample)
+    for ids, rows in pieces:
+        ivf.add_with_ids(rows, ids)
+    return Index(ivf, ivf)
+
+
+class Sink(Protocol):
+    """An open file, as far as `write` needs one."""
+
+    def write(self, data: bytes) -> int:
+        """Write all of `data` and return its length; OSError where that fails."""
+
+
+def write(index: Index, file: Sink) -> None:
+    """Write `index` to an open file piece by piece; OSError as the file raises it.
+
+    FAISS's own writing to a path can fail silently on a full disk.
+    """
+    failed: list[OSError] = []
+
+    def put(data: bytes) -> int:
+        try:
+            return file.write(data)
+        except OSError as error:
+            failed.append(error)
+            return 0
+
+    faiss.write_index(index.faiss, faiss.PyCallbackIOWriter(put))
+    if failed:  # FAISS itself asks no one how the writing went
+        raise failed[0]
+
+
+def load(path: Path) -> Index:
+    """What `write` wrote, mapped into memory and read as it is needed; RuntimeError where this
+    version of FAISS cannot read it."""
+    found = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    if isinstance(found, faiss.IndexIVFScalarQuantizer):
+        return Index(found, found)
+    if isinstance(found, faiss.IndexIDMap):
+        return Index(found, None)
+    raise RuntimeError(f"is a {type(found).__name__}, which no generation is")
+
+
+def contents(index: Index) -> Iterator[Vectors]:
+    """Every id and embedding in `index`, in pieces and in no order."""
+    if index.ivf is None:
+        whole = cast(faiss.IndexIDMap, index.faiss)
+        flat = cast(faiss.IndexScalarQuantizer, faiss.downcast_index(whole.index))
+        ids = faiss.vector_to_array(whole.id_map)
+        for start in range(0, len(ids), 10_000):
+            piece = ids[start : start + 10_000]
+            yield piece, flat.reconstruct_n(start, len(piece))
+        return
+    lists = index.ivf.invlists
+    for number in range(index.nlist):
+        size = lists.list_size(number)
+        if size:
+            ids = faiss.rev_swig_ptr(lists.get_ids(number), size).copy()
+            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size)
+            yield ids, codes.view("<f2").reshape(size, index.dim).astype(np.float32)
 
 
 def candidates(
-    index: Index,
-    query: npt.NDArray[np.float32],
-    k: int,
-    without: Collection[int],
-    margin: float,
-) -> Vectors:
-    """Every item, but those in `without`, within `margin` of the k-th best score or better.
+    index: Index, query: Rows, k: int, chosen: Chosen, nprobe: int, margin: float
+) -> Ids:
+    """Ids of the chosen items that lie in the `nprobe` lists nearest to `query`, (dim,) float32,
+    and score within `margin` of the k-th best of them or better.
 
-    `query` is (dim,) float32. More items than that, and in no order: whoever asks computes the
-    exact scores. Fewer than k only where fewer exist.
+    More ids than that, and in no order: whoever asks computes the exact scores. Fewer than k only
+    where fewer exist: then further lists were looked into. Exact with all lists, or a flat index.
     """
-    total = index.flat.ntotal
-    left_out = np.flatnonzero(np.isin(index.ids, np.fromiter(without, np.int64, len(without))))
-    # Also where nothing is left out, and without FAISS's own map of ids: either way a single query
-    # would be spread over threads that wait for each other, 2 ms of work became 24 on busy cores.
-    rest = faiss.IDSelectorNot(faiss.IDSelectorBatch(left_out))
-    # FAISS's stub lacks the keyword arguments that its Python layer adds
-    parameters = faiss.SearchParameters(sel=rest)  # type: ignore[call-arg]
-    fetch = min(k + _EXTRA, total)
+    nprobe = index.nlist if chosen.few else min(nprobe, index.nlist)
+    fetch = min(k + _EXTRA, index.count)
+    enough = k if chosen.count is None else min(k, chosen.count)
     while fetch:
-        scores, places = index.flat.search(query[np.newaxis], fetch, params=parameters)
-        found = places[0] >= 0
-        if fetch == total or not found.all() or scores[0, -1] < scores[0, k - 1] - margin:
-            places = places[0][found]
-            return index.ids[places], index.flat.reconstruct_batch(places)
-        fetch = min(4 * fetch, total)
-    return np.zeros(0, np.int64), np.zeros((0, index.flat.d), np.float32)
+        scores, ids = _search(index, query[np.newaxis], fetch, chosen, nprobe)
+        found = ids[0] >= 0
+        number = int(found.sum())
+        if number < enough and nprobe < index.nlist:
+            nprobe = min(4 * nprobe, index.nlist)
+        elif fetch == index.count or number < fetch or scores[0, -1] < scores[0, k - 1] - margin:
+            return cast(Ids, ids[0][found])
+        else:
+            fetch = min(4 * fetch, index.count)
+    return np.zeros(0, np.int64)
+
+
+def scores(index: Index, query: Rows, k: int, nprobe: int) -> npt.NDArray[np.float32]:
+    """The at most k best scores of one query, (dim,) float32, with `nprobe` lists."""
+    found, ids = _search(index, query[np.newaxis], k, all_but(np.zeros(0, np.int64)), nprobe)
+    return cast(npt.NDArray[np.float32], found[0][ids[0] >= 0])
+
+
+def _search(
+    index: Index, queries: Rows, k: int, chosen: Chosen, nprobe: int
+) -> tuple[npt.NDArray[np.float32], Ids]:
+    if index.ivf:
+        parameters = faiss.SearchParametersIVF(sel=chosen.selector, nprobe=nprobe)
+    else:
+        parameters = faiss.SearchParameters(sel=chosen.selector)
+    found: tuple[npt.NDArray[np.float32], Ids] = index.faiss.search(queries, k, params=parameters)
+    return found

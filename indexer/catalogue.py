@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
 
+from indexer.layout import Choice
 from indexer.records import Failure, Item, Kind, Model
 from indexer.schema import (
     changes,
@@ -24,6 +25,7 @@ from indexer.schema import (
     items,
     library,
     models,
+    phrases,
     roots,
 )
 
@@ -88,6 +90,10 @@ class Generation:
     sha256: bytes
     count: int
     type: str
+    nlist: int | None
+    nprobe: int | None
+    recall: float
+    curve: str | None
 
 
 def within(path: bytes, folder: bytes) -> bool:
@@ -105,6 +111,32 @@ def current_model(db: Connection) -> tuple[int, Model] | None:
     """The id and the model that searches use; None before anything was embedded."""
     row = db.execute(select(models).join(library, library.c.model_id == models.c.id)).first()
     return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
+
+
+def wanted_layout(db: Connection) -> tuple[Choice, float]:
+    """The layout and the recall that the next generation is to have."""
+    row = db.execute(select(library.c.layout, library.c.target_recall)).one()
+    return row.layout, row.target_recall
+
+
+def sampled_vectors(
+    db: Connection, kind: Kind, model_id: int, dim: int, count: int, seed: int
+) -> Vectors:
+    """Embeddings of at most `count` live items, the same ones for the same seed and library."""
+    query = select(items.c.id).where(items.c.kind == kind).order_by(items.c.id)
+    ids = np.fromiter(db.execute(query).scalars(), np.int64)
+    if len(ids) > count:
+        ids = np.random.default_rng(seed).choice(ids, count, replace=False)
+    return vectors_of(db, model_id, dim, ids)
+
+
+def phrase_vectors(db: Connection, model_id: int, dim: int) -> npt.NDArray[np.float32] | None:
+    """The kept embeddings of the bundled phrases, (n, dim); None before they were embedded."""
+    query = select(phrases.c.vectors).where(phrases.c.model_id == model_id)
+    data: bytes | None = db.execute(query).scalar()
+    if data is None:
+        return None
+    return np.frombuffer(data, "<f2").reshape(-1, dim).astype(np.float32)
 
 
 def last_change(db: Connection) -> int:
@@ -204,34 +236,43 @@ def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> V
     return _decode(db.execute(query).all(), dim)
 
 
-def deleted_since(db: Connection, kind: Kind, seq: int) -> frozenset[int]:
-    """Ids of items deleted after change `seq`."""
+def deleted_since(db: Connection, kind: Kind, seq: int) -> npt.NDArray[np.int64]:
+    """Ids of items deleted after change `seq`, (n,)."""
     query = select(changes.c.item_id).where(
         changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "delete"
     )
-    return frozenset(db.execute(query).scalars())
+    return np.fromiter(db.execute(query).scalars(), np.int64)
 
 
 def pending(
     db: Connection, kind: Kind, model_id: int, head: Generation | None
 ) -> tuple[int, int, int]:
-    """(live items, how many of them `head` lacks, how many items of `head` are deleted)."""
+    """(live items, how many of them `head` lacks, how many items of `head` are deleted).
 
-    def size(after: int) -> int:
-        query = _added(kind, model_id, after).subquery()
-        found: int = db.execute(select(func.count()).select_from(query)).scalar_one()
-        return found
-
+    Reads only what is newer than `head`.
+    """
     seq, count = (head.seq, head.count) if head else (0, 0)
-    live, delta = size(0), size(seq)
-    return live, delta, count + delta - live
+    newer = _added(kind, model_id, seq).subquery()
+    delta: int = db.execute(select(func.count()).select_from(newer)).scalar_one()
+    added, gone = changes.alias(), changes.alias()
+    new_itself = exists().where(
+        added.c.item_id == gone.c.item_id, added.c.seq > seq, added.c.op == "add"
+    )
+    of_head = select(func.count()).where(
+        gone.c.seq > seq, gone.c.kind == kind, gone.c.op == "delete", ~new_itself
+    )
+    deleted: int = db.execute(of_head).scalar_one()
+    return count + delta - deleted, delta, deleted
 
 
 def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generation]:
     """The head first, then what a search falls back to."""
     g = generations.c
     query = (
-        select(g.id, g.kind, g.seq, g.name, g.bytes, g.sha256, g.count, g.type)
+        select(
+            *[g.id, g.kind, g.seq, g.name, g.bytes, g.sha256, g.count, g.type],
+            *[g.nlist, g.nprobe, g.recall, g.curve],
+        )
         .where(g.kind == kind, g.model_id == model_id)
         .order_by(g.id.desc())
     )

@@ -31,7 +31,10 @@ def connect(database: Path, *, writable: bool) -> Engine:
             connection.execute("PRAGMA synchronous = FULL")
         return connection
 
-    engine = create_engine("sqlite://", creator=open_connection, poolclass=QueuePool)
+    # No limit: every thread that searches holds a connection until it has its answer.
+    engine = create_engine(
+        "sqlite://", creator=open_connection, poolclass=QueuePool, max_overflow=-1
+    )
 
     # Python's sqlite3 would begin a transaction only before a write: reads would not be consistent.
     @event.listens_for(engine, "begin")

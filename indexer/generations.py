@@ -3,16 +3,21 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from indexer import catalogue, journal
+from indexer.curve import Curve
 from indexer.errors import GenerationError
+from indexer.layout import SAMPLE_SEED, Layout, layout
 from indexer.records import Kind
+from indexer.spool import Spool
+from indexer.tuning import Queries, measure
 
 if TYPE_CHECKING:
     from indexer.ann import Index
@@ -21,10 +26,12 @@ _WORTHWHILE = 0.01
 """Publish when this share of the items is not in the head or deleted from it: a picture added to a
 million must not cost a million written."""
 
+_PIECE = 1 << 22
+
 
 @dataclass(frozen=True)
 class Opened:
-    """A generation in memory."""
+    """A generation mapped into memory."""
 
     row: catalogue.Generation
     index: "Index"
@@ -34,10 +41,20 @@ class _Damaged(Exception):
     """A generation file that is not what was published; the message says how."""
 
 
-def publish_pending(engine: Engine, directory: Path, kind: Kind) -> None:
-    """Publish a new head for `kind` where it is worthwhile. For the holder of the writer lock.
+def publish(
+    engine: Engine,
+    directory: Path,
+    kind: Kind,
+    queries: Callable[[], Queries],
+    *,
+    force: bool = False,
+) -> None:
+    """Publish a new head for `kind` where it is worthwhile, or `force` says so, in the layout that
+    the library wants. For the holder of the writer lock.
 
-    Raises GenerationError where the file cannot be written; searches stay exact without it.
+    `queries` are asked for when there are lists, to find how many of them a search must look into.
+    Raises GenerationError where the file cannot be written or finds less than the wanted recall;
+    searches stay exact without it.
     """
     with engine.begin() as db:
         current = catalogue.current_model(db)
@@ -46,22 +63,34 @@ def publish_pending(engine: Engine, directory: Path, kind: Kind) -> None:
         model_id, model = current
         kept = catalogue.kept_generations(db, kind, model_id)
         live, delta, deleted = catalogue.pending(db, kind, model_id, kept[0] if kept else None)
-        if delta + deleted == 0 or delta + deleted < _WORTHWHILE * live:
+        pending = delta + deleted
+        if not (pending and pending >= _WORTHWHILE * live) and not (force and live):
             return
-        from indexer import ann
+        choice, target = catalogue.wanted_layout(db)
+        planned = layout(live, choice)
+    asked = queries() if planned.nlist else None
 
-        seq = catalogue.last_change(db)
-        data = ann.build(catalogue.all_vectors(db, kind, model_id, model.dim), model.dim)
-
-    name = f"{seq}-{uuid.uuid4()}.faiss"
     folder = directory / "generations"
+    folder.mkdir(exist_ok=True)
+    name = f"{uuid.uuid4()}.faiss"
     try:
-        _write(folder, name, data)
+        with engine.begin() as db:
+            seq = catalogue.last_change(db)
+            vectors = catalogue.all_vectors(db, kind, model_id, model.dim)
+            spool = Spool(folder / f"{name}.spool", model.dim, vectors)
+        name = f"{seq}-{name}"
+        with spool:
+            index, curve = _build(planned, model.dim, spool, asked, target)
+            nprobe, recall = _choice(curve, target)
+            size, digest = _write(folder, name, index)
+            count = len(spool)
     except OSError as error:
         raise GenerationError(
             f"{folder / name} could not be written ({error.strerror}); all items are safe and"
             " searched exactly, make room and run `align index` again"
         ) from error
+    from indexer import ann
+
     with engine.begin() as db:
         needed = journal.add_generation(
             db,
@@ -69,11 +98,14 @@ def publish_pending(engine: Engine, directory: Path, kind: Kind) -> None:
             model_id=model_id,
             seq=seq,
             name=name,
-            bytes=len(data),
-            sha256=hashlib.sha256(data).digest(),
-            count=live,
-            type=ann.TYPE,
-            recall=ann.RECALL,
+            bytes=size,
+            sha256=digest,
+            count=count,
+            type=planned.type,
+            nlist=planned.nlist,
+            nprobe=nprobe,
+            recall=recall,
+            curve=curve.to_json() if curve else None,
             faiss_version=ann.VERSION,
         )
     for path in folder.iterdir():
@@ -81,14 +113,59 @@ def publish_pending(engine: Engine, directory: Path, kind: Kind) -> None:
             path.unlink()
 
 
-def _write(folder: Path, name: str, data: bytes) -> None:
-    folder.mkdir(exist_ok=True)
+def _build(
+    planned: Layout, dim: int, spool: Spool, queries: Queries | None, target: float
+) -> tuple["Index", Curve | None]:
+    from indexer import ann
+
+    sample = spool.sample(planned.sample, SAMPLE_SEED)
+    index = ann.build(planned, dim, sample, spool.pieces())
+    if queries is None:
+        return index, None
+    search = partial(ann.scores, index)
+    return index, measure(search, index.nlist, queries, spool.pieces(), target)
+
+
+def _choice(curve: Curve | None, target: float) -> tuple[int | None, float]:
+    """nprobe and recall; of a flat index, which is exact, None and 1."""
+    if curve is None:
+        return None, 1.0
+    point = curve.choice(target)
+    if point is None:
+        raise GenerationError(
+            f"the new index finds {max(p.recall for p in curve.points):.1%} of what it should"
+            f" instead of {target:.1%} and was not published; searches stay as they were, run"
+            " `align rebuild --index flat`"
+        )
+    return point.nprobe, point.recall
+
+
+class _Hashed:
+    """A file that is hashed and counted as it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = open(path, "wb")  # noqa: SIM115
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.file.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+        return len(data)
+
+
+def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
+    """Write and sync an index file under its final name; its size and SHA-256."""
+    from indexer import ann
+
     temporary = folder / f"{name}.tmp"
-    with open(temporary, "wb") as file:
-        file.write(data)
+    hashed = _Hashed(temporary)
+    with hashed.file as file:
+        ann.write(index, hashed)
         file.flush()
         os.fsync(file.fileno())
-    if temporary.stat().st_size != len(data):
+    if temporary.stat().st_size != hashed.size:
         raise OSError(0, "it came out shorter than written")
     temporary.rename(folder / name)
     handle = os.open(folder, os.O_RDONLY)
@@ -96,6 +173,7 @@ def _write(folder: Path, name: str, data: bytes) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+    return hashed.size, hashed.digest.digest()
 
 
 def open_newest(
@@ -112,8 +190,9 @@ def open_newest(
         if cached and cached.row.id == row.id:
             return cached, reason
         try:
-            index = ann.load(_read(directory, row))
-            if (index.flat.d, index.flat.ntotal) != (dim, row.count):
+            _check(directory, row)
+            index = ann.load(_path(directory, row))
+            if (index.dim, index.count) != (dim, row.count):
                 raise _Damaged("holds other vectors than were published")
             return Opened(row, index), reason
         except (_Damaged, RuntimeError) as error:
@@ -124,7 +203,7 @@ def open_newest(
 def why_degraded(directory: Path, head: catalogue.Generation) -> str | None:
     """Why a search cannot use `head`, as far as its bytes tell; None where they are sound."""
     try:
-        _read(directory, head)
+        _check(directory, head)
     except _Damaged as error:
         return _sentence(head, error)
     return None
@@ -134,13 +213,21 @@ def _sentence(row: catalogue.Generation, error: Exception) -> str:
     return f"generations/{row.name} {error}; searching without it"
 
 
-def _read(directory: Path, row: catalogue.Generation) -> bytes:
+def _path(directory: Path, row: catalogue.Generation) -> Path:
+    return directory / "generations" / row.name
+
+
+def _check(directory: Path, row: catalogue.Generation) -> None:
+    """Read the whole file, piece by piece, and raise _Damaged where it is not what was written."""
+    digest, size = hashlib.sha256(), 0
     try:
-        data = (directory / "generations" / row.name).read_bytes()
+        with open(_path(directory, row), "rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
     except OSError as error:
         raise _Damaged(f"cannot be read ({error.strerror})") from None
-    if len(data) != row.size:
-        raise _Damaged(f"is {len(data)} bytes long instead of {row.size}")
-    if hashlib.sha256(data).digest() != row.sha256:
+    if size != row.size:
+        raise _Damaged(f"is {size} bytes long instead of {row.size}")
+    if digest.digest() != row.sha256:
         raise _Damaged("is damaged (its checksum is wrong)")
-    return data

@@ -7,6 +7,8 @@ import os
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
+import numpy as np
+import numpy.typing as npt
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -22,6 +24,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from indexer.catalogue import Root, all_roots, among, within
 from indexer.content import Content
+from indexer.layout import Choice
 from indexer.records import Kind, Model
 from indexer.schema import (
     changes,
@@ -32,6 +35,7 @@ from indexer.schema import (
     items,
     library,
     models,
+    phrases,
     roots,
 )
 
@@ -89,6 +93,20 @@ def use_model(db: Connection, model_id: int) -> None:
     """Make a model the current one and drop the embeddings and generations of all others."""
     db.execute(update(library).values(model_id=model_id))
     db.execute(delete(models).where(models.c.id != model_id))
+
+
+def want_layout(db: Connection, layout: Choice | None, target_recall: float | None) -> None:
+    """Remember what generations are to be from now on; None leaves it as it is."""
+    given = {"layout": layout, "target_recall": target_recall}
+    row = {name: value for name, value in given.items() if value is not None}
+    if row:
+        db.execute(update(library).values(row))
+
+
+def put_phrases(db: Connection, model_id: int, vectors: npt.NDArray[np.float32]) -> None:
+    """Keep the embeddings of the bundled phrases."""
+    row = {"model_id": model_id, "vectors": vectors.astype("<f2").tobytes()}
+    db.execute(insert(phrases).values(row))
 
 
 def put_file(
@@ -185,7 +203,10 @@ def add_generation(
     sha256: bytes,
     count: int,
     type: str,
+    nlist: int | None,
+    nprobe: int | None,
     recall: float,
+    curve: str | None,
     faiss_version: str,
 ) -> set[str]:
     """Make a written index file the head, keep the head before it, forget older ones.
@@ -202,7 +223,10 @@ def add_generation(
             sha256=sha256,
             count=count,
             type=type,
+            nlist=nlist,
+            nprobe=nprobe,
             recall=recall,
+            curve=curve,
             faiss_version=faiss_version,
             created_at=datetime.now(UTC).isoformat(),
         )

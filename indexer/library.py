@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,11 +16,14 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
-from indexer import catalogue, database, generations, view
+from indexer import catalogue, database, generations, journal, view
 from indexer.build import Run
+from indexer.curve import Curve
 from indexer.errors import LibraryNotFound
+from indexer.layout import Choice
 from indexer.lock import writing
 from indexer.progress import NULL, Progress
+from indexer.queries import tuning_queries
 from indexer.records import (
     KINDS,
     Failure,
@@ -135,6 +139,7 @@ class Library:
         batch_size: int = 32,
         workers: int | None = None,
         progress: Progress = NULL,
+        layout: Choice | None = None,
     ) -> IndexReport:
         """Bring the library up to date with `sources`: folders of pictures, and single files of
         pictures or texts. All of them are watched from then on; without sources, everything
@@ -144,6 +149,7 @@ class Library:
         this one stopped. `load_encoder` is called only when something must be embedded. `workers`
         threads read and decode; None means as many as there are cores, but 2 to 4. With `reembed`
         every item is embedded with that encoder; searches use the old model until all are.
+        `layout` is remembered for the index; None leaves it as it is, at first ``auto``.
 
         Files that cannot be read become failures. Raises LibraryLocked, SourceNotFound,
         UnsupportedFile and RootUnavailable before anything is written; ModelMismatch,
@@ -165,12 +171,59 @@ class Library:
                 if reembed:
                     run.retarget()
                 report = run.run(self._scan(engine, sources, run.model_id, everything=reembed))
-                for kind in KINDS:
-                    generations.publish_pending(engine, self.path, kind)
+                self._publish(engine, load_encoder, layout=layout)
                 database.checkpoint(engine)
             finally:
                 engine.dispose()
         return replace(report, seconds=time.monotonic() - started)
+
+    def rebuild(
+        self,
+        load_encoder: Callable[[], Encoder],
+        *,
+        layout: Choice | None = None,
+        target_recall: float | None = None,
+        captions: Sequence[str] = (),
+    ) -> None:
+        """Publish new generations of everything, whether or not much has changed.
+
+        `layout` and `target_recall`, in (0, 1], are remembered; None leaves them as they are. The
+        lists of an IVF index of pictures are measured with `captions`, else with the library's own
+        texts, else with bundled phrases; `load_encoder` is called only to embed them. Searches go
+        on meanwhile. Raises LibraryLocked and GenerationError; ValueError for another recall.
+        """
+        if target_recall is not None and not 0 < target_recall <= 1:
+            raise ValueError(f"target_recall is {target_recall} but must be above 0 and at most 1")
+        with writing(self.path):
+            engine = database.connect(self.path / _DATABASE, writable=True)
+            try:
+                self._publish(
+                    engine,
+                    load_encoder,
+                    layout=layout,
+                    target_recall=target_recall,
+                    captions=captions,
+                    force=True,
+                )
+                database.checkpoint(engine)
+            finally:
+                engine.dispose()
+
+    def _publish(
+        self,
+        engine: Engine,
+        load_encoder: Callable[[], Encoder],
+        *,
+        layout: Choice | None = None,
+        target_recall: float | None = None,
+        captions: Sequence[str] = (),
+        force: bool = False,
+    ) -> None:
+        with engine.begin() as db:
+            journal.want_layout(db, layout, target_recall)
+        for kind in KINDS:
+            queries = partial(tuning_queries, engine, kind, load_encoder, captions)
+            generations.publish(engine, self.path, kind, queries, force=force)
 
     def _scan(
         self, engine: Engine, sources: Sequence[Path], model_id: int | None, *, everything: bool
@@ -199,10 +252,11 @@ class Library:
         back only where fewer exist. Raises EmbeddingError for a vector that is not finite or not
         of the model's dimension.
         """
-        with self._refreshing, self._reader.begin() as db:
-            seen = view.refresh(db, self.path, kind, self._views.get(kind))
-            self._views[kind] = seen
-        return view.nearest(seen, vector, k, exclude) if seen else view.empty()
+        with self._reader.begin() as db:
+            with self._refreshing:
+                seen = view.refresh(db, self.path, kind, self._views.get(kind))
+                self._views[kind] = seen
+            return view.nearest(db, seen, vector, k, exclude) if seen else view.empty()
 
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order asked; ids that are not live are left out."""
@@ -268,4 +322,8 @@ class Library:
             seq=head.seq,
             delta=delta,
             deleted=deleted,
+            nlist=head.nlist,
+            nprobe=head.nprobe,
+            recall=head.recall,
+            curve=Curve.from_json(head.curve) if head.curve else None,
         )

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from indexer.curve import Curve
+
 Kind = Literal["image", "text"]
 """Pictures and texts are searched separately."""
 
@@ -110,7 +112,7 @@ class GenerationStatus:
 
     kind: Kind
     type: str
-    """``flat``: exact."""
+    """``flat``: exact. ``ivf``: `nlist` lists, of which a search looks into `nprobe`."""
     count: int
     bytes: int
     seq: int
@@ -119,6 +121,12 @@ class GenerationStatus:
     """Items newer than the generation, searched exactly."""
     deleted: int
     """Items of the generation that have been deleted since."""
+    nlist: int | None
+    nprobe: int | None
+    recall: float
+    """Recall@10 against exact search, in [0, 1]; measured for an IVF, 1 for a flat index."""
+    curve: Curve | None
+    """How `nprobe` was chosen; None for a flat index."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ models = Table(
     Column("dim", Integer, nullable=False),
 )
 
-# A single row.
+# A single row. `layout` and `target_recall` are what the next generation is to be.
 library = Table(
     "library",
     metadata,
@@ -37,6 +37,8 @@ library = Table(
     Column("uuid", Text, nullable=False),
     Column("created_at", Text, nullable=False),
     Column("model_id", ForeignKey("models.id")),
+    Column("layout", Text, nullable=False, server_default="auto"),
+    Column("target_recall", Float, nullable=False, server_default="0.95"),
 )
 
 # A relative path is relative to the folder that holds the library directory. `device` is the file
@@ -101,6 +103,14 @@ embeddings = Table(
     Column("vector", LargeBinary, nullable=False),
 )
 
+# Embeddings of the bundled phrases, float16 rows one after the other.
+phrases = Table(
+    "phrases",
+    metadata,
+    Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("vectors", LargeBinary, nullable=False),
+)
+
 # What sidecars and annotations say of an item; either a number or a text.
 fields = Table(
     "fields",
@@ -132,7 +142,8 @@ changes = Table(
 )
 
 # The newest row of a (kind, model) is its head, the one before it what a search falls back to.
-# nlist, nprobe and curve (JSON: with which queries, and nprobe, recall, milliseconds) are of an IVF.
+# nlist, nprobe and curve (JSON: the queries' origin and number, and points of nprobe, recall and
+# milliseconds) are those of an IVF.
 generations = Table(
     "generations",
     metadata,

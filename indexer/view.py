@@ -12,9 +12,7 @@ from indexer import catalogue, generations
 from indexer.catalogue import Vectors
 from indexer.errors import EmbeddingError
 from indexer.records import Kind, Model, Neighbours
-
-_MARGIN = 1e-5
-"""Float32 sums of the same products in another order differ by less, for vectors of length 1."""
+from indexer.tuning import TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,8 @@ class View:
     seq: int
     head_id: int | None
     opened: generations.Opened | None
-    deleted: frozenset[int]
+    hidden: npt.NDArray[np.int64]
+    """Ids that the generation's answers must not hold: deleted since, or in the delta anew."""
     delta: Vectors
     degraded: str | None
 
@@ -48,20 +47,30 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
             directory, kept, model.dim, cached.opened if cached else None
         )
     since = opened.row.seq if opened else 0
+    deleted = catalogue.deleted_since(db, kind, since)
+    delta = catalogue.delta_vectors(db, kind, model_id, model.dim, since)
     return View(
         model_id=model_id,
         model=model,
         seq=seq,
         head_id=head_id,
         opened=opened,
-        deleted=catalogue.deleted_since(db, kind, since),
-        delta=catalogue.delta_vectors(db, kind, model_id, model.dim, since),
+        hidden=np.union1d(deleted, delta[0]),
+        delta=delta,
         degraded=degraded,
     )
 
 
-def nearest(view: View, query: npt.NDArray[np.float32], k: int, exclude: Set[int]) -> Neighbours:
-    """The k items nearest to `query`, (dim,) float32, of those not in `exclude`.
+def nearest(
+    db: Connection,
+    view: View,
+    query: npt.NDArray[np.float32],
+    k: int,
+    exclude: Set[int] = frozenset(),
+    allowed: npt.NDArray[np.int64] | None = None,
+) -> Neighbours:
+    """The k items nearest to `query`, (dim,) float32, of those not in `exclude`, and with `allowed`
+    of those in it only. `db` must see the state that `view` is of.
 
     Raises EmbeddingError for a query that is not finite or not of the model's dimension.
     """
@@ -73,15 +82,14 @@ def nearest(view: View, query: npt.NDArray[np.float32], k: int, exclude: Set[int
         )
     if k < 1:
         return empty(view.degraded)
-    margin = _MARGIN * float(np.linalg.norm(query))
-    parts = [_delta_candidates(view.delta, query, k, exclude, margin)]
+    margin = TOLERANCE * float(np.linalg.norm(query))
+    excluded = np.fromiter(exclude, np.int64, len(exclude))
+    ids, rows = _delta_candidates(view.delta, query, k, excluded, allowed, margin)
     if view.opened:
-        from indexer import ann
-
-        without = view.deleted | exclude
-        parts.append(ann.candidates(view.opened.index, query, k, without, margin))
-    ids = np.concatenate([part[0] for part in parts])
-    scores = _exact_scores(np.concatenate([part[1] for part in parts]), query)
+        near = _indexed_candidates(view.opened, view.hidden, query, k, excluded, allowed, margin)
+        more = catalogue.vectors_of(db, view.model_id, view.model.dim, near)
+        ids, rows = np.concatenate([ids, more[0]]), np.concatenate([rows, more[1]])
+    scores = _exact_scores(rows, query)
     order = np.lexsort((ids, -scores))[:k]
     return Neighbours(ids[order], scores[order], view.degraded)
 
@@ -92,16 +100,43 @@ def empty(degraded: str | None = None) -> Neighbours:
 
 
 def _delta_candidates(
-    delta: Vectors, query: npt.NDArray[np.float32], k: int, exclude: Set[int], margin: float
+    delta: Vectors,
+    query: npt.NDArray[np.float32],
+    k: int,
+    excluded: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.int64] | None,
+    margin: float,
 ) -> Vectors:
-    ids, vectors = delta
-    rough = vectors @ query
-    if exclude:
-        rough[np.isin(ids, np.fromiter(exclude, np.int64, len(exclude)))] = -np.inf
-    near = rough > -np.inf
-    if k < len(ids):
-        near &= rough >= np.partition(rough, -k)[-k] - margin
-    return ids[near], vectors[near]
+    ids, rows = delta
+    chosen = ~np.isin(ids, excluded)
+    if allowed is not None:
+        chosen &= np.isin(ids, allowed)
+    ids, rows = (ids, rows) if chosen.all() else (ids[chosen], rows[chosen])
+    if k >= len(ids):
+        return ids, rows
+    rough = rows @ query
+    near = rough >= np.partition(rough, -k)[-k] - margin
+    return ids[near], rows[near]
+
+
+def _indexed_candidates(
+    opened: generations.Opened,
+    hidden: npt.NDArray[np.int64],
+    query: npt.NDArray[np.float32],
+    k: int,
+    excluded: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.int64] | None,
+    margin: float,
+) -> npt.NDArray[np.int64]:
+    from indexer import ann
+
+    without = np.union1d(hidden, excluded)
+    if allowed is None:
+        chosen = ann.all_but(without)
+    else:
+        chosen = ann.only(np.setdiff1d(allowed, without, assume_unique=True), opened.index)
+    nprobe = opened.row.nprobe or 1
+    return ann.candidates(opened.index, query, k, chosen, nprobe, margin)
 
 
 def _exact_scores(

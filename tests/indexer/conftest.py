@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 from PIL import Image
 
 from encoder.fake import COLOURS, FakeEncoder
-from indexer import IndexReport, Library
+from indexer import IndexReport, Library, catalogue, database, generations, journal
+from indexer.content import Content
+from indexer.records import Model
+from indexer.tuning import Queries
 
 
 class Counting(FakeEncoder):
@@ -27,6 +31,57 @@ class Counting(FakeEncoder):
         if len(self.batches) == self.fail_at:
             raise self.error
         return super()._embed(colours)
+
+
+class Vectors:
+    """A library filled with vectors instead of files."""
+
+    def __init__(self, folder, dim):
+        self.library = Library.create(folder)
+        self.live = {}
+        self._engine = database.connect(self.library.path / "library.db", writable=True)
+        self._count = 0
+        with self._engine.begin() as db:
+            self._model = journal.add_model(db, Model("m", "f", dim))
+            journal.use_model(db, self._model)
+            home = os.fsencode(folder)
+            journal.watch(db, home, home, recursive=True)
+
+    def add(self, rows, kind="image"):
+        with self._engine.begin() as db:
+            for row in catalogue.encode(np.asarray(rows, np.float32)):
+                self._count += 1
+                file_id = journal.put_file(db, 1, b"%d" % self._count, 1, 1, b"")
+                id = journal.add_item(db, file_id, 0, Content(kind, b"%d" % self._count))
+                journal.add_embeddings(db, self._model, [(id, row)])
+                journal.log_added(db, [(id, kind)])
+                self.live[id] = kind, np.frombuffer(row, "<f2").astype(np.float64)
+
+    def delete(self, ids):
+        with self._engine.begin() as db:
+            journal.delete_items(db, [id for id in ids if id in self.live])
+        for id in ids:
+            self.live.pop(id, None)
+
+    def publish(self, queries=None, **wanted):
+        """New generations; `queries` (q, dim) for those with lists, `wanted` as in the journal."""
+        with self._engine.begin() as db:
+            journal.want_layout(db, wanted.get("layout"), wanted.get("target_recall"))
+        for kind in ("image", "text"):
+            asked = partial(Queries, queries, "queries of a test")
+            generations.publish(
+                self._engine, self.library.path, kind, asked, force=queries is not None
+            )
+
+    def expected(self, query, k, kind="image", exclude=frozenset()):
+        chosen = [i for i, (of, _) in self.live.items() if of == kind and i not in exclude]
+        scores = {i: np.float32(np.dot(self.live[i][1], query.astype(np.float64))) for i in chosen}
+        best = sorted(chosen, key=lambda i: (-scores[i], i))[:k]
+        return best, [scores[i] for i in best]
+
+    def close(self):
+        self._engine.dispose()
+        self.library.close()
 
 
 class Photos:
@@ -132,3 +187,18 @@ def unit_rows():
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
     return make
+
+
+@pytest.fixture
+def make_vectors(tmp_path):
+    made = []
+
+    def make(dim):
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        made.append(Vectors(folder, dim))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()

@@ -51,6 +51,10 @@ def test_what_is_published(two, sql):
             seq=4,
             delta=0,
             deleted=0,
+            nlist=None,
+            nprobe=None,
+            recall=1.0,
+            curve=None,
         )
     ]
     assert path.name.startswith("4-")

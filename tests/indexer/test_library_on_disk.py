@@ -179,8 +179,8 @@ def test_status(photos):
         roots=[RootStatus(photos.folder, True, 3)],
         model=Model("fake", "fa4e", 4),
         generations=[
-            GenerationStatus("image", "flat", 1, size["image"], 3, 0, 0),
-            GenerationStatus("text", "flat", 2, size["text"], 3, 0, 0),
+            GenerationStatus("image", "flat", 1, size["image"], 3, 0, 0, None, None, 1.0, None),
+            GenerationStatus("text", "flat", 2, size["text"], 3, 0, 0, None, None, 1.0, None),
         ],
         database_bytes=file.stat().st_size
         + (wal.stat().st_size if (wal := file.with_name("library.db-wal")).exists() else 0),

@@ -1,76 +1,12 @@
 """Search against the slow way: every live vector times the query, sorted."""
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoder.fake import FakeEncoder
-from indexer import EmbeddingError, Library, catalogue, database, generations, journal
-from indexer.content import Content
-from indexer.records import Model
-
-
-class Vectors:
-    """A library filled with vectors instead of files."""
-
-    def __init__(self, folder, dim):
-        self.library = Library.create(folder)
-        self.live = {}
-        self._engine = database.connect(self.library.path / "library.db", writable=True)
-        self._count = 0
-        with self._engine.begin() as db:
-            self._model = journal.add_model(db, Model("m", "f", dim))
-            journal.use_model(db, self._model)
-            home = os.fsencode(folder)
-            journal.watch(db, home, home, recursive=True)
-
-    def add(self, rows, kind="image"):
-        with self._engine.begin() as db:
-            for row in catalogue.encode(np.asarray(rows, np.float32)):
-                self._count += 1
-                file_id = journal.put_file(db, 1, b"%d" % self._count, 1, 1, b"")
-                id = journal.add_item(db, file_id, 0, Content(kind, b"%d" % self._count))
-                journal.add_embeddings(db, self._model, [(id, row)])
-                journal.log_added(db, [(id, kind)])
-                self.live[id] = kind, np.frombuffer(row, "<f2").astype(np.float64)
-
-    def delete(self, ids):
-        with self._engine.begin() as db:
-            journal.delete_items(db, [id for id in ids if id in self.live])
-        for id in ids:
-            self.live.pop(id, None)
-
-    def publish(self):
-        for kind in ("image", "text"):
-            generations.publish_pending(self._engine, self.library.path, kind)
-
-    def expected(self, query, k, kind="image", exclude=frozenset()):
-        chosen = [i for i, (of, _) in self.live.items() if of == kind and i not in exclude]
-        scores = {i: np.float32(np.dot(self.live[i][1], query.astype(np.float64))) for i in chosen}
-        best = sorted(chosen, key=lambda i: (-scores[i], i))[:k]
-        return best, [scores[i] for i in best]
-
-    def close(self):
-        self._engine.dispose()
-        self.library.close()
-
-
-@pytest.fixture
-def make_vectors(tmp_path):
-    made = []
-
-    def make(dim):
-        folder = tmp_path / str(len(made))
-        folder.mkdir()
-        made.append(Vectors(folder, dim))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
+from indexer import EmbeddingError
 
 
 def check(vectors, query, k, **options):
@@ -200,7 +136,7 @@ def test_a_warm_search_reads_nothing_again(photos, monkeypatch):
     photos.index()
     assert photos.nearest("red") == [1]
     photos.paint("b.png", "green")
-    for name in ("indexer.generations._read", "indexer.catalogue.delta_vectors"):
+    for name in ("indexer.generations._check", "indexer.catalogue.delta_vectors"):
         monkeypatch.setattr(name, None)
     assert photos.nearest("red") == [1]
     monkeypatch.undo()

@@ -21,6 +21,8 @@ def upgrade() -> None:
         sa.Column("uuid", sa.Text, nullable=False),
         sa.Column("created_at", sa.Text, nullable=False),
         sa.Column("model_id", sa.Integer, sa.ForeignKey("models.id")),
+        sa.Column("layout", sa.Text, nullable=False, server_default="auto"),
+        sa.Column("target_recall", sa.Float, nullable=False, server_default="0.95"),
     )
     op.create_table(
         "roots",
@@ -76,6 +78,13 @@ def upgrade() -> None:
             "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
         ),
         sa.Column("vector", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
+        "phrases",
+        sa.Column(
+            "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("vectors", sa.LargeBinary, nullable=False),
     )
     op.create_table(
         "fields",
