@@ -1,5 +1,6 @@
 """Vectors, rows and files on disk: a library of embedded pictures and texts."""
 
+from indexer.curve import Curve, Point
 from indexer.errors import (
     EmbeddingError,
     GenerationError,
@@ -13,6 +14,7 @@ from indexer.errors import (
     SourceNotFound,
     UnsupportedFile,
 )
+from indexer.layout import Choice
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
@@ -26,9 +28,12 @@ from indexer.records import (
     RootStatus,
     Status,
 )
+from indexer.texts import read_text_file
 
 __all__ = [
     "NULL",
+    "Choice",
+    "Curve",
     "EmbeddingError",
     "Failure",
     "GenerationError",
@@ -46,6 +51,7 @@ __all__ = [
     "Neighbours",
     "NewerLibrary",
     "NullProgress",
+    "Point",
     "Progress",
     "RootStatus",
     "RootUnavailable",
@@ -53,4 +59,5 @@ __all__ = [
     "Status",
     "UnsupportedFile",
     "find_library",
+    "read_text_file",
 ]

@@ -4,12 +4,29 @@ import csv
 import io
 import json
 
+from pathlib import Path
+
 from encoder.errors import TextError
+from indexer.errors import UnsupportedFile
 
 ENDINGS = frozenset({".txt", ".csv", ".jsonl"})
 """File name endings (lower case) of files that hold texts."""
 
 _NAMES = ("caption", "captions", "text")
+
+
+def read_text_file(path: Path) -> list[str]:
+    """The texts of the file at `path` as `read_texts` has them. TextError names the file; raises
+    UnsupportedFile for another ending, OSError where it cannot be opened."""
+    ending = path.suffix.lower()
+    if ending not in ENDINGS:
+        raise UnsupportedFile(
+            f"{path} is not a file of texts ({' '.join(sorted(ENDINGS))}); convert or rename it"
+        )
+    try:
+        return read_texts(path.read_bytes(), ending)
+    except TextError as error:
+        raise TextError(f"{path} cannot be used: {error}") from None
 
 
 def read_texts(data: bytes, ending: str) -> list[str]:

@@ -16,6 +16,7 @@ COMMANDS = {
     "similar": "Find pictures that look like a picture.",
     "captions": "Find texts that describe a picture.",
     "failures": "List the files that could not be read, and why.",
+    "rebuild": "Build the index anew, flat or IVF.",
     "status": "Say what a library holds.",
     "demo": "Draw 500 scenes, index them and ask five questions.",
     "train": "Train a model on pictures with captions.",

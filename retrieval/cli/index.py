@@ -1,16 +1,20 @@
 """`align index`"""
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from encoder import Encoder
-from retrieval.cli.libraries import locate_for_indexing
-from retrieval.cli.options import device_option, json_option, library_option, model_option
+from indexer import Choice
+from retrieval.cli.libraries import encoder_loader, locate_for_indexing
+from retrieval.cli.options import (
+    device_option,
+    json_option,
+    layout_option,
+    library_option,
+    model_option,
+)
 from retrieval.cli.output import ProgressBar, count, print_json, say
-from retrieval.settings import DEFAULT_MODEL
 
 
 @click.command()
@@ -28,6 +32,7 @@ from retrieval.settings import DEFAULT_MODEL
     help="Pictures embedded and committed at once.",
 )
 @click.option("--reembed", is_flag=True, help="Embed everything anew, with another --model.")
+@layout_option
 @json_option
 def command(
     paths: tuple[Path, ...],
@@ -36,6 +41,7 @@ def command(
     device: str,
     batch_size: int,
     reembed: bool,
+    layout: Choice | None,
     as_json: bool,
 ) -> None:
     """Add pictures and texts to a library, or bring it up to date.
@@ -50,22 +56,13 @@ def command(
     from indexer import Library
 
     with Library.create(locate_for_indexing(library, paths)) as opened:
-        known = opened.model
-        name = model or (known.name if known else DEFAULT_MODEL)
-
-        def load() -> Encoder:
-            from encoder import load_encoder
-
-            if sys.stderr.isatty():
-                say(f"loading {name} ...")
-            return load_encoder(name, device)
-
         report = opened.index(
             paths,
-            load,
+            encoder_loader(opened, model, device),
             reembed=reembed,
             batch_size=batch_size,
             progress=ProgressBar("file"),
+            layout=layout,
         )
         if as_json:
             print_json({"library": str(opened.path), **asdict(report)})

@@ -1,10 +1,29 @@
 """Which library a command means."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from indexer import LibraryNotFound, find_library
+from encoder import Encoder
+from indexer import Library, LibraryNotFound, find_library
+from retrieval.cli.output import say
 from retrieval.engine import Engine, open_library
-from retrieval.settings import LIBRARY_VARIABLE
+from retrieval.settings import DEFAULT_MODEL, LIBRARY_VARIABLE
+
+
+def encoder_loader(library: Library, model: str | None, device: str) -> Callable[[], Encoder]:
+    """What loads the model asked for, else the library's own, else the default one."""
+    known = library.model
+    name = model or (known.name if known else DEFAULT_MODEL)
+
+    def load() -> Encoder:
+        from encoder import load_encoder
+
+        if sys.stderr.isatty():
+            say(f"loading {name} ...")
+        return load_encoder(name, device)
+
+    return load
 
 
 def open_engine(library: Path | None, model: str | None, device: str) -> Engine:

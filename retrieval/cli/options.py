@@ -33,6 +33,17 @@ def model_option(command: Command) -> Command:
     )(command)
 
 
+def layout_option(command: Command) -> Command:
+    """``--index``; None means: as the library has it."""
+    return click.option(
+        "--index",
+        "layout",
+        type=click.Choice(["auto", "flat", "ivf"]),
+        help="Layout of the index, kept for later ones: flat is exact, ivf faster for millions,"
+        " auto (at first) flat up to 200,000 items.",
+    )(command)
+
+
 def device_option(command: Command) -> Command:
     """``--device``, else ALIGN_DEVICE, else auto."""
     return click.option(

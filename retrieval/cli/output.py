@@ -2,11 +2,13 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from tqdm import tqdm
 
+from indexer import GenerationStatus
 from retrieval.results import Results
 
 
@@ -25,6 +27,37 @@ def print_hits(results: Results, as_json: bool) -> None:
         else:
             what = click.format_filename(hit.path) if hit.text is None else hit.text
             click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}")
+
+
+def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, str]]:
+    """Two rows an index at most: what it holds, and how it was measured."""
+    rows = []
+    for g in generations:
+        lists = f" with {g.nlist:,} lists" if g.nlist else ""
+        rows.append(
+            (
+                f"{g.kind} index",
+                f"{g.type}{lists}, {count(g.count, 'item')}, {g.bytes / 1e6:.1f} MB,"
+                f" {g.delta:,} newer, {g.deleted:,} deleted",
+            )
+        )
+        if g.curve:
+            point = g.curve.choice(g.recall)
+            assert point is not None  # the recall of a published index is one of its points
+            rows.append(
+                (
+                    "",
+                    f"recall@10 {g.recall:.3f} in {point.milliseconds:.1f} ms, looking into"
+                    f" {point.nprobe:,} lists, measured with {g.curve.origin}",
+                )
+            )
+    return rows
+
+
+def print_rows(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values, aligned."""
+    for name, value in rows:
+        click.echo(f"{name + ':' if name else '':<14}{value}")
 
 
 def say(line: str) -> None:

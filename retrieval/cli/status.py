@@ -8,7 +8,7 @@ import click
 from indexer import Library, Status
 from retrieval.cli.libraries import locate
 from retrieval.cli.options import json_option, library_option
-from retrieval.cli.output import count, print_json, say
+from retrieval.cli.output import count, generation_rows, print_json, print_rows, say
 
 
 @click.command()
@@ -43,16 +43,7 @@ def _print(path: Path, status: Status) -> None:
             ("root", f"{click.format_filename(root.path)} ({count(root.files, 'file')})")
             for root in status.roots
         ),
-        *(
-            (
-                f"{generation.kind} index",
-                f"{generation.type}, {count(generation.count, 'item')},"
-                f" {generation.bytes / 1e6:.1f} MB, {generation.delta:,} newer,"
-                f" {generation.deleted:,} deleted",
-            )
-            for generation in status.generations
-        ),
+        *generation_rows(status.generations),
         ("database", f"{status.database_bytes / 1e6:.1f} MB, SQLite {status.sqlite_version}"),
     ]
-    for name, value in rows:
-        click.echo(f"{name + ':':<14}{value}")
+    print_rows(rows)
