@@ -1,0 +1,191 @@
+"""Memory, time and recall of an index of a million vectors, each phase in a process of its own.
+
+    python benchmarks/index_scale.py [--count 1000000] [--dim 640] [--folder FOLDER]
+
+The vectors are a mixture of clusters; the queries ("texts") lie apart from them by a common shift,
+as texts and pictures do in a trained space.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from encoder import FakeEncoder
+from indexer import Library, catalogue, database, journal
+from indexer.content import Content
+from indexer.layout import layout
+from indexer.records import Model
+
+PIECE = 20_000
+CLUSTERS = 3000
+
+
+class Mixture:
+    """Vectors around cluster centres, and queries around the same ones, shifted."""
+
+    def __init__(self, dim: int) -> None:
+        rng = np.random.default_rng(0)
+        self._centres = rng.normal(size=(CLUSTERS, dim)).astype(np.float32)
+        self._shift = 0.7 * rng.normal(size=dim).astype(np.float32)
+
+    def pictures(self, count: int, seed: int) -> npt.NDArray[np.float32]:
+        return self._draw(count, seed, 0.9, -self._shift)
+
+    def texts(self, count: int, seed: int) -> npt.NDArray[np.float32]:
+        return self._draw(count, seed, 0.6, self._shift)
+
+    def _draw(
+        self, count: int, seed: int, spread: float, shift: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        rng = np.random.default_rng((1, seed))
+        rows = self._centres[rng.integers(CLUSTERS, size=count)] + shift
+        rows += spread * rng.standard_normal(rows.shape, dtype=np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows
+
+
+class Texts(FakeEncoder):
+    """Embeds any texts as queries of the mixture."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self._mixture = Mixture(dim)
+
+    def encode_texts(self, texts: object) -> npt.NDArray[np.float32]:
+        return self._mixture.texts(len(list(texts)), seed=7)  # type: ignore[call-overload]
+
+
+def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
+    """Write the database as an indexing run would have left it."""
+    mixture = Mixture(dim)
+    with Library.create(folder) as library:
+        engine = database.connect(library.path / "library.db", writable=True)
+        with engine.begin() as db:
+            model = journal.add_model(db, Model("mixture", "f", dim))
+            journal.use_model(db, model)
+            home = os.fsencode(folder)
+            journal.watch(db, home, home, recursive=True)
+        for start in range(0, count, PIECE):
+            rows = catalogue.encode(mixture.pictures(min(PIECE, count - start), start))
+            with engine.begin() as db:
+                news = []
+                for i, row in enumerate(rows, start):
+                    name = b"%09d.jpg" % i
+                    file_id = journal.put_file(db, 1, name, 1, 1, name)
+                    news.append((journal.add_item(db, file_id, 0, Content("image", name)), row))
+                journal.add_embeddings(db, model, news)
+                journal.log_added(db, [(id, "image") for id, _ in news])
+        database.checkpoint(engine)
+        engine.dispose()
+        return {"database_mb": (library.path / "library.db").stat().st_size / 1e6}
+
+
+def build(folder: Path, count: int, dim: int) -> dict[str, object]:
+    with Library.open(folder) as library:
+        before = memory("VmRSS")
+        began = time.monotonic()
+        library.rebuild(lambda: Texts(dim), layout="ivf" if layout(count).nlist is None else "auto")
+        seconds = time.monotonic() - began
+        generation = library.status().generations[0]
+    return {
+        "seconds": seconds,
+        "file_mb": generation.bytes / 1e6,
+        "peak_mb": memory("VmHWM") - before,
+        "peak_over_file": (memory("VmHWM") - before) / (generation.bytes / 1e6),
+        "nlist": generation.nlist,
+        "nprobe": generation.nprobe,
+        "recall_measured": generation.recall,
+    }
+
+
+def search(folder: Path, count: int, dim: int) -> dict[str, object]:
+    """200 queries that the index was not measured with, and the exact answers."""
+    queries = Mixture(dim).texts(200, seed=99)
+    with Library.open(folder) as library:
+        before = memory("VmRSS")
+        began = time.monotonic()
+        library.search(queries[0], 10)
+        opening = time.monotonic() - began
+        found, times = [], []
+        for query in queries:
+            began = time.monotonic()
+            found.append(library.search(query, 10).ids)
+            times.append(time.monotonic() - began)
+        peak = memory("VmHWM") - before
+        size = library.status().generations[0].bytes / 1e6
+        engine = database.connect(library.path / "library.db", writable=False)
+        best_scores = np.zeros((200, 0), np.float32)
+        best_ids = np.zeros((200, 0), np.int64)
+        with engine.begin() as db:
+            for ids, rows in catalogue.all_vectors(db, "image", 1, dim):
+                best_scores = np.hstack([best_scores, queries @ rows.T])
+                best_ids = np.hstack([best_ids, np.broadcast_to(ids, (200, len(ids)))])
+                order = np.argsort(-best_scores, axis=1)[:, :10]
+                best_scores = np.take_along_axis(best_scores, order, 1)
+                best_ids = np.take_along_axis(best_ids, order, 1)
+        engine.dispose()
+    hits = [np.isin(ids, right).mean() for ids, right in zip(found, best_ids, strict=True)]
+    return {
+        "opening_s": opening,
+        "peak_mb": peak,
+        "peak_over_file": peak / size,
+        "median_ms": float(np.median(times)) * 1e3,
+        "p99_ms": float(np.quantile(times, 0.99)) * 1e3,
+        "recall": float(np.mean(hits)),
+    }
+
+
+def memory(name: str) -> float:
+    """Resident memory of this process now (VmRSS) or at most (VmHWM), in megabytes."""
+    found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) * 1024 / 1e6
+
+
+PHASES: dict[str, Callable[[Path, int, int], dict[str, object] | dict[str, float]]] = {
+    "fill": fill,
+    "build": build,
+    "search": search,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--dim", type=int, default=640)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--phase", choices=list(PHASES), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.phase:
+        print(json.dumps(PHASES[given.phase](given.folder, given.count, given.dim)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        sizes = ["--count", str(given.count), "--dim", str(given.dim), "--folder", str(folder)]
+        for phase in PHASES:
+            done = subprocess.run(
+                [sys.executable, __file__, *sizes, "--phase", phase],
+                check=True,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            values = json.loads(done.stdout)
+            said = ", ".join(
+                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in values.items()
+            )
+            print(f"{phase}: {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
