@@ -9,14 +9,17 @@ from indexer.errors import (
     LibraryNotFound,
     ModelMismatch,
     NewerLibrary,
-    RootUnavailable,
+    RootsOverlap,
+    SourceExcluded,
     SourceNotFound,
+    UnknownPath,
     UnsupportedFile,
 )
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
     Failure,
+    Forgotten,
     GenerationStatus,
     IndexReport,
     Item,
@@ -31,6 +34,7 @@ __all__ = [
     "NULL",
     "EmbeddingError",
     "Failure",
+    "Forgotten",
     "GenerationError",
     "GenerationStatus",
     "IndexReport",
@@ -48,9 +52,11 @@ __all__ = [
     "NullProgress",
     "Progress",
     "RootStatus",
-    "RootUnavailable",
+    "RootsOverlap",
+    "SourceExcluded",
     "SourceNotFound",
     "Status",
+    "UnknownPath",
     "UnsupportedFile",
     "find_library",
 ]
