@@ -220,8 +220,8 @@ class Library:
             roots.move(db, self._home, old, new)
 
     def forget(self, paths: Sequence[Path]) -> Forgotten:
-        """Forget the items of files and folders, which need not exist any more; searches find them
-        no longer. A folder that is forgotten with all its roots is no longer watched.
+        """Forget the items of files and folders, which need not exist any more: searches find them
+        no longer. A root that is forgotten as a whole is no longer watched.
 
         What still lies in a watched folder is excluded there until `index` is given its path.
         Raises UnknownPath where the library knows nothing at one of `paths`, then nothing is

@@ -110,10 +110,12 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
             journal.unwatch(db, root.id)
             dropped.append(_path(root.path))
             continue
-        found = [place for place in sorted(inside) if _would_return(root, place)]
-        globs = [*root.exclude, *map(literal, found)]
+        globs = list(root.exclude)
+        for place in sorted(inside):
+            if _would_return(root, place) and not Excludes(globs).cover(place):
+                globs.append(literal(place))
+                excluded.append(_path(os.path.join(root.path, place)))
         journal.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
-        excluded += [_path(os.path.join(root.path, place)) for place in found]
     return Forgotten(items, tuple(dropped), tuple(excluded))
 
 
@@ -128,10 +130,10 @@ def _place(db: Connection, root: Root, path: bytes) -> bytes | None:
 
 
 def _would_return(root: Root, place: bytes) -> bool:
-    """Whether a run would find something there again."""
+    """Whether a run that excludes nothing would find something there again."""
     absolute = os.path.join(root.path, place)
-    walked = os.path.isdir(absolute) or (os.path.exists(absolute) and kind_of(place) == "image")
-    return root.recursive and walked and not Excludes(root.exclude).cover(place)
+    picture = os.path.exists(absolute) and kind_of(place) == "image"
+    return root.recursive and (picture or os.path.isdir(absolute))
 
 
 def _path(path: bytes) -> Path:

@@ -1,13 +1,14 @@
 """What changed on disk since the last run, found without opening a file."""
 
 import os
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
 from indexer.catalogue import File, Root
 from indexer.excludes import Excludes
 from indexer.sources import kind_of
-from indexer.walk import file_status, holds_any_file, walk
+from indexer.walk import behind_link, file_status, holds_any_file, walk
 
 
 @dataclass(frozen=True)
@@ -97,11 +98,10 @@ def scan(
     excludes = Excludes(root.exclude)
     seen = {part: status for part in parts if (status := file_status(root, part)) is not None}
     if root.recursive:
-        for part in parts - seen.keys():
-            seen.update(_pictures(root, part, excludes))
+        seen.update(_pictures(root, parts - seen.keys(), excludes))
     missing, excluded, unknowable = list[File](), list[File](), list[File]()
-    walked = {(status.st_dev, status.st_ino) for status in seen.values()}
-    for file in [file for path, file in in_scope.items() if path not in seen]:
+    walked = {(status.st_dev, status.st_ino): path for path, status in seen.items()}
+    for file in [in_scope[path] for path in in_scope.keys() - seen.keys()]:
         if excludes.cover(file.path):
             excluded.append(file)
             continue
@@ -110,7 +110,7 @@ def scan(
         except OSError:  # there, as far as anyone can tell: nothing is deleted on a guess
             unknowable.append(file)
             continue
-        if status is None or _is_alias(status, walked):
+        if status is None or _is_alias(root, file.path, walked.get((status.st_dev, status.st_ino))):
             missing.append(file)
         else:
             seen[file.path] = status
@@ -118,9 +118,10 @@ def scan(
     if missing and not allow_missing:
         reason = None
         if not seen and not holds_any_file(root):
-            reason = f"is empty but the library knows {len(known):,} files in it"
+            reason = f"is empty but the library knows {_files(known)} in it"
         elif root.device not in (None, device):
-            reason = f"is on another device than before and lacks {len(missing):,} known files"
+            lacks = f"{_files(missing)} of the {len(known):,} that the library knows"
+            reason = f"is on another device than before and lacks {lacks}"
         if reason:
             into.unavailable.append(_sentence(root, reason, known))
             return root.device
@@ -134,18 +135,18 @@ def _compare(
     root: Root, seen: Mapping[bytes, os.stat_result], known: Mapping[bytes, File], into: Scan
 ) -> None:
     for path, status in sorted(seen.items()):
-        found = Found(root, path, status.st_size, status.st_mtime_ns, known.get(path))
-        if found.known and _is_settled(found, found.known):
-            into.unchanged += found.known.items
+        before = known.get(path)
+        if before and _is_settled(before, status):
+            into.unchanged += before.items
         else:
-            into.found.append(found)
+            into.found.append(Found(root, path, status.st_size, status.st_mtime_ns, before))
 
 
-def _is_settled(found: Found, known: File) -> bool:
+def _is_settled(known: File, status: os.stat_result) -> bool:
     """Whether the file need not be opened. What could not be read is tried every time: neither a
     network that works again nor a permission leaves a trace in the file's time."""
-    readable = known.digest is not None
-    return readable and not (found.touched or known.racy or known.lacking)
+    same = (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    return same and known.digest is not None and not (known.racy or known.lacking)
 
 
 def _sentence(root: Root, reason: str, known: Collection[File]) -> str:
@@ -156,6 +157,10 @@ def _sentence(root: Root, reason: str, known: Collection[File]) -> str:
     )
 
 
+def _files(files: Collection[File]) -> str:
+    return f"{len(files):,} file" if len(files) == 1 else f"{len(files):,} files"
+
+
 def _by_path(files: Collection[File]) -> list[File]:
     return sorted(files, key=lambda file: file.path)
 
@@ -164,16 +169,22 @@ def _covered(path: bytes, parts: Collection[bytes]) -> bool:
     return any(part in (b"", path) or path.startswith(part + b"/") for part in parts)
 
 
-def _is_alias(status: os.stat_result, walked: Set[tuple[int, int]]) -> bool:
-    """Whether the file was walked by under its only name: where upper and lower case are one, a
-    renamed file still answers to the old name."""
-    return status.st_nlink == 1 and (status.st_dev, status.st_ino) in walked
+def _is_alias(root: Root, path: bytes, walked: bytes | None) -> bool:
+    """Whether `path`, not walked by itself, is only another way to the file at `walked`: where case
+    does not count a renamed file still answers to its old name, and links may lead there."""
+    if walked is None:
+        return False
+    return _folded(path) == _folded(walked) or behind_link(root, path)
+
+
+def _folded(path: bytes) -> str:
+    return unicodedata.normalize("NFC", os.fsdecode(path)).casefold()
 
 
 def _pictures(
-    root: Root, part: bytes, excludes: Excludes
+    root: Root, parts: Set[bytes], excludes: Excludes
 ) -> Iterator[tuple[bytes, os.stat_result]]:
-    for path, entry in walk(root, part, excludes):
+    for path, entry in walk(root, parts, excludes):
         if kind_of(path) == "image":
             try:
                 yield path, entry.stat(follow_symlinks=root.follow_symlinks)

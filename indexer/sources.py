@@ -11,7 +11,7 @@ from encoder.images import EXTENSIONS
 from indexer import catalogue, journal, texts
 from indexer.catalogue import Root
 from indexer.errors import SourceExcluded, SourceNotFound, UnsupportedFile
-from indexer.excludes import Excludes, literal
+from indexer.excludes import Excludes, literal, normalised
 from indexer.records import Kind
 
 
@@ -64,15 +64,16 @@ def parts_to_scan(
         place = b"" if path == root.path else os.path.relpath(path, root.path)
         inside.setdefault(root.id, set()).add(place)
     for root in roots:
-        named = inside.get(root.id, set())
+        named = frozenset(inside.get(root.id, ()))
+        if everything or not sources:
+            inside.setdefault(root.id, set()).add(b"")
         if named or not sources:
             wanted = {literal(place) for place in named}
             globs = root.exclude if exclude is None else exclude
             follow = root.follow_symlinks if follow_symlinks is None else follow_symlinks
-            kept = [glob for glob in globs if glob not in wanted]
-            journal.watch_how(db, root, exclude=kept, follow_symlinks=follow)
-        if everything or not sources:
-            inside.setdefault(root.id, set()).add(b"")
+            kept = normalised(glob for glob in globs if glob not in wanted)
+            if (kept, follow) != (root.exclude, root.follow_symlinks):
+                journal.watch_how(db, root, exclude=kept, follow_symlinks=follow)
 
     roots = [root for root in catalogue.all_roots(db, home) if root.id in inside]
     for root in roots:

@@ -4,7 +4,7 @@ import errno
 import heapq
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from stat import S_ISREG
 
 from indexer.catalogue import Root
@@ -14,17 +14,20 @@ _JUNK = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN")
 _log = logging.getLogger(__name__)
 
 
-def walk(root: Root, part: bytes, excludes: Excludes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
-    """Every file in the folder `part` of a root: its path relative to the root, and its entry.
+def walk(
+    root: Root, parts: Iterable[bytes], excludes: Excludes
+) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
+    """Every file in some folders of a root: its path relative to the root, and its entry.
 
     Hidden names, what other systems litter, and what is excluded are passed over. So are symbolic
     links, unless the root follows them: then a folder that can be reached in several ways is walked
     once, where it really lies if that is in reach, which ends loops as well.
     """
-    folders, links = [part], list[bytes]()
+    folders = list[bytes]()
+    later = sorted(parts)  # a heap: links wait until every real folder is walked
     walked = set[tuple[int, int]]()
-    while folders or links:
-        folder = folders.pop() if folders else heapq.heappop(links)
+    while folders or later:
+        folder = folders.pop() if folders else heapq.heappop(later)
         try:
             absolute = os.path.join(root.path, folder)
             if root.follow_symlinks:
@@ -45,7 +48,7 @@ def walk(root: Root, part: bytes, excludes: Excludes) -> Iterator[tuple[bytes, o
                 continue
             if _is_folder(entry):
                 if entry.is_symlink():
-                    heapq.heappush(links, path)
+                    heapq.heappush(later, path)
                 else:
                     folders.append(path)
             elif _is_file(entry):
@@ -54,7 +57,7 @@ def walk(root: Root, part: bytes, excludes: Excludes) -> Iterator[tuple[bytes, o
 
 def holds_any_file(root: Root) -> bool:
     """Whether there is a file that a walk without exclusions would come by."""
-    return any(walk(root, b"", Excludes(())))
+    return any(walk(root, [b""], Excludes(())))
 
 
 def file_status(root: Root, path: bytes) -> os.stat_result | None:
@@ -68,12 +71,12 @@ def file_status(root: Root, path: bytes) -> os.stat_result | None:
         if error.errno == errno.ELOOP:
             return None
         raise
-    if not S_ISREG(status.st_mode) or (not root.follow_symlinks and _behind_link(root, path)):
+    if not S_ISREG(status.st_mode) or (not root.follow_symlinks and behind_link(root, path)):
         return None
     return status
 
 
-def _behind_link(root: Root, path: bytes) -> bool:
+def behind_link(root: Root, path: bytes) -> bool:
     """Whether a folder on the way from the root to `path` is a symbolic link."""
     while path := os.path.dirname(path):
         if os.path.islink(os.path.join(root.path, path)):
