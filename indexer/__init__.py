@@ -10,8 +10,10 @@ from indexer.errors import (
     LibraryNotFound,
     ModelMismatch,
     NewerLibrary,
-    RootUnavailable,
+    RootsOverlap,
+    SourceExcluded,
     SourceNotFound,
+    UnknownPath,
     UnsupportedFile,
 )
 from indexer.layout import Choice
@@ -19,6 +21,7 @@ from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
     Failure,
+    Forgotten,
     GenerationStatus,
     IndexReport,
     Item,
@@ -36,6 +39,7 @@ __all__ = [
     "Curve",
     "EmbeddingError",
     "Failure",
+    "Forgotten",
     "GenerationError",
     "GenerationStatus",
     "IndexReport",
@@ -54,9 +58,11 @@ __all__ = [
     "Point",
     "Progress",
     "RootStatus",
-    "RootUnavailable",
+    "RootsOverlap",
+    "SourceExcluded",
     "SourceNotFound",
     "Status",
+    "UnknownPath",
     "UnsupportedFile",
     "find_library",
     "read_text_file",

@@ -4,6 +4,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import Connection, Engine
@@ -74,21 +75,19 @@ class Run:
             self._progress.start(len(scan.found), "files")
             pool = ThreadPoolExecutor(self._workers, thread_name_prefix="align-read")
             try:
-                plans = (
-                    self._plan(found, result) for found, result in self._read(pool, scan.found)
-                )
+                plans = (self._plan(result) for result in self._read(pool, scan.found))
                 for batch in batches(plans, self._batch_size):
                     self._commit(batch)
                     self._progress.advance(sum(piece.last for piece in batch))
             finally:
                 pool.shutdown(cancel_futures=True)
                 self._progress.finish()
-        self._finish(scan.gone)
-        return IndexReport(**self._count)
+        self._finish(scan)
+        return IndexReport(**self._count, unavailable=tuple(scan.unavailable))
 
     def _remember(self, gone: Sequence[File]) -> None:
         for file in gone:
-            if file.digest is not None:
+            if file.digest is not None and not file.failed:
                 self._gone.setdefault(_key(file.path, file.digest), deque()).append(file)
         # A gone picture that lacks an embedding must be decoded wherever it turns up.
         self._moved = frozenset(
@@ -97,9 +96,7 @@ class Run:
             if kind == "image" and not any(file.lacking for file in files)
         )
 
-    def _read(
-        self, pool: ThreadPoolExecutor, files: Sequence[Found]
-    ) -> Iterator[tuple[Found, Read]]:
+    def _read(self, pool: ThreadPoolExecutor, files: Sequence[Found]) -> Iterator[Read]:
         """What became of each file, in order, a bounded number of them ahead."""
         ahead = self._batch_size + 2 * self._workers
         rest = iter(files)
@@ -116,8 +113,8 @@ class Run:
                 return
             found, future = waiting.popleft()
             result = future.result()
-            if self._is_settled(found, result):
-                yield found, result
+            if self._is_settled(result):
+                yield result
             elif self._encoder is None:
                 # Here and not in a worker, so that a download can be interrupted.
                 self._load()
@@ -127,10 +124,10 @@ class Run:
                 # More files carry a moved picture's bytes than files with those bytes are gone.
                 waiting.appendleft(submit(found, frozenset()))
 
-    def _is_settled(self, found: Found, result: Read) -> bool:
+    def _is_settled(self, result: Read) -> bool:
         if result.digest is None or result.failure is not None or result.contents is not None:
             return True
-        if found.is_known_as(result.digest):
+        if result.found.is_known_as(result.digest):
             return True
         return result.digest in self._moved and bool(self._gone["image", result.digest])
 
@@ -142,16 +139,18 @@ class Run:
             self._encoder = encoder
         return self._encoder
 
-    def _plan(self, found: Found, result: Read) -> Plan:
-        known = found.known
+    def _plan(self, result: Read) -> Plan:
+        found, known = result.found, result.found.known
+        if known and known.racy and not (result.digest or found.touched or known.lacking):
+            # It cannot be opened today, but nothing says that its bytes have changed.
+            result = replace(result, digest=known.digest, racy=True, failure=None)
+        plan = Plan(found, result.digest, result.racy, result.failure)
         if result.failure is not None:
-            # Without a digest a new time alone is reason to try again.
-            plan = Plan(found, None, result.failure)
             plan.leftovers = [item.id for item in self._items(known.id if known else None)]
             return plan
         assert result.digest is not None
-        plan = Plan(found, result.digest)
         if known and found.is_known_as(result.digest):
+            plan.same = True
             plan.kept = known.items
             return plan
         gone = self._gone.get(_key(found.path, result.digest))
@@ -200,10 +199,14 @@ class Run:
     def _write_file(self, db: Connection, piece: Piece) -> int:
         plan, found = piece.plan, piece.plan.found
         size, digest = (found.size, plan.digest) if piece.last else (journal.UNFINISHED, None)
-        file_id = journal.put_file(db, found.root.id, found.path, size, found.mtime_ns, digest)
+        file_id = journal.put_file(
+            db, found.root.id, found.path, size, found.mtime_ns, digest, racy=plan.racy
+        )
         if plan.failure is not None:
             journal.put_failure(db, file_id, plan.failure)
             self._count["failed"] += 1
+        elif not plan.same:
+            journal.forget_failure(db, file_id)
         if piece.first and plan.adopted is not None:
             journal.adopt_items(db, plan.adopted, file_id)
         if piece.last:
@@ -267,11 +270,12 @@ class Run:
             " checkpoint or index with another model"
         )
 
-    def _finish(self, gone: Sequence[File]) -> None:
-        """Delete what is neither here nor moved, and let searches use the target model."""
+    def _finish(self, scan: Scan) -> None:
+        """Delete what is neither here nor moved, and let searches use the target model: not while
+        a root is unavailable, whose items would lose the embeddings they have."""
         left = {file.id for files in self._gone.values() for file in files}
-        dead = [file for file in gone if file.digest is None or file.id in left]
-        switch = self._target != self._current
+        dead = [file for file in scan.gone if file.digest is None or file.failed or file.id in left]
+        switch = self._target != self._current and not scan.unavailable
         if not (dead or switch):
             return
         with self._engine.begin() as db:

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from indexer.layout import Choice
 from indexer.records import Failure, Item, Kind, Model
@@ -43,6 +54,11 @@ class Root:
     id: int
     path: bytes
     recursive: bool
+    device: int | None = None
+    """Of the file system it was on when all of it was looked at last."""
+    follow_symlinks: bool = False
+    exclude: tuple[str, ...] = ()
+    """Globs of what is left out, as `indexer.excludes` reads them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,8 @@ class File:
     """Live items in it."""
     lacking: int
     """Those of them without an embedding of the model asked about."""
+    failed: bool
+    """Whether it, or what its bytes are, could not be read."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,15 @@ class Generation:
 def within(path: bytes, folder: bytes) -> bool:
     """Whether the absolute `path` is `folder` or lies in it."""
     return os.path.commonpath([path, folder]) == folder
+
+
+def resolve(roots: Iterable[Root], path: bytes) -> bytes:
+    """The absolute path under which a library knows `path`: as it is in a root that follows
+    symbolic links, without any elsewhere."""
+    plain = os.path.abspath(path)
+    if any(root.follow_symlinks and within(plain, root.path) for root in roots):
+        return plain
+    return os.path.realpath(path)
 
 
 def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
@@ -148,7 +175,14 @@ def last_change(db: Connection) -> int:
 def all_roots(db: Connection, home: bytes) -> list[Root]:
     """Every root; `home` is the absolute folder that holds the library directory."""
     return [
-        Root(row.id, os.path.normpath(os.path.join(home, row.path)), row.recursive)
+        Root(
+            id=row.id,
+            path=os.path.normpath(os.path.join(home, row.path)),
+            recursive=row.recursive,
+            device=row.device,
+            follow_symlinks=row.follow_symlinks,
+            exclude=tuple(json.loads(row.exclude)),
+        )
         for row in db.execute(select(roots).order_by(roots.c.id))
     ]
 
@@ -158,14 +192,25 @@ def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File
     embedded = and_(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
     query = (
         select(
-            files, func.count(items.c.id), func.count(items.c.id) - func.count(embeddings.c.item_id)
+            files,
+            func.count(items.c.id),
+            func.count(items.c.id) - func.count(embeddings.c.item_id),
+            failures.c.file_id.is_not(None),
         )
+        .outerjoin(failures, failures.c.file_id == files.c.id)
         .outerjoin(items, items.c.file_id == files.c.id)
         .outerjoin(embeddings, embedded)
         .where(files.c.root_id == root_id)
         .group_by(files.c.id)
     )
     return [File(*row) for row in db.execute(query)]
+
+
+def files_within(db: Connection, root_id: int, path: bytes) -> list[int]:
+    """Ids of the files of a root at `path`, relative to it, or below; b"" for all of them."""
+    below = and_(files.c.path > path + b"/", files.c.path < path + b"0")  # "0" comes after "/"
+    chosen = or_(literal(path == b""), files.c.path == path, below)
+    return list(db.execute(select(files.c.id).where(files.c.root_id == root_id, chosen)).scalars())
 
 
 def file_items(db: Connection, file_id: int, model_id: int | None) -> list[FileItem]:
@@ -327,10 +372,12 @@ def items_by_id(db: Connection, home: bytes, ids: Iterable[int]) -> list[Item]:
 
 
 def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
-    """The items of the file at the absolute `path`."""
+    """The items of the file at `path`; where links are followed, the path may lead through one."""
+    roots = all_roots(db, home)
+    absolute = resolve(roots, path)
     places = [
-        and_(files.c.root_id == root.id, files.c.path == os.path.relpath(path, root.path))
-        for root in all_roots(db, home)
+        and_(files.c.root_id == root.id, files.c.path == os.path.relpath(absolute, root.path))
+        for root in roots
     ]
     return [item for place in places for item in items_where(db, home, place)]
 

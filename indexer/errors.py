@@ -6,9 +6,11 @@ AlignError                       (encoder.errors)
     ├── LibraryDamaged           a library.db that SQLite cannot read
     ├── NewerLibrary             written by a later version of the program
     ├── LibraryLocked            another process is writing
-    ├── RootUnavailable          a watched folder that is missing, unreadable or suddenly empty
-    ├── SourceNotFound           a path to index that does not exist
+    ├── SourceNotFound           a path to index that does not exist or cannot be read
+    ├── SourceExcluded           a path to index that its root leaves out
     ├── UnsupportedFile          a file named for indexing that is neither pictures nor texts
+    ├── UnknownPath              a path to forget or relocate that the library does not know
+    ├── RootsOverlap             a new place of a root that another root watches
     ├── ModelMismatch            an encoder other than the one the library was made with
     ├── EmbeddingError           vectors that no library may keep or search with
     └── GenerationError          a generation that could not be written
@@ -37,16 +39,24 @@ class LibraryLocked(LibraryError):
     """Another writer holds the library; the sentence names its process id."""
 
 
-class RootUnavailable(LibraryError):
-    """A watched folder is missing, unreadable or suddenly empty; nothing was deleted."""
-
-
 class SourceNotFound(LibraryError):
-    """A path to index does not exist."""
+    """A path to index, or a new place of a root, does not exist or cannot be read."""
+
+
+class SourceExcluded(LibraryError):
+    """A path to index is one that its root leaves out."""
 
 
 class UnsupportedFile(LibraryError):
     """A file named for indexing is neither a picture nor a file of texts by its ending."""
+
+
+class UnknownPath(LibraryError):
+    """A path to forget or to relocate is none that the library knows."""
+
+
+class RootsOverlap(LibraryError):
+    """The new place of a root lies in another root or around it."""
 
 
 class ModelMismatch(LibraryError):

@@ -3,6 +3,7 @@
 All functions belong inside the caller's transaction.
 """
 
+import json
 import os
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from indexer import excludes
 from indexer.catalogue import Root, all_roots, among, within
 from indexer.content import Content
 from indexer.layout import Choice
@@ -49,13 +51,7 @@ def watch(db: Connection, home: bytes, folder: bytes, *, recursive: bool) -> Non
     `home` is the absolute folder that holds the library directory. A root around it or in it is
     stored relative to it, so that both can be moved together.
     """
-    relative = within(home, folder) or within(folder, home)
-    row = {
-        "path": os.path.relpath(folder, home) if relative else folder,
-        "relative": relative,
-        "recursive": recursive,
-    }
-    statement = upsert(roots).values(row)
+    statement = upsert(roots).values(**_place(home, folder), recursive=recursive)
     db.execute(
         statement.on_conflict_do_update(
             index_elements=["path", "relative"], set_={"recursive": statement.excluded.recursive}
@@ -63,19 +59,53 @@ def watch(db: Connection, home: bytes, folder: bytes, *, recursive: bool) -> Non
     )
     if not recursive:
         return
-    known = all_roots(db, home)
-    outer = next(root for root in known if root.path == folder)
-    for inner in known:
+    for inner in all_roots(db, home):
         if inner.path != folder and within(inner.path, folder):
+            outer = next(root for root in all_roots(db, home) if root.path == folder)
             _absorb(db, inner, outer)
 
 
+def _place(home: bytes, folder: bytes) -> dict[str, object]:
+    relative = within(home, folder) or within(folder, home)
+    return {"path": os.path.relpath(folder, home) if relative else folder, "relative": relative}
+
+
 def _absorb(db: Connection, inner: Root, outer: Root) -> None:
-    prefix = os.path.join(os.path.relpath(inner.path, outer.path), b"")
+    """What the inner root left out stays left out, and the links it followed are followed."""
+    place = os.path.relpath(inner.path, outer.path)
+    watch_how(
+        db,
+        outer,
+        exclude=[*outer.exclude, *excludes.below(inner.exclude, place)],
+        follow_symlinks=outer.follow_symlinks or inner.follow_symlinks,
+    )
+    prefix = os.path.join(place, b"")
     longer = cast(literal(prefix, LargeBinary).op("||")(files.c.path), LargeBinary)
     moved = update(files).where(files.c.root_id == inner.id)
     db.execute(moved.values(root_id=outer.id, path=longer))
-    db.execute(delete(roots).where(roots.c.id == inner.id))
+    unwatch(db, inner.id)
+
+
+def watch_how(db: Connection, root: Root, *, exclude: Iterable[str], follow_symlinks: bool) -> None:
+    """Remember what a root leaves out and whether it follows symbolic links."""
+    globs = json.dumps(excludes.normalised(exclude))
+    row = {"exclude": globs, "follow_symlinks": follow_symlinks}
+    db.execute(update(roots).where(roots.c.id == root.id).values(row))
+
+
+def set_device(db: Connection, root_id: int, device: int | None) -> None:
+    """Remember the number of the device that a root is on."""
+    db.execute(update(roots).where(roots.c.id == root_id).values(device=device))
+
+
+def relocate(db: Connection, home: bytes, root_id: int, folder: bytes) -> None:
+    """From now on a root is the absolute `folder`; what is known of its files stays."""
+    db.execute(update(roots).where(roots.c.id == root_id).values(_place(home, folder)))
+
+
+def unwatch(db: Connection, root_id: int) -> None:
+    """Forget a root whose files are all forgotten."""
+    db.execute(delete(roots).where(roots.c.id == root_id))
 
 
 def add_model(db: Connection, model: Model) -> int:
@@ -110,24 +140,42 @@ def put_phrases(db: Connection, model_id: int, vectors: npt.NDArray[np.float32])
 
 
 def put_file(
-    db: Connection, root_id: int, path: bytes, size: int, mtime_ns: int, digest: bytes | None
+    db: Connection,
+    root_id: int,
+    path: bytes,
+    size: int,
+    mtime_ns: int,
+    digest: bytes | None,
+    *,
+    racy: bool = False,
 ) -> int:
-    """Record a file as seen and return its id; whatever failure it had is forgotten."""
-    row = {"size": size, "mtime_ns": mtime_ns, "digest": digest}
+    """Record a file as seen and return its id; its failure is the caller's to put or forget."""
+    row = {"size": size, "mtime_ns": mtime_ns, "digest": digest, "racy": racy}
     statement = upsert(files).values(root_id=root_id, path=path, **row)
     file_id: int = db.execute(
         statement.on_conflict_do_update(index_elements=["root_id", "path"], set_=row).returning(
             files.c.id
         )
     ).scalar_one()
-    db.execute(delete(failures).where(failures.c.file_id == file_id))
     return file_id
 
 
 def put_failure(db: Connection, file_id: int, reason: str) -> None:
-    """Remember why a file, just put, could not be read."""
+    """Remember why a file could not be read; the same reason as before keeps its time."""
     now = datetime.now(UTC).isoformat()
-    db.execute(insert(failures).values(file_id=file_id, reason=reason, at=now))
+    statement = upsert(failures).values(file_id=file_id, reason=reason, at=now)
+    db.execute(
+        statement.on_conflict_do_update(
+            index_elements=["file_id"],
+            set_={"reason": reason, "at": now},
+            where=failures.c.reason != reason,
+        )
+    )
+
+
+def forget_failure(db: Connection, file_id: int) -> None:
+    """A file could be read, if it could not before."""
+    db.execute(delete(failures).where(failures.c.file_id == file_id))
 
 
 def add_item(db: Connection, file_id: int, position: int, content: Content) -> int:
@@ -180,16 +228,18 @@ def delete_items(db: Connection, ids: Collection[int]) -> None:
         db.execute(delete(items).where(chosen))
 
 
-def delete_files(db: Connection, file_ids: Collection[int]) -> None:
-    """Forget files with their items and failures."""
-    if file_ids:
-        _log_deleted(db, among(items.c.file_id, file_ids))
-        db.execute(delete(files).where(among(files.c.id, file_ids)))
+def delete_files(db: Connection, file_ids: Collection[int]) -> int:
+    """Forget files with their items and failures; returns how many items."""
+    if not file_ids:
+        return 0
+    count = _log_deleted(db, among(items.c.file_id, file_ids))
+    db.execute(delete(files).where(among(files.c.id, file_ids)))
+    return count
 
 
-def _log_deleted(db: Connection, chosen: ColumnElement[bool]) -> None:
+def _log_deleted(db: Connection, chosen: ColumnElement[bool]) -> int:
     rows = select(items.c.id, items.c.kind, literal("delete")).where(chosen).order_by(items.c.id)
-    db.execute(insert(changes).from_select(["item_id", "kind", "op"], rows))
+    return db.execute(insert(changes).from_select(["item_id", "kind", "op"], rows)).rowcount
 
 
 def add_generation(

@@ -4,7 +4,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
-from indexer import catalogue, database, generations, journal, view
+from indexer import catalogue, database, generations, journal, roots, view
 from indexer.build import Run
 from indexer.curve import Curve
 from indexer.errors import LibraryNotFound
@@ -27,6 +28,7 @@ from indexer.queries import tuning_queries
 from indexer.records import (
     KINDS,
     Failure,
+    Forgotten,
     GenerationStatus,
     IndexReport,
     Item,
@@ -136,6 +138,9 @@ class Library:
         load_encoder: Callable[[], Encoder],
         *,
         reembed: bool = False,
+        allow_missing: bool = False,
+        exclude: Sequence[str] | None = None,
+        follow_symlinks: bool | None = None,
         batch_size: int = 32,
         workers: int | None = None,
         progress: Progress = NULL,
@@ -151,31 +156,58 @@ class Library:
         every item is embedded with that encoder; searches use the old model until all are.
         `layout` is remembered for the index; None leaves it as it is, at first ``auto``.
 
+        `exclude` (globs of what to leave out: with a "/" of paths relative to the root, without of
+        names anywhere) and `follow_symlinks` replace what the roots of `sources`, or without
+        sources all roots, remember; None leaves it as it is, no glob at all clears it.
+
+        A root that is missing, unreadable, empty though it was not, or on another device and
+        without files that are known, is left alone and named in the report, while the others go on;
+        with `allow_missing` what is gone is forgotten, unless the root is there but unreadable.
+
         Files that cannot be read become failures. Raises LibraryLocked, SourceNotFound,
-        UnsupportedFile and RootUnavailable before anything is written; ModelMismatch,
+        SourceExcluded and UnsupportedFile before anything is written; ModelMismatch,
         EmbeddingError and GenerationError later.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
+        with self._writing() as engine:
+            run = Run(
+                engine, load_encoder, batch_size=batch_size, workers=workers, progress=progress
+            )
+            if reembed:
+                run.retarget()
+            differences = Scan()
+            with engine.begin() as db:
+                parts = parts_to_scan(
+                    db,
+                    self._home,
+                    sources,
+                    everything=reembed,
+                    exclude=exclude,
+                    follow_symlinks=follow_symlinks,
+                )
+                for root in sorted(parts, key=lambda root: root.id):
+                    known = catalogue.known_files(db, root.id, run.model_id)
+                    device = scan(
+                        root, parts[root], known, differences, allow_missing=allow_missing
+                    )
+                    if device != root.device:
+                        journal.set_device(db, root.id, device)
+            report = run.run(differences)
+            self._publish(engine, load_encoder, layout=layout)
+        return replace(report, seconds=time.monotonic() - started)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Engine]:
+        """The writer lock and a connection that writes."""
         with writing(self.path):
             engine = database.connect(self.path / _DATABASE, writable=True)
             try:
-                run = Run(
-                    engine,
-                    load_encoder,
-                    batch_size=batch_size,
-                    workers=workers,
-                    progress=progress,
-                )
-                if reembed:
-                    run.retarget()
-                report = run.run(self._scan(engine, sources, run.model_id, everything=reembed))
-                self._publish(engine, load_encoder, layout=layout)
+                yield engine
                 database.checkpoint(engine)
             finally:
                 engine.dispose()
-        return replace(report, seconds=time.monotonic() - started)
 
     def rebuild(
         self,
@@ -194,20 +226,15 @@ class Library:
         """
         if target_recall is not None and not 0 < target_recall <= 1:
             raise ValueError(f"target_recall is {target_recall} but must be above 0 and at most 1")
-        with writing(self.path):
-            engine = database.connect(self.path / _DATABASE, writable=True)
-            try:
-                self._publish(
-                    engine,
-                    load_encoder,
-                    layout=layout,
-                    target_recall=target_recall,
-                    captions=captions,
-                    force=True,
-                )
-                database.checkpoint(engine)
-            finally:
-                engine.dispose()
+        with self._writing() as engine:
+            self._publish(
+                engine,
+                load_encoder,
+                layout=layout,
+                target_recall=target_recall,
+                captions=captions,
+                force=True,
+            )
 
     def _publish(
         self,
@@ -225,17 +252,31 @@ class Library:
             queries = partial(tuning_queries, engine, kind, load_encoder, captions)
             generations.publish(engine, self.path, kind, queries, force=force)
 
-    def _scan(
-        self, engine: Engine, sources: Sequence[Path], model_id: int | None, *, everything: bool
-    ) -> Scan:
-        differences = Scan()
-        # One transaction: a root that turns out to be unavailable leaves no new root behind.
-        with engine.begin() as db:
-            parts = parts_to_scan(db, self._home, sources, everything=everything)
-            for root in sorted(parts, key=lambda root: root.id):
-                known = catalogue.known_files(db, root.id, model_id)
-                scan(root, parts[root], known, differences)
-        return differences
+    def roots(self) -> list[RootStatus]:
+        """Every watched folder and the state it is in; looks at the disk."""
+        with self._reader.begin() as db:
+            return roots.statuses(db, self._home)
+
+    def move_root(self, old: Path, new: Path) -> None:
+        """Watch the folder `new` from now on as the root `old`, whose files were moved there.
+
+        Items keep ids and embeddings. Raises UnknownPath where `old` is no root, SourceNotFound
+        where `new` is no folder or holds none of the files that are known, RootsOverlap where
+        another root watches `new` or a part of it, and LibraryLocked.
+        """
+        with self._writing() as engine, engine.begin() as db:
+            roots.move(db, self._home, old, new)
+
+    def forget(self, paths: Sequence[Path]) -> Forgotten:
+        """Forget the items of files and folders, which need not exist any more: searches find them
+        no longer. A root that is forgotten as a whole is no longer watched.
+
+        What still lies in a watched folder is excluded there until `index` is given its path.
+        Raises UnknownPath where the library knows nothing at one of `paths`, then nothing is
+        forgotten, and LibraryLocked.
+        """
+        with self._writing() as engine, engine.begin() as db:
+            return roots.forget(db, self._home, paths)
 
     def search(
         self,
@@ -268,7 +309,7 @@ class Library:
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none where it is not in the library."""
         with self._reader.begin() as db:
-            return catalogue.items_at(db, self._home, os.path.realpath(os.fsencode(path)))
+            return catalogue.items_at(db, self._home, os.fsencode(path))
 
     def failures(self) -> list[Failure]:
         """Every file that could not be read, by root and path."""
@@ -283,15 +324,11 @@ class Library:
                 k: catalogue.kept_generations(db, k, current[0]) if current else [] for k in KINDS
             }
             heads = [rows[0] for rows in kept.values() if rows]
-            files = catalogue.files_by_root(db)
             why = [generations.why_degraded(self.path, head) for head in heads]
             return Status(
                 counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
                 failures=len(catalogue.all_failures(db, self._home)),
-                roots=[
-                    RootStatus(Path(os.fsdecode(r.path)), r.recursive, files.get(r.id, 0))
-                    for r in catalogue.all_roots(db, self._home)
-                ],
+                roots=roots.statuses(db, self._home),
                 model=current[1] if current else None,
                 generations=[
                     self._generation_status(

@@ -26,7 +26,10 @@ class Plan:
 
     found: Found
     digest: bytes | None
+    racy: bool = False
     failure: str | None = None
+    same: bool = False
+    """Whether the bytes are those of the last run: what is known of them stays."""
     adopted: int | None = None
     """The id of the gone file whose items this one takes over."""
     entries: list[Entry] = field(default_factory=list)

@@ -2,8 +2,10 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import time_ns
 
 from PIL import Image
 
@@ -18,6 +20,10 @@ from indexer.texts import read_texts
 MAX_BYTES = 1 << 30
 """Larger files are refused: they would be read into memory whole."""
 
+RACY_NS = 2 * 10**9
+"""A file whose time is less than this before it was read may change again and keep that time: the
+coarsest clock of a file system, FAT's, ticks every 2 s."""
+
 Prepare = Callable[[Image.Image], Pixels]
 
 
@@ -25,6 +31,10 @@ Prepare = Callable[[Image.Image], Pixels]
 class Read:
     """What became of one file."""
 
+    found: Found
+    """With size and time as they were when it was read."""
+    racy: bool = False
+    """Whether a later change could leave size and time as they are."""
     digest: bytes | None = None
     """SHA-256 of its bytes; None where they could not be read."""
     contents: tuple[Content, ...] | None = None
@@ -38,33 +48,49 @@ def read(found: Found, prepare: Prepare | None, moved: Collection[bytes]) -> Rea
     It is not decoded where the bytes are those of the last run, where they are a picture whose
     digest is in `moved`, or where it is a picture and there is no `prepare` yet.
     """
+    began = time_ns()
     try:
-        data = _bytes(found)
+        data, status = _bytes(found)
     except OSError as error:
-        return Read(failure=f"cannot be read: {error.strerror}")
+        return Read(found, failure=f"cannot be read: {error.strerror}")
     except PictureError as error:
-        return Read(failure=str(error))
+        return Read(found, failure=str(error))
+    found = replace(found, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    if data is None:
+        return Read(found, failure="changed while it was read")
+    racy = found.mtime_ns + RACY_NS >= began
     digest = hashlib.sha256(data).digest()
     if found.is_known_as(digest):
-        return Read(digest)
+        return Read(found, racy, digest)
     try:
         if kind_of(found.path) == "text":
-            return Read(digest, _texts(data, ending(found.path)))
+            return Read(found, racy, digest, _texts(data, ending(found.path)))
+        if not data:
+            raise PictureError("empty file")
         if prepare is None or digest in moved:
-            return Read(digest)
-        return Read(digest, (_picture(data, digest, prepare),))
+            return Read(found, racy, digest)
+        return Read(found, racy, digest, (_picture(data, digest, prepare),))
     except (PictureError, TextError) as error:
-        return Read(digest, failure=str(error))
+        return Read(found, racy, digest, failure=str(error))
 
 
-def _bytes(found: Found) -> bytes:
-    if found.size > MAX_BYTES:
-        raise PictureError(f"larger than the limit of {MAX_BYTES:,} bytes")
-    with open(found.absolute, "rb") as file:
-        data = file.read()
-    if not data and kind_of(found.path) == "image":
-        raise PictureError("empty file")
-    return data
+def _bytes(found: Found) -> tuple[bytes | None, os.stat_result]:
+    """The whole file as it was at one moment, and its status then; None where there was no such
+    moment, not even at a second try."""
+    for _ in range(2):
+        with open(found.absolute, "rb") as file:
+            before = os.fstat(file.fileno())
+            if before.st_size > MAX_BYTES:
+                raise PictureError(f"larger than the limit of {MAX_BYTES:,} bytes")
+            data = file.read(before.st_size + 1)
+            after = os.fstat(file.fileno())
+        if _stamp(before) == _stamp(after) and len(data) == after.st_size:
+            return data, after
+    return None, after
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
 
 
 def _texts(data: bytes, ending: str) -> tuple[Content, ...]:

@@ -51,12 +51,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be read; not tried again until its size or time changes."""
+    """A file that could not be read. Where its bytes are at fault it is not tried again until its
+    size or time changes, otherwise at every run."""
 
     path: Path
     reason: str
     at: datetime
-    """UTC."""
+    """UTC; when it failed first for this reason."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,22 @@ class IndexReport:
     embedded: int = 0
     """Pictures and texts that went through the encoder."""
     seconds: float = 0.0
+    unavailable: tuple[str, ...] = ()
+    """A sentence with the reason and the remedy for every root that was left alone."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What `Library.forget` did."""
+
+    items: int
+    roots: tuple[Path, ...]
+    """Folders that are no longer watched."""
+    excluded: tuple[Path, ...]
+    """What still lies in a watched folder, left out from now on."""
+
+
+RootState = Literal["ok", "missing", "unreadable", "empty", "other device"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,12 @@ class RootStatus:
     recursive: bool
     """False where only files that were named are watched."""
     files: int
+    state: RootState = "ok"
+    """``empty``: although files in it are known; ``other device``: than when it was looked at
+    last, which alone does no harm."""
+    follow_symlinks: bool = False
+    exclude: tuple[str, ...] = ()
+    """Globs of what is left out."""
 
 
 @dataclass(frozen=True)

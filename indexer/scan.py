@@ -1,17 +1,14 @@
 """What changed on disk since the last run, found without opening a file."""
 
-import logging
 import os
-from collections.abc import Collection, Iterator, Set
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
-from stat import S_ISREG
 
 from indexer.catalogue import File, Root
-from indexer.errors import RootUnavailable
+from indexer.excludes import Excludes
 from indexer.sources import kind_of
-
-_SKIPPED = (b"@eaDir", b"__MACOSX")
-_log = logging.getLogger(__name__)
+from indexer.walk import behind_link, file_status, holds_any_file, walk
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,19 @@ class Found:
         """Where to open it."""
         return os.path.join(self.root.path, self.path)
 
+    @property
+    def touched(self) -> bool:
+        """Whether size or time are not those of the last run."""
+        known = self.known
+        return known is None or (self.size, self.mtime_ns) != (known.size, known.mtime_ns)
+
     def is_known_as(self, digest: bytes) -> bool:
-        """Whether bytes with this SHA-256 are those of the last run, fully embedded."""
-        return self.known is not None and self.known.digest == digest and not self.known.lacking
+        """Whether bytes with this SHA-256 are those of the last run, and nothing is left to do for
+        them. To touch a file whose bytes are bad asks for another try."""
+        known = self.known
+        if known is None or known.digest != digest or known.lacking:
+            return False
+        return not (known.failed and self.touched)
 
 
 @dataclass
@@ -42,105 +49,144 @@ class Scan:
     """The differences between the disk and the database."""
 
     found: list[Found] = field(default_factory=list)
-    """By root and path: new files, changed ones, and those whose items lack an embedding."""
+    """By root and path: files that are new, changed or racy, that could not be read, or whose items
+    lack an embedding."""
     gone: list[File] = field(default_factory=list)
-    """By root and path."""
+    """By root and path: no longer there, or excluded."""
     unchanged: int = 0
     """Live items in files that need not be opened."""
+    unavailable: list[str] = field(default_factory=list)
+    """Why a root was left alone, and the remedy: a sentence a root."""
 
 
-def scan(root: Root, parts: Set[bytes], known: Collection[File], into: Scan) -> None:
+def scan(
+    root: Root,
+    parts: Set[bytes],
+    known: Collection[File],
+    into: Scan,
+    *,
+    allow_missing: bool = False,
+) -> int | None:
     """Compare the `parts` of a root (relative paths, b"" for the whole) with all its `known` files.
 
-    Pictures are found by walking; hidden names, the folders other systems litter and symbolic links
-    are passed over. Files that were named once, texts among them, are looked for one by one.
-    Raises RootUnavailable where the root is missing or unreadable, or holds no file at all although
-    some are known.
+    Pictures are found by walking; files that were named once, texts among them, are looked for one
+    by one. A root that cannot be read is left alone; so is one that misses files and holds none at
+    all, or lies on another device than before, unless `allow_missing`.
+
+    Returns the number of the device to remember for the root.
     """
-    _check_reachable(root)
+    if root.follow_symlinks and root.recursive:
+        # Only a walk of the whole tells which of the ways to a folder is the one to take.
+        parts = {*parts, b""}
     in_scope = {file.path: file for file in known if _covered(file.path, parts)}
-    seen = {part: status for part in parts if (status := _status(root, part)) is not None}
-    if root.recursive:
-        for part in parts - seen.keys():
-            seen.update(_walk_pictures(root, part))
-
-    gone: list[File] = []
-    for path, file in in_scope.items():
-        if path in seen:
-            continue
-        try:
-            status = _status(root, path)
-        except OSError:  # there, as far as anyone can tell: nothing is deleted on a guess
-            into.unchanged += file.items
-            continue
-        if status is None:
-            gone.append(file)
-        else:
-            seen[path] = status
-
-    if len(gone) == len(known) > 0 and not seen and not any(_walk(root, b"")):
-        raise RootUnavailable(
-            f"{os.fsdecode(root.path)} is empty but the library knows {len(known)} files in it;"
-            " mount or restore it and run again (if it was emptied on purpose, put any file in it)"
-        )
-    into.gone += sorted(gone, key=lambda file: file.path)
-    for path, status in sorted(seen.items()):
-        before = in_scope.get(path)
-        now = (status.st_size, status.st_mtime_ns)
-        if before and now == (before.size, before.mtime_ns) and not before.lacking:
-            into.unchanged += before.items
-        else:
-            into.found.append(Found(root, path, *now, before))
-
-
-def _check_reachable(root: Root) -> None:
     try:
         os.scandir(root.path).close()
+        device = os.stat(root.path).st_dev
+    except (FileNotFoundError, NotADirectoryError):
+        if allow_missing:
+            into.gone += _by_path(in_scope.values())
+        else:
+            into.unavailable.append(_sentence(root, "does not exist", known))
+        return root.device
     except OSError as error:
-        raise RootUnavailable(
+        into.unavailable.append(
             f"{os.fsdecode(root.path)} cannot be read ({error.strerror}); mount or restore it and"
-            " run again, nothing was deleted"
-        ) from None
+            " run again, nothing of it was deleted"
+        )
+        return root.device
+
+    excludes = Excludes(root.exclude)
+    seen = {part: status for part in parts if (status := file_status(root, part)) is not None}
+    if root.recursive:
+        seen.update(_pictures(root, parts - seen.keys(), excludes))
+    missing, excluded, unknowable = list[File](), list[File](), list[File]()
+    walked = {(status.st_dev, status.st_ino): path for path, status in seen.items()}
+    for file in [in_scope[path] for path in in_scope.keys() - seen.keys()]:
+        if excludes.cover(file.path):
+            excluded.append(file)
+            continue
+        try:
+            status = file_status(root, file.path)
+        except OSError:  # there, as far as anyone can tell: nothing is deleted on a guess
+            unknowable.append(file)
+            continue
+        if status is None or _is_alias(root, file.path, walked.get((status.st_dev, status.st_ino))):
+            missing.append(file)
+        else:
+            seen[file.path] = status
+
+    if missing and not allow_missing:
+        reason = None
+        if not seen and not holds_any_file(root):
+            reason = f"is empty but the library knows {_files(known)} in it"
+        elif root.device not in (None, device):
+            lacks = f"{_files(missing)} of the {len(known):,} that the library knows"
+            reason = f"is on another device than before and lacks {lacks}"
+        if reason:
+            into.unavailable.append(_sentence(root, reason, known))
+            return root.device
+    into.gone += _by_path([*missing, *excluded])
+    into.unchanged += sum(file.items for file in unknowable)
+    _compare(root, seen, in_scope, into)
+    return device if b"" in parts or root.device is None else root.device
+
+
+def _compare(
+    root: Root, seen: Mapping[bytes, os.stat_result], known: Mapping[bytes, File], into: Scan
+) -> None:
+    for path, status in sorted(seen.items()):
+        before = known.get(path)
+        if before and _is_settled(before, status):
+            into.unchanged += before.items
+        else:
+            into.found.append(Found(root, path, status.st_size, status.st_mtime_ns, before))
+
+
+def _is_settled(known: File, status: os.stat_result) -> bool:
+    """Whether the file need not be opened. What could not be read is tried every time: neither a
+    network that works again nor a permission leaves a trace in the file's time."""
+    same = (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    return same and known.digest is not None and not (known.racy or known.lacking)
+
+
+def _sentence(root: Root, reason: str, known: Collection[File]) -> str:
+    loss = "accept the loss with --allow-missing" if known else "let it go with `align forget`"
+    return (
+        f"{os.fsdecode(root.path)} {reason}; mount or restore it, say where it is now with"
+        f" `align roots move`, or {loss}; nothing of it was deleted"
+    )
+
+
+def _files(files: Collection[File]) -> str:
+    return f"{len(files):,} file" if len(files) == 1 else f"{len(files):,} files"
+
+
+def _by_path(files: Collection[File]) -> list[File]:
+    return sorted(files, key=lambda file: file.path)
 
 
 def _covered(path: bytes, parts: Collection[bytes]) -> bool:
     return any(part in (b"", path) or path.startswith(part + b"/") for part in parts)
 
 
-def _status(root: Root, path: bytes) -> os.stat_result | None:
-    """None where there is no regular file; OSError where nobody can tell."""
-    try:
-        status = os.lstat(os.path.join(root.path, path))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status if S_ISREG(status.st_mode) else None
+def _is_alias(root: Root, path: bytes, walked: bytes | None) -> bool:
+    """Whether `path`, not walked by itself, is only another way to the file at `walked`: where case
+    does not count a renamed file still answers to its old name, and links may lead there."""
+    if walked is None:
+        return False
+    return _folded(path) == _folded(walked) or behind_link(root, path)
 
 
-def _walk_pictures(root: Root, part: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
-    for path, entry in _walk(root, part):
+def _folded(path: bytes) -> str:
+    return unicodedata.normalize("NFC", os.fsdecode(path)).casefold()
+
+
+def _pictures(
+    root: Root, parts: Set[bytes], excludes: Excludes
+) -> Iterator[tuple[bytes, os.stat_result]]:
+    for path, entry in walk(root, parts, excludes):
         if kind_of(path) == "image":
             try:
-                yield path, entry.stat(follow_symlinks=False)
+                yield path, entry.stat(follow_symlinks=root.follow_symlinks)
             except OSError:  # it vanished since the folder was read
                 continue
-
-
-def _walk(root: Root, part: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
-    """Every regular file, as its path relative to the root and its entry."""
-    folders = [part]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(os.path.join(root.path, folder)) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            _log.warning("cannot read %s: %s", os.fsdecode(folder), error.strerror)
-            continue
-        for entry in entries:
-            path = os.path.join(folder, entry.name)
-            if entry.name.startswith(b".") or entry.name in _SKIPPED:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(path)
-            elif entry.is_file(follow_symlinks=False):
-                yield path, entry

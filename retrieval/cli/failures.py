@@ -15,7 +15,8 @@ from retrieval.cli.output import print_json
 def command(as_json: bool, library: Path | None) -> None:
     """List the files that could not be read, and why.
 
-    They are tried again when they change.
+    Files with bad bytes are tried again when they change, files that could not be opened at every
+    run.
     """
     from indexer import Library
 

@@ -15,6 +15,8 @@ COMMANDS = {
     "search": "Find pictures that match a text.",
     "similar": "Find pictures that look like a picture.",
     "captions": "Find texts that describe a picture.",
+    "roots": "List the watched folders, or say where one was moved.",
+    "forget": "Forget files, folders or whole roots.",
     "failures": "List the files that could not be read, and why.",
     "rebuild": "Build the index anew, flat or IVF.",
     "status": "Say what a library holds.",

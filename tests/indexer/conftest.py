@@ -1,6 +1,7 @@
 """A folder of small pictures, and an encoder that counts."""
 
 import os
+import time
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -165,6 +166,25 @@ def must_not_load():
         raise AssertionError("the encoder was asked for although nothing had to be embedded")
 
     return load
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the runs: `clock.seconds` ahead of the one that times the files."""
+
+    class Clock:
+        seconds = 0.0
+
+    monkeypatch.setattr(
+        "indexer.reading.time_ns", lambda: time.time_ns() + int(Clock.seconds * 10**9)
+    )
+    return Clock
+
+
+@pytest.fixture
+def settled(clock):
+    """Runs that happen long after the last change of any file."""
+    clock.seconds = 1000
 
 
 @pytest.fixture

@@ -30,7 +30,9 @@ def test_bad_files_neither_stop_nor_shift_the_others(photos):
     assert photos.library.status().failures == 3
 
 
-def test_failures_are_not_retried_until_the_file_changes(photos, monkeypatch, must_not_load):
+def test_bad_bytes_are_not_retried_until_the_file_changes(
+    photos, monkeypatch, must_not_load, settled
+):
     path = photos.write("a.png", "bad")
     photos.index()
     with monkeypatch.context() as patch:
@@ -79,7 +81,7 @@ def test_files_that_cannot_be_opened(photos, monkeypatch):
     assert reasons(photos) == {"a.png": "cannot be read: Permission denied"}
 
 
-def test_huge_files_are_refused_unopened(photos, monkeypatch):
+def test_huge_files_are_refused_unread(photos, monkeypatch):
     path = photos.paint("a.png", "red", size=(300, 300))
     monkeypatch.setattr("indexer.reading.MAX_BYTES", 100)
     assert photos.index() == {"failed": 1}

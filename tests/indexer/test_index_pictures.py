@@ -68,7 +68,7 @@ def test_hidden_and_foreign_things_are_passed_over(photos):
     assert photos.library.items([1])[0].path.name == "seen.png"
 
 
-def test_unchanged_files_are_not_opened(photos, monkeypatch, must_not_load):
+def test_unchanged_files_are_not_opened(photos, monkeypatch, must_not_load, settled):
     photos.paint("a.png", "red")
     photos.index()
     monkeypatch.setattr("indexer.build.read", None)
@@ -235,7 +235,7 @@ def test_small_batches_give_the_same_library(make_photos, counting):
     assert libraries[0] == libraries[1] == libraries[2]
 
 
-def test_progress_counts_files(photos):
+def test_progress_counts_files(photos, settled):
     told = []
 
     class Watcher:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer import RootStatus, RootUnavailable, SourceNotFound, UnsupportedFile
+from indexer import RootStatus, SourceNotFound, UnsupportedFile
 
 
 def roots(photos):
@@ -118,39 +118,6 @@ def test_a_move_between_roots(photos, tmp_path, must_not_load):
     (tmp_path / "one/a.png").rename(tmp_path / "two/z.png")
     assert photos.library.index([], must_not_load).moved == 1
     assert photos.library.find(tmp_path / "two/z.png")[0].id == 1
-
-
-def test_a_missing_root_deletes_nothing_and_stops_before_any_work(photos, tmp_path):
-    photos.paint("a.png", "red")
-    photos.paint("../other/b.png", "green")
-    other = tmp_path / "other"
-    photos.index(photos.folder, other)
-    other.rename(tmp_path / "away")
-    photos.paint("new.png", "blue")
-    for sources in ([], [other], [photos.folder, other]):
-        with pytest.raises(RootUnavailable) as caught:
-            photos.library.index(sources, None)
-        assert str(caught.value) == (
-            f"{other} cannot be read (No such file or directory); mount or restore it and run"
-            " again, nothing was deleted"
-        )
-    assert photos.library.status().counts == {"image": 2, "text": 0}
-    assert photos.index(photos.folder) == {"added": 1, "unchanged": 1, "embedded": 1}
-
-
-def test_an_emptied_root_deletes_nothing(photos):
-    path = photos.paint("sub/a.png", "red")
-    photos.index()
-    path.unlink()
-    with pytest.raises(RootUnavailable) as caught:
-        photos.library.index([], None)
-    assert str(caught.value) == (
-        f"{photos.folder} is empty but the library knows 1 files in it; mount or restore it and run"
-        " again (if it was emptied on purpose, put any file in it)"
-    )
-    assert photos.nearest("red") == [1]
-    photos.write("note.md", "gone on purpose")
-    assert photos.rescan() == {"deleted": 1}
 
 
 def test_a_folder_that_cannot_be_listed_keeps_its_items(photos, monkeypatch, caplog):

@@ -132,7 +132,16 @@ def test_status(photos: Path, tiny_model: Path) -> None:
     assert status["library"] == str(photos / ".align")
     assert status["counts"] == {"image": 3, "text": 0}
     assert status["failures"] == 0
-    assert status["roots"] == [{"path": str(photos), "recursive": True, "files": 3}]
+    assert status["roots"] == [
+        {
+            "path": str(photos),
+            "recursive": True,
+            "files": 3,
+            "state": "ok",
+            "follow_symlinks": False,
+            "exclude": [],
+        }
+    ]
     assert (status["model"]["name"], status["model"]["dim"]) == (str(tiny_model), 16)
     (generation,) = status["generations"]
     assert (generation["kind"], generation["type"], generation["count"]) == ("image", "flat", 3)
@@ -154,6 +163,7 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
         "unchanged": 0,
         "failed": 0,
         "embedded": 3,
+        "unavailable": [],
     }
 
 

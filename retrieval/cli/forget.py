@@ -1,0 +1,42 @@
+"""`align forget`"""
+
+from pathlib import Path
+
+import click
+
+from retrieval.cli.libraries import locate
+from retrieval.cli.options import json_option, library_option
+from retrieval.cli.output import count, print_json, say
+
+
+@click.command()
+@click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
+)
+@library_option
+@json_option
+def command(paths: tuple[Path, ...], library: Path | None, as_json: bool) -> None:
+    """Forget files, folders or whole roots, whether they still exist or not.
+
+    Nothing is deleted on disk. What still lies in a watched folder is left out from now on, until
+    `align index PATH` names it again. A watched folder that is named is no longer watched.
+    """
+    from indexer import Library
+
+    with Library.open(locate(library)) as opened:
+        forgotten = opened.forget(paths)
+    if as_json:
+        print_json(
+            {
+                "items": forgotten.items,
+                "roots": [str(path) for path in forgotten.roots],
+                "excluded": [str(path) for path in forgotten.excluded],
+            }
+        )
+    else:
+        click.echo(f"{count(forgotten.items, 'item')} forgotten")
+    for path in forgotten.roots:
+        say(f"{click.format_filename(path)} is no longer watched")
+    for path in forgotten.excluded:
+        name = click.format_filename(path)
+        say(f"{name} is left out from now on; `align index {name}` brings it back")

@@ -1,0 +1,60 @@
+"""`align roots`"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from indexer import Library, RootStatus
+from retrieval.cli.libraries import locate
+from retrieval.cli.options import json_option, library_option
+from retrieval.cli.output import count, print_json, say
+
+
+@click.group(invoke_without_command=True)
+@library_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, library: Path | None, as_json: bool) -> None:
+    """List the watched folders: path, files known in it, state and options.
+
+    The state is ok, missing, unreadable, empty (although files are known) or other device (than
+    before). `align roots move` says where a folder is now.
+    """
+    ctx.obj = library
+    if ctx.invoked_subcommand is not None:
+        return
+    with Library.open(locate(library)) as opened:
+        roots = opened.roots()
+    width = max((len(click.format_filename(root.path)) for root in roots), default=0)
+    for root in roots:
+        if as_json:
+            print_json({**asdict(root), "path": str(root.path)})
+        else:
+            path = click.format_filename(root.path)
+            row = f"{path:<{width}}  {count(root.files, 'file'):>12}  {root.state:<12}"
+            click.echo(f"{row}  {_options(root)}".rstrip())
+
+
+def _options(root: RootStatus) -> str:
+    said = [
+        *([] if root.recursive else ["only files that were named"]),
+        *(["follows symlinks"] if root.follow_symlinks else []),
+        *([f"excludes {' '.join(root.exclude)}"] if root.exclude else []),
+    ]
+    return ", ".join(said)
+
+
+@command.command("move")
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@library_option
+@click.pass_context
+def move(ctx: click.Context, old: Path, new: Path, library: Path | None) -> None:
+    """Say that the watched folder OLD is NEW now.
+
+    Move or copy the files first; this changes the library alone. Nothing is embedded again.
+    """
+    with Library.open(locate(library or ctx.obj)) as opened:
+        opened.move_root(old, new)
+    say(f"{click.format_filename(old)} is now {click.format_filename(new)}")
