@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
 
-from indexer.records import Failure, Item, Kind, Model
+from indexer.records import Failure, FieldValue, Item, Kind, Model
 from indexer.schema import (
     changes,
     embeddings,
     failures,
+    fields,
     files,
     generations,
     items,
@@ -257,8 +258,9 @@ def _absolute(path: bytes, root_id: int, roots_by_id: dict[int, Root]) -> Path:
 def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> list[Item]:
     """Items by file and position; `condition` speaks of the tables `items` and `files`."""
     by_id = {root.id: root for root in all_roots(db, home)}
+    said = _fields_where(db, condition)
     query = (
-        select(items, files.c.root_id, files.c.path)
+        select(items, files.c.root_id, files.c.path, files.c.size)
         .join(files, files.c.id == items.c.file_id)
         .where(condition)
         .order_by(items.c.file_id, items.c.position)
@@ -275,9 +277,33 @@ def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> 
             format=row.format,
             taken_at=row.taken_at and datetime.fromisoformat(row.taken_at),
             digest=row.digest,
+            bytes=row.size,
+            camera=row.camera,
+            lens=row.lens,
+            latitude=row.latitude,
+            longitude=row.longitude,
+            fields=said.get(row.id, {}),
         )
         for row in db.execute(query)
     ]
+
+
+def _fields_where(
+    db: Connection, condition: ColumnElement[bool]
+) -> dict[int, dict[str, FieldValue]]:
+    """Name and value of the fields of each item, where it has any."""
+    query = (
+        select(fields)
+        .join(items, items.c.id == fields.c.item_id)
+        .join(files, files.c.id == items.c.file_id)
+        .where(condition)
+        .order_by(fields.c.name)
+    )
+    found: dict[int, dict[str, FieldValue]] = {}
+    for row in db.execute(query):
+        value = row.text if row.number is None else row.number
+        found.setdefault(row.item_id, {})[row.name] = value
+    return found
 
 
 def items_by_id(db: Connection, home: bytes, ids: Iterable[int]) -> list[Item]:

@@ -2,12 +2,14 @@
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from stat import S_ISREG
 
+from indexer import sidecars
 from indexer.catalogue import File, Root
 from indexer.errors import RootUnavailable
+from indexer.sidecars import Sidecars
 from indexer.sources import kind_of
 
 _SKIPPED = (b"@eaDir", b"__MACOSX")
@@ -26,6 +28,17 @@ class Found:
     mtime_ns: int
     known: File | None
     """What the last run recorded of it."""
+    sidecars: Sidecars | None = None
+
+    @property
+    def stamp(self) -> str | None:
+        """Of its sidecars."""
+        return self.sidecars.stamp if self.sidecars else None
+
+    @property
+    def is_described_anew(self) -> bool:
+        """Whether its sidecars are not those of the last run."""
+        return self.stamp != (self.known.sidecar if self.known else None)
 
     @property
     def absolute(self) -> bytes:
@@ -42,7 +55,8 @@ class Scan:
     """The differences between the disk and the database."""
 
     found: list[Found] = field(default_factory=list)
-    """By root and path: new files, changed ones, and those whose items lack an embedding."""
+    """By root and path: new files, changed ones, those with other sidecars than before, and those
+    whose items lack an embedding."""
     gone: list[File] = field(default_factory=list)
     """By root and path."""
     unchanged: int = 0
@@ -60,9 +74,12 @@ def scan(root: Root, parts: Set[bytes], known: Collection[File], into: Scan) -> 
     _check_reachable(root)
     in_scope = {file.path: file for file in known if _covered(file.path, parts)}
     seen = {part: status for part in parts if (status := _status(root, part)) is not None}
+    walked: dict[bytes, os.stat_result] = {}
+    beside: dict[bytes, os.DirEntry[bytes]] = {}
     if root.recursive:
         for part in parts - seen.keys():
-            seen.update(_walk_pictures(root, part))
+            walked.update(_walk_pictures(root, part, beside))
+        seen.update(walked)
 
     gone: list[File] = []
     for path, file in in_scope.items():
@@ -87,10 +104,33 @@ def scan(root: Root, parts: Set[bytes], known: Collection[File], into: Scan) -> 
     for path, status in sorted(seen.items()):
         before = in_scope.get(path)
         now = (status.st_size, status.st_mtime_ns)
-        if before and now == (before.size, before.mtime_ns) and not before.lacking:
+        found = Found(root, path, *now, before, _sidecars(root, path, walked, beside))
+        same = before and now == (before.size, before.mtime_ns) and not found.is_described_anew
+        if before and same and not before.lacking:
             into.unchanged += before.items
         else:
-            into.found.append(Found(root, path, *now, before))
+            into.found.append(found)
+
+
+def _sidecars(
+    root: Root,
+    picture: bytes,
+    walked: Collection[bytes],
+    beside: Mapping[bytes, os.DirEntry[bytes]],
+) -> Sidecars | None:
+    """Of a file that was `walked` past, found in `beside`, what else was seen on the way."""
+    if kind_of(picture) != "image":
+        return None
+
+    def status_of(path: bytes) -> os.stat_result | None:
+        try:
+            if picture not in walked:
+                return _status(root, path)
+            return beside[path].stat(follow_symlinks=False) if path in beside else None
+        except OSError:
+            return None
+
+    return sidecars.find(picture, status_of)
 
 
 def _check_reachable(root: Root) -> None:
@@ -116,8 +156,13 @@ def _status(root: Root, path: bytes) -> os.stat_result | None:
     return status if S_ISREG(status.st_mode) else None
 
 
-def _walk_pictures(root: Root, part: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
+def _walk_pictures(
+    root: Root, part: bytes, beside: dict[bytes, os.DirEntry[bytes]]
+) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Pictures; what may be a sidecar goes into `beside`."""
     for path, entry in _walk(root, part):
+        if path.endswith(sidecars.ENDINGS):
+            beside[path] = entry
         if kind_of(path) == "image":
             try:
                 yield path, entry.stat(follow_symlinks=False)
