@@ -1,6 +1,7 @@
 """Vectors, rows and files on disk: a library of embedded pictures and texts."""
 
 from indexer.errors import (
+    AnnotationError,
     EmbeddingError,
     GenerationError,
     LibraryDamaged,
@@ -16,6 +17,7 @@ from indexer.errors import (
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
+    AnnotationReport,
     Failure,
     GenerationStatus,
     IndexReport,
@@ -29,6 +31,8 @@ from indexer.records import (
 
 __all__ = [
     "NULL",
+    "AnnotationError",
+    "AnnotationReport",
     "EmbeddingError",
     "Failure",
     "GenerationError",

@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, func, select
 
-from indexer.records import Failure, FieldValue, Item, Kind, Model
+from indexer.records import KINDS, Failure, FieldValue, Item, Kind, Model
 from indexer.schema import (
     changes,
     embeddings,
@@ -27,6 +28,8 @@ from indexer.schema import (
     models,
     roots,
 )
+
+_Key = TypeVar("_Key")
 
 CHUNK = 10_000
 """Rows read at a time where all of them could be many."""
@@ -318,6 +321,38 @@ def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
         for root in all_roots(db, home)
     ]
     return [item for place in places for item in items_where(db, home, place)]
+
+
+def ids_by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[int]]:
+    """Ids of the items with each of `digests` that any item has."""
+    query = select(items.c.digest, items.c.id).where(
+        items.c.kind.in_(KINDS), items.c.digest.in_(digests)
+    )
+    return _grouped((row.digest, row.id) for row in db.execute(query))
+
+
+def ids_by_place(
+    db: Connection, places: Collection[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], list[int]]:
+    """Ids of the items in each file of `places`, pairs of a root's id and a path in it, that holds
+    any."""
+    found: dict[tuple[int, bytes], list[int]] = {}
+    for root_id in {root_id for root_id, _ in places}:
+        paths = [path for of_root, path in places if of_root == root_id]
+        query = (
+            select(files.c.path, items.c.id)
+            .join(files, files.c.id == items.c.file_id)
+            .where(files.c.root_id == root_id, files.c.path.in_(paths))
+        )
+        found |= _grouped(((root_id, row.path), row.id) for row in db.execute(query))
+    return found
+
+
+def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
+    groups: dict[_Key, list[int]] = {}
+    for key, id in pairs:
+        groups.setdefault(key, []).append(id)
+    return groups
 
 
 def all_failures(db: Connection, home: bytes) -> list[Failure]:

@@ -9,6 +9,7 @@ AlignError                       (encoder.errors)
     ├── RootUnavailable          a watched folder that is missing, unreadable or suddenly empty
     ├── SourceNotFound           a path to index that does not exist
     ├── UnsupportedFile          a file named for indexing that is neither pictures nor texts
+    ├── AnnotationError          a table of annotations that cannot be read
     ├── ModelMismatch            an encoder other than the one the library was made with
     ├── EmbeddingError           vectors that no library may keep or search with
     └── GenerationError          a generation that could not be written
@@ -47,6 +48,10 @@ class SourceNotFound(LibraryError):
 
 class UnsupportedFile(LibraryError):
     """A file named for indexing is neither a picture nor a file of texts by its ending."""
+
+
+class AnnotationError(LibraryError):
+    """A table of annotations cannot be read, or does not say what it speaks of."""
 
 
 class ModelMismatch(LibraryError):

@@ -15,13 +15,14 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
-from indexer import catalogue, database, generations, view
+from indexer import annotations, catalogue, database, generations, view
 from indexer.build import Run
 from indexer.errors import LibraryNotFound
 from indexer.lock import writing
 from indexer.progress import NULL, Progress
 from indexer.records import (
     KINDS,
+    AnnotationReport,
     Failure,
     GenerationStatus,
     IndexReport,
@@ -203,6 +204,23 @@ class Library:
             seen = view.refresh(db, self.path, kind, self._views.get(kind))
             self._views[kind] = seen
         return view.nearest(seen, vector, k, exclude) if seen else view.empty()
+
+    def annotate(self, table: Path) -> AnnotationReport:
+        """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its
+        rows name by ``path`` or ``sha256``, in place of fields of the same name; all or nothing.
+
+        A path is absolute, or relative to the table's folder or to a root. Fields stay with their
+        item when its file moves. Raises AnnotationError and LibraryLocked.
+        """
+        with writing(self.path):
+            engine = database.connect(self.path / _DATABASE, writable=True)
+            try:
+                with engine.begin() as db:
+                    report = annotations.annotate(db, self._home, table)
+                database.checkpoint(engine)
+            finally:
+                engine.dispose()
+        return report
 
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order asked; ids that are not live are left out."""

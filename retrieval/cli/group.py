@@ -15,6 +15,7 @@ COMMANDS = {
     "search": "Find pictures that match a text.",
     "similar": "Find pictures that look like a picture.",
     "captions": "Find texts that describe a picture.",
+    "annotate": "Add the columns of a table to the pictures it names.",
     "failures": "List the files that could not be read, and why.",
     "status": "Say what a library holds.",
     "demo": "Draw 500 scenes, index them and ask five questions.",
