@@ -3,6 +3,7 @@
 from indexer.errors import (
     AnnotationError,
     EmbeddingError,
+    FilterError,
     GenerationError,
     LibraryDamaged,
     LibraryError,
@@ -14,6 +15,7 @@ from indexer.errors import (
     SourceNotFound,
     UnsupportedFile,
 )
+from indexer.filters import FieldTest, Filters, Near
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
@@ -35,6 +37,9 @@ __all__ = [
     "AnnotationReport",
     "EmbeddingError",
     "Failure",
+    "FieldTest",
+    "FilterError",
+    "Filters",
     "GenerationError",
     "GenerationStatus",
     "IndexReport",
@@ -47,6 +52,7 @@ __all__ = [
     "LibraryNotFound",
     "Model",
     "ModelMismatch",
+    "Near",
     "Neighbours",
     "NewerLibrary",
     "NullProgress",

@@ -18,7 +18,9 @@ from encoder.protocol import Encoder
 from indexer import annotations, catalogue, database, generations, view
 from indexer.build import Run
 from indexer.errors import LibraryNotFound
+from indexer.filters import Filters
 from indexer.lock import writing
+from indexer.matching import matching_ids
 from indexer.progress import NULL, Progress
 from indexer.records import (
     KINDS,
@@ -192,18 +194,22 @@ class Library:
         *,
         kind: Kind = "image",
         exclude: Set[int] = frozenset(),
+        filters: Filters | None = None,
     ) -> Neighbours:
         """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, but for
-        the ids in `exclude`.
+        the ids in `exclude` and what `filters` do not let pass.
 
         A score is the dot product with the stored embedding, rounded to float32. Fewer than k come
         back only where fewer exist. Raises EmbeddingError for a vector that is not finite or not
-        of the model's dimension.
+        of the model's dimension, FilterError for a field that no item has.
         """
+        allowed = None
         with self._refreshing, self._reader.begin() as db:
             seen = view.refresh(db, self.path, kind, self._views.get(kind))
             self._views[kind] = seen
-        return view.nearest(seen, vector, k, exclude) if seen else view.empty()
+            if filters is not None and filters != Filters():
+                allowed = matching_ids(db, self._home, kind, filters)
+        return view.nearest(seen, vector, k, exclude, allowed) if seen else view.empty()
 
     def annotate(self, table: Path) -> AnnotationReport:
         """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its

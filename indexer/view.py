@@ -60,8 +60,15 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
     )
 
 
-def nearest(view: View, query: npt.NDArray[np.float32], k: int, exclude: Set[int]) -> Neighbours:
-    """The k items nearest to `query`, (dim,) float32, of those not in `exclude`.
+def nearest(
+    view: View,
+    query: npt.NDArray[np.float32],
+    k: int,
+    exclude: Set[int],
+    allowed: npt.NDArray[np.int64] | None = None,
+) -> Neighbours:
+    """The k items nearest to `query`, (dim,) float32, of those not in `exclude` and, where it is
+    given, in `allowed`, ids ascending.
 
     Raises EmbeddingError for a query that is not finite or not of the model's dimension.
     """
@@ -73,6 +80,9 @@ def nearest(view: View, query: npt.NDArray[np.float32], k: int, exclude: Set[int
         )
     if k < 1:
         return empty(view.degraded)
+    if allowed is not None:
+        held = np.concatenate([view.delta[0], view.opened.index.ids if view.opened else []])
+        exclude = exclude | set(held[~np.isin(held, allowed)].astype(np.int64).tolist())
     margin = _MARGIN * float(np.linalg.norm(query))
     parts = [_delta_candidates(view.delta, query, k, exclude, margin)]
     if view.opened:
