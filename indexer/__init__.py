@@ -3,7 +3,6 @@
 from indexer.errors import (
     AnnotationError,
     EmbeddingError,
-    FilterError,
     GenerationError,
     LibraryDamaged,
     LibraryError,
@@ -15,7 +14,7 @@ from indexer.errors import (
     SourceNotFound,
     UnsupportedFile,
 )
-from indexer.filters import FieldTest, Filters, Near
+from indexer.filters import FieldTest, FilterError, Filters, Near
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (

@@ -1,7 +1,6 @@
 """Everything a library raises on purpose.
 
 AlignError                       (encoder.errors)
-├── FilterError                  a filter that asks for what cannot be
 └── LibraryError                 the root: one clear sentence that names the remedy
     ├── LibraryNotFound          no library where one was asked for
     ├── LibraryDamaged           a library.db that SQLite cannot read
@@ -17,13 +16,6 @@ AlignError                       (encoder.errors)
 """
 
 from encoder.errors import AlignError
-
-
-class FilterError(AlignError):
-    """A filter that is written wrong, or asks for a field that no item has."""
-
-    def __init__(self, name: str, value: str, problem: str) -> None:
-        super().__init__(f"{name} {value!r} {problem}")
 
 
 class LibraryError(AlignError):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Self, cast
 
+from encoder.errors import AlignError
 from encoder.images import FORMATS
-from indexer.errors import FilterError
 from indexer.fields import number
 from indexer.texts import is_unicode
 
@@ -29,6 +29,13 @@ _ALIASES = {
     "TIF": ("TIFF",),
     "JP2": ("JPEG2000",),
 }
+
+
+class FilterError(AlignError):
+    """Wrong usage: a filter that is not written as one, or asks for a field that no item has."""
+
+    def __init__(self, name: str, value: str, problem: str) -> None:
+        super().__init__(f"{name} {value!r} {problem}")
 
 
 @dataclass(frozen=True)

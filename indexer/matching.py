@@ -24,8 +24,7 @@ from sqlalchemy import (
 
 from indexer import catalogue
 from indexer.catalogue import Root, within
-from indexer.errors import FilterError
-from indexer.filters import EARTH_RADIUS, FieldTest, Filters, Near
+from indexer.filters import EARTH_RADIUS, FieldTest, FilterError, Filters, Near
 from indexer.records import Kind
 from indexer.schema import fields, files, items
 
