@@ -6,6 +6,7 @@ AlignError                     the root: one clear sentence that names the remed
 │   └── HubError               a model that is neither here nor reachable
 ├── PictureError               bytes that are not a readable picture
 ├── TextError                  bytes that are not a readable text file
+├── FilterError                (defined in `indexer.filters`)
 └── LibraryError               (defined in `indexer.errors`)
 """
 

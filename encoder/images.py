@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PictureError
+from encoder.exif import read_exif
 
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused: 200 megapixels are 600 MB of RGB."""
@@ -23,6 +24,8 @@ EXTENSIONS = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """File name endings (lower case) that are taken for pictures when a folder is walked."""
 
 _FORMATS = "AVIF BMP DIB GIF HEIF ICO JPEG JPEG2000 PCX PNG PPM QOI TGA TIFF WEBP"
+FORMATS = frozenset(_FORMATS.split()) | {"MPO"}
+"""Pillow's names of the formats that are read; several JPEGs in one file are an MPO."""
 _NOISY = r"(PIL|pillow_heif)\b"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,6 +52,13 @@ class Picture:
     """Pillow's name of the format, such as ``JPEG`` or ``HEIF``."""
     taken_at: datetime | None
     """EXIF capture time, with its UTC offset where the camera wrote one."""
+    camera: str | None
+    """Make and model, the make not repeated: ``Canon EOS 5D``, ``Apple iPhone 12``."""
+    lens: str | None
+    latitude: float | None
+    """Degrees, north positive, in [-90, 90]."""
+    longitude: float | None
+    """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
 
     @property
     def width(self) -> int:
@@ -84,7 +94,7 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
             if opened.width * opened.height > max_pixels:
                 raise PictureError(f"{size} pixels are more than the limit of {max_pixels:,}")
             opened.load()
-            return Picture(_rgb(_upright(opened)), opened.format or "", _taken_at(opened))
+            return Picture(_rgb(_upright(opened)), opened.format or "", *read_exif(opened))
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -130,23 +140,6 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     values *= 255 / (high - low) if high > low else 0
     values += 0.5
     return Image.fromarray(values.astype(np.uint8))
-
-
-def _taken_at(image: Image.Image) -> datetime | None:
-    try:
-        exif = image.getexif()
-        detail = exif.get_ifd(ExifTags.IFD.Exif)
-        stamp = detail.get(ExifTags.Base.DateTimeOriginal)
-        if not isinstance(stamp, str):
-            return None
-        taken = datetime.strptime(stamp.strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except Exception:  # a broken EXIF block says nothing
-        return None
-    offset = detail.get(ExifTags.Base.OffsetTimeOriginal)
-    try:
-        return datetime.fromisoformat(taken.isoformat() + str(offset).strip("\0 "))
-    except ValueError:
-        return taken
 
 
 def _set_up_pillow() -> None:

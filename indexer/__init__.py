@@ -2,6 +2,7 @@
 
 from indexer.curve import Curve, Point
 from indexer.errors import (
+    AnnotationError,
     EmbeddingError,
     GenerationError,
     LibraryDamaged,
@@ -16,10 +17,12 @@ from indexer.errors import (
     UnknownPath,
     UnsupportedFile,
 )
+from indexer.filters import FieldTest, FilterError, Filters, Near
 from indexer.layout import Choice
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
+    AnnotationReport,
     Failure,
     Forgotten,
     GenerationStatus,
@@ -35,10 +38,15 @@ from indexer.texts import read_text_file
 
 __all__ = [
     "NULL",
+    "AnnotationError",
+    "AnnotationReport",
     "Choice",
     "Curve",
     "EmbeddingError",
     "Failure",
+    "FieldTest",
+    "FilterError",
+    "Filters",
     "Forgotten",
     "GenerationError",
     "GenerationStatus",
@@ -52,6 +60,7 @@ __all__ = [
     "LibraryNotFound",
     "Model",
     "ModelMismatch",
+    "Near",
     "Neighbours",
     "NewerLibrary",
     "NullProgress",

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from encoder.protocol import Embeddings, Encoder
-from indexer import catalogue, journal
+from indexer import catalogue, journal, sidecars
 from indexer.catalogue import File
 from indexer.content import Content, Key
 from indexer.errors import EmbeddingError, ModelMismatch
@@ -149,6 +149,8 @@ class Run:
             plan.leftovers = [item.id for item in self._items(known.id if known else None)]
             return plan
         assert result.digest is not None
+        if found.sidecars:
+            plan.said = sidecars.read(found.root.path, found.sidecars)
         if known and found.is_known_as(result.digest):
             plan.same = True
             plan.kept = known.items
@@ -192,6 +194,7 @@ class Run:
                         news.append((item_id, entry.content.kind))
                 if piece.last:
                     journal.delete_items(db, piece.plan.leftovers)
+                    self._describe(db, piece.plan, file_id)
             if self._target:
                 journal.add_embeddings(db, self._target[0], embedded)
             journal.log_added(db, news)
@@ -200,7 +203,14 @@ class Run:
         plan, found = piece.plan, piece.plan.found
         size, digest = (found.size, plan.digest) if piece.last else (journal.UNFINISHED, None)
         file_id = journal.put_file(
-            db, found.root.id, found.path, size, found.mtime_ns, digest, racy=plan.racy
+            db,
+            found.root.id,
+            found.path,
+            size,
+            found.mtime_ns,
+            digest,
+            racy=plan.racy,
+            sidecar=found.stamp,
         )
         if plan.failure is not None:
             journal.put_failure(db, file_id, plan.failure)
@@ -211,10 +221,15 @@ class Run:
             journal.adopt_items(db, plan.adopted, file_id)
         if piece.last:
             new = sum(entry.item_id is None for entry in plan.entries)
-            self._count["unchanged"] += plan.kept
+            self._count["updated" if found.is_described_anew else "unchanged"] += plan.kept
             self._count["moved"] += plan.moved
             self._count["deleted"] += max(0, len(plan.leftovers) - new)
         return file_id
+
+    def _describe(self, db: Connection, plan: Plan, file_id: int) -> None:
+        found = plan.found
+        if found.sidecars or (found.known and found.known.sidecar) or plan.adopted is not None:
+            journal.describe_picture(db, file_id, plan.said)
 
     def _write_item(
         self, db: Connection, plan: Plan, file_id: int, entry: Entry, fresh: set[Key]

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,11 +27,12 @@ from sqlalchemy import (
 )
 
 from indexer.layout import Choice
-from indexer.records import Failure, Item, Kind, Model
+from indexer.records import KINDS, Failure, FieldValue, Item, Kind, Model
 from indexer.schema import (
     changes,
     embeddings,
     failures,
+    fields,
     files,
     generations,
     items,
@@ -39,6 +41,8 @@ from indexer.schema import (
     phrases,
     roots,
 )
+
+_Key = TypeVar("_Key")
 
 CHUNK = 10_000
 """Rows read at a time where all of them could be many."""
@@ -343,8 +347,9 @@ def _absolute(path: bytes, root_id: int, roots_by_id: dict[int, Root]) -> Path:
 def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> list[Item]:
     """Items by file and position; `condition` speaks of the tables `items` and `files`."""
     by_id = {root.id: root for root in all_roots(db, home)}
+    said = _fields_where(db, condition)
     query = (
-        select(items, files.c.root_id, files.c.path)
+        select(items, files.c.root_id, files.c.path, files.c.size)
         .join(files, files.c.id == items.c.file_id)
         .where(condition)
         .order_by(items.c.file_id, items.c.position)
@@ -361,9 +366,33 @@ def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> 
             format=row.format,
             taken_at=row.taken_at and datetime.fromisoformat(row.taken_at),
             digest=row.digest,
+            bytes=row.size,
+            camera=row.camera,
+            lens=row.lens,
+            latitude=row.latitude,
+            longitude=row.longitude,
+            fields=said.get(row.id, {}),
         )
         for row in db.execute(query)
     ]
+
+
+def _fields_where(
+    db: Connection, condition: ColumnElement[bool]
+) -> dict[int, dict[str, FieldValue]]:
+    """Name and value of the fields of each item, where it has any."""
+    query = (
+        select(fields)
+        .join(items, items.c.id == fields.c.item_id)
+        .join(files, files.c.id == items.c.file_id)
+        .where(condition)
+        .order_by(fields.c.name)
+    )
+    found: dict[int, dict[str, FieldValue]] = {}
+    for row in db.execute(query):
+        value = row.text if row.number is None else row.number
+        found.setdefault(row.item_id, {})[row.name] = value
+    return found
 
 
 def items_by_id(db: Connection, home: bytes, ids: Iterable[int]) -> list[Item]:
@@ -380,6 +409,38 @@ def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
         for root in roots
     ]
     return [item for place in places for item in items_where(db, home, place)]
+
+
+def ids_by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[int]]:
+    """Ids of the items with each of `digests` that any item has."""
+    query = select(items.c.digest, items.c.id).where(
+        items.c.kind.in_(KINDS), items.c.digest.in_(digests)
+    )
+    return _grouped((row.digest, row.id) for row in db.execute(query))
+
+
+def ids_by_place(
+    db: Connection, places: Collection[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], list[int]]:
+    """Ids of the items in each file of `places`, pairs of a root's id and a path in it, that holds
+    any."""
+    found: dict[tuple[int, bytes], list[int]] = {}
+    for root_id in {root_id for root_id, _ in places}:
+        paths = [path for of_root, path in places if of_root == root_id]
+        query = (
+            select(files.c.path, items.c.id)
+            .join(files, files.c.id == items.c.file_id)
+            .where(files.c.root_id == root_id, files.c.path.in_(paths))
+        )
+        found |= _grouped(((root_id, row.path), row.id) for row in db.execute(query))
+    return found
+
+
+def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
+    groups: dict[_Key, list[int]] = {}
+    for key, id in pairs:
+        groups.setdefault(key, []).append(id)
+    return groups
 
 
 def all_failures(db: Connection, home: bytes) -> list[Failure]:

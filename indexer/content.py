@@ -24,6 +24,10 @@ class Content:
     height: int | None = None
     format: str | None = None
     taken_at: datetime | None = None
+    camera: str | None = None
+    lens: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
 
     @property
     def key(self) -> Key:

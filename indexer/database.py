@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
 from indexer.errors import LibraryDamaged, NewerLibrary
+from indexer.filters import great_circle_km
 from indexer.schema import SCHEMA_VERSION, library
 
 
@@ -26,6 +27,8 @@ def connect(database: Path, *, writable: bool) -> Engine:
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30
         )
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function("casefold", 1, _casefold, deterministic=True)
+        connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
         if writable:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
@@ -42,6 +45,18 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
 
     return engine
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def _great_circle_km(
+    lat1: float | None, lon1: float | None, lat2: float, lon2: float
+) -> float | None:
+    if lat1 is None or lon1 is None:
+        return None
+    return great_circle_km(lat1, lon1, lat2, lon2)
 
 
 def checkpoint(engine: Engine) -> None:

@@ -11,6 +11,7 @@ AlignError                       (encoder.errors)
     ├── UnsupportedFile          a file named for indexing that is neither pictures nor texts
     ├── UnknownPath              a path to forget or relocate that the library does not know
     ├── RootsOverlap             a new place of a root that another root watches
+    ├── AnnotationError          a table of annotations that cannot be read
     ├── ModelMismatch            an encoder other than the one the library was made with
     ├── EmbeddingError           vectors that no library may keep or search with
     └── GenerationError          a generation that could not be written
@@ -57,6 +58,10 @@ class UnknownPath(LibraryError):
 
 class RootsOverlap(LibraryError):
     """The new place of a root lies in another root or around it."""
+
+
+class AnnotationError(LibraryError):
+    """A table of annotations cannot be read, or does not say what it speaks of."""
 
 
 class ModelMismatch(LibraryError):

@@ -27,11 +27,12 @@ from indexer import excludes
 from indexer.catalogue import Root, all_roots, among, within
 from indexer.content import Content
 from indexer.layout import Choice
-from indexer.records import Kind, Model
+from indexer.records import FieldValue, Kind, Model
 from indexer.schema import (
     changes,
     embeddings,
     failures,
+    fields,
     files,
     generations,
     items,
@@ -40,6 +41,7 @@ from indexer.schema import (
     phrases,
     roots,
 )
+from indexer.sidecars import Said
 
 UNFINISHED = -1
 """A size no file has, for one whose items are not all written yet."""
@@ -148,9 +150,10 @@ def put_file(
     digest: bytes | None,
     *,
     racy: bool = False,
+    sidecar: str | None = None,
 ) -> int:
     """Record a file as seen and return its id; its failure is the caller's to put or forget."""
-    row = {"size": size, "mtime_ns": mtime_ns, "digest": digest, "racy": racy}
+    row = {"size": size, "mtime_ns": mtime_ns, "digest": digest, "racy": racy, "sidecar": sidecar}
     statement = upsert(files).values(root_id=root_id, path=path, **row)
     file_id: int = db.execute(
         statement.on_conflict_do_update(index_elements=["root_id", "path"], set_=row).returning(
@@ -190,9 +193,53 @@ def add_item(db: Connection, file_id: int, position: int, content: Content) -> i
         "height": content.height,
         "format": content.format,
         "taken_at": content.taken_at and content.taken_at.isoformat(),
+        "camera": content.camera,
+        "lens": content.lens,
+        "latitude": content.latitude,
+        "longitude": content.longitude,
     }
     item_id: int = db.execute(insert(items).values(row).returning(items.c.id)).scalar_one()
     return item_id
+
+
+def describe_picture(db: Connection, file_id: int, said: Said) -> None:
+    """Write what sidecars say of a file's picture in place of what they said before. Where an
+    annotation has the same name, it stands."""
+    of_file = select(items.c.id).where(items.c.file_id == file_id, items.c.kind == "image")
+    db.execute(update(items).where(items.c.id.in_(of_file)).values(text=said.caption))
+    db.execute(delete(fields).where(fields.c.item_id.in_(of_file), fields.c.from_sidecar))
+    rows = [
+        _field(item_id, name, value, from_sidecar=True)
+        for item_id in db.execute(of_file).scalars()
+        for name, value in said.fields.items()
+    ]
+    if rows:
+        db.execute(upsert(fields).on_conflict_do_nothing(), rows)
+
+
+def annotate(db: Connection, values: Iterable[tuple[int, str, FieldValue]]) -> None:
+    """Store (item id, field name, value) triples in place of what the items had by these names."""
+    rows = [_field(*triple, from_sidecar=False) for triple in values]
+    if rows:
+        statement = upsert(fields)
+        new = statement.excluded
+        db.execute(
+            statement.on_conflict_do_update(
+                index_elements=["item_id", "name"],
+                set_={"number": new.number, "text": new.text, "from_sidecar": new.from_sidecar},
+            ),
+            rows,
+        )
+
+
+def _field(item_id: int, name: str, value: FieldValue, *, from_sidecar: bool) -> dict[str, object]:
+    return {
+        "item_id": item_id,
+        "name": name,
+        "number": value if isinstance(value, float) else None,
+        "text": value if isinstance(value, str) else None,
+        "from_sidecar": from_sidecar,
+    }
 
 
 def place_item(db: Connection, item_id: int, position: int) -> None:

@@ -17,16 +17,19 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
-from indexer import catalogue, database, generations, journal, roots, view
+from indexer import annotations, catalogue, database, generations, journal, roots, view
 from indexer.build import Run
 from indexer.curve import Curve
 from indexer.errors import LibraryNotFound
+from indexer.filters import Filters
 from indexer.layout import Choice
 from indexer.lock import writing
+from indexer.matching import matching_ids
 from indexer.progress import NULL, Progress
 from indexer.queries import tuning_queries
 from indexer.records import (
     KINDS,
+    AnnotationReport,
     Failure,
     Forgotten,
     GenerationStatus,
@@ -285,19 +288,35 @@ class Library:
         *,
         kind: Kind = "image",
         exclude: Set[int] = frozenset(),
+        filters: Filters | None = None,
     ) -> Neighbours:
         """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, but for
-        the ids in `exclude`.
+        the ids in `exclude` and what `filters` do not let pass.
 
         A score is the dot product with the stored embedding, rounded to float32. Fewer than k come
         back only where fewer exist. Raises EmbeddingError for a vector that is not finite or not
-        of the model's dimension.
+        of the model's dimension, FilterError for a field that no item has.
         """
         with self._reader.begin() as db:
             with self._refreshing:
                 seen = view.refresh(db, self.path, kind, self._views.get(kind))
                 self._views[kind] = seen
-            return view.nearest(db, seen, vector, k, exclude) if seen else view.empty()
+            if seen is None:
+                return view.empty()
+            allowed = None
+            if filters is not None and filters != Filters():
+                allowed = matching_ids(db, self._home, kind, filters)
+            return view.nearest(db, seen, vector, k, exclude, allowed)
+
+    def annotate(self, table: Path) -> AnnotationReport:
+        """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its
+        rows name by ``path`` or ``sha256``, in place of fields of the same name; all or nothing.
+
+        A path is absolute, or relative to the table's folder or to a root. Fields stay with their
+        item when its file moves. Raises AnnotationError and LibraryLocked.
+        """
+        with self._writing() as engine, engine.begin() as db:
+            return annotations.annotate(db, self._home, table)
 
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order asked; ids that are not live are left out."""

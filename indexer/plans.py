@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from indexer.catalogue import FileItem
 from indexer.content import Content
 from indexer.scan import Found
+from indexer.sidecars import Said
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Plan:
     """Items that were in this file and stay."""
     moved: int = 0
     """Items of the adopted file that stay."""
+    said: Said = field(default_factory=Said)
+    """What the sidecars of a picture say."""
     replaced: int = 0
     """How many leftovers a new item, already written, stands in for."""
 

@@ -110,4 +110,8 @@ def _picture(data: bytes, digest: bytes, prepare: Prepare) -> Content:
         height=picture.height,
         format=picture.format,
         taken_at=picture.taken_at,
+        camera=picture.camera,
+        lens=picture.lens,
+        latitude=picture.latitude,
+        longitude=picture.longitude,
     )

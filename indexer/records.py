@@ -1,5 +1,6 @@
 """What the library hands out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +15,11 @@ Kind = Literal["image", "text"]
 """Pictures and texts are searched separately."""
 
 KINDS: tuple[Kind, ...] = ("image", "text")
+
+FieldValue = float | str
+
+Digest = bytes
+"""SHA-256, 32 bytes."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Item:
     path: Path
     """Absolute; the picture, or the file the text stands in."""
     text: str | None
-    """None for a picture."""
+    """Of a picture, the caption that a sidecar gives it."""
     position: int
     """A text is the file's text number `position`, counted from 0; 0 for a picture."""
     width: int | None
@@ -45,8 +51,19 @@ class Item:
     """Pillow's name of the format, such as ``JPEG``; None for a text."""
     taken_at: datetime | None
     """Capture time, with a UTC offset only where the camera wrote one."""
-    digest: bytes
-    """SHA-256 of the picture's bytes, or of the text in UTF-8."""
+    digest: Digest
+    """Of the picture's bytes, or of the text in UTF-8."""
+    bytes: int
+    """Size of the file."""
+    camera: str | None
+    """Make and model as EXIF has them; None for a text."""
+    lens: str | None
+    latitude: float | None
+    """Degrees, north positive, in [-90, 90]."""
+    longitude: float | None
+    """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
+    fields: Mapping[str, FieldValue]
+    """What sidecars and annotations say beyond that, by name."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +93,8 @@ class Neighbours:
 class IndexReport:
     """What one run of `Library.index` did.
 
-    Every live item the run looked at is counted once: added, changed, moved, copied or unchanged.
+    Every live item the run looked at is counted once: added, changed, moved, copied, updated or
+    unchanged.
     """
 
     added: int = 0
@@ -87,6 +105,8 @@ class IndexReport:
     """Items whose file was found at another path; id and embedding kept."""
     copied: int = 0
     """New items equal to a live one, whose embedding they share."""
+    updated: int = 0
+    """Pictures that stayed what they are, while what their sidecars say was read anew."""
     deleted: int = 0
     """Items gone without another in their place."""
     unchanged: int = 0
@@ -111,6 +131,17 @@ class Forgotten:
 
 
 RootState = Literal["ok", "missing", "unreadable", "empty", "other device"]
+
+
+@dataclass(frozen=True)
+class AnnotationReport:
+    """What one run of `Library.annotate` did; rows that say nothing of an item count too."""
+
+    matched: int
+    """Rows whose path or digest is that of at least one item."""
+    unmatched: int
+    examples: tuple[str, ...]
+    """The first few paths or digests that no item has."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 
+from indexer import sidecars
 from indexer.catalogue import File, Root
 from indexer.excludes import Excludes
+from indexer.sidecars import Sidecars
 from indexer.sources import kind_of
 from indexer.walk import behind_link, file_status, holds_any_file, walk
 
@@ -23,6 +25,17 @@ class Found:
     mtime_ns: int
     known: File | None
     """What the last run recorded of it."""
+    sidecars: Sidecars | None = None
+
+    @property
+    def stamp(self) -> str | None:
+        """Of its sidecars."""
+        return self.sidecars.stamp if self.sidecars else None
+
+    @property
+    def is_described_anew(self) -> bool:
+        """Whether its sidecars are not those of the last run."""
+        return self.stamp != (self.known.sidecar if self.known else None)
 
     @property
     def absolute(self) -> bytes:
@@ -49,8 +62,8 @@ class Scan:
     """The differences between the disk and the database."""
 
     found: list[Found] = field(default_factory=list)
-    """By root and path: files that are new, changed or racy, that could not be read, or whose items
-    lack an embedding."""
+    """By root and path: files that are new, changed or racy, could not be read, have other sidecars
+    than before, or whose items lack an embedding."""
     gone: list[File] = field(default_factory=list)
     """By root and path: no longer there, or excluded."""
     unchanged: int = 0
@@ -97,8 +110,11 @@ def scan(
 
     excludes = Excludes(root.exclude)
     seen = {part: status for part in parts if (status := file_status(root, part)) is not None}
-    if root.recursive:
-        seen.update(_pictures(root, parts - seen.keys(), excludes))
+    beside: dict[bytes, os.DirEntry[bytes]] = {}
+    pictures = dict(
+        _pictures(root, parts - seen.keys(), excludes, beside) if root.recursive else ()
+    )
+    seen.update(pictures)
     missing, excluded, unknowable = list[File](), list[File](), list[File]()
     walked = {(status.st_dev, status.st_ino): path for path, status in seen.items()}
     for file in [in_scope[path] for path in in_scope.keys() - seen.keys()]:
@@ -127,26 +143,46 @@ def scan(
             return root.device
     into.gone += _by_path([*missing, *excluded])
     into.unchanged += sum(file.items for file in unknowable)
-    _compare(root, seen, in_scope, into)
+    for path, status in sorted(seen.items()):
+        before = in_scope.get(path)
+        said = _sidecars(root, path, pictures, beside)
+        found = Found(root, path, status.st_size, status.st_mtime_ns, before, said)
+        if before and _is_settled(before, found):
+            into.unchanged += before.items
+        else:
+            into.found.append(found)
     return device if b"" in parts or root.device is None else root.device
 
 
-def _compare(
-    root: Root, seen: Mapping[bytes, os.stat_result], known: Mapping[bytes, File], into: Scan
-) -> None:
-    for path, status in sorted(seen.items()):
-        before = known.get(path)
-        if before and _is_settled(before, status):
-            into.unchanged += before.items
-        else:
-            into.found.append(Found(root, path, status.st_size, status.st_mtime_ns, before))
-
-
-def _is_settled(known: File, status: os.stat_result) -> bool:
+def _is_settled(known: File, found: Found) -> bool:
     """Whether the file need not be opened. What could not be read is tried every time: neither a
     network that works again nor a permission leaves a trace in the file's time."""
-    same = (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns)
-    return same and known.digest is not None and not (known.racy or known.lacking)
+    if found.touched or found.is_described_anew:
+        return False
+    return known.digest is not None and not (known.racy or known.lacking)
+
+
+def _sidecars(
+    root: Root,
+    picture: bytes,
+    walked: Collection[bytes],
+    beside: Mapping[bytes, os.DirEntry[bytes]],
+) -> Sidecars | None:
+    """Of a file that was `walked` past, found in `beside`, what else was seen on the way."""
+    if kind_of(picture) != "image":
+        return None
+
+    def status_of(path: bytes) -> os.stat_result | None:
+        try:
+            if picture not in walked:
+                return file_status(root, path)
+            return (
+                beside[path].stat(follow_symlinks=root.follow_symlinks) if path in beside else None
+            )
+        except OSError:
+            return None
+
+    return sidecars.find(picture, status_of)
 
 
 def _sentence(root: Root, reason: str, known: Collection[File]) -> str:
@@ -182,9 +218,12 @@ def _folded(path: bytes) -> str:
 
 
 def _pictures(
-    root: Root, parts: Set[bytes], excludes: Excludes
+    root: Root, parts: Set[bytes], excludes: Excludes, beside: dict[bytes, os.DirEntry[bytes]]
 ) -> Iterator[tuple[bytes, os.stat_result]]:
+    """Pictures; what may be a sidecar goes into `beside`."""
     for path, entry in walk(root, parts, excludes):
+        if path.endswith(sidecars.ENDINGS):
+            beside[path] = entry
         if kind_of(path) == "image":
             try:
                 yield path, entry.stat(follow_symlinks=root.follow_symlinks)

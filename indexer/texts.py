@@ -75,12 +75,12 @@ def _object_texts(line: str, number: int) -> list[str]:
         raise TextError(f"line {number} is not JSON") from None
     value = next((row[name] for name in _NAMES if name in row), None) if type(row) is dict else None
     values = value if isinstance(value, list) else [value]
-    texts = [text for text in values if isinstance(text, str) and _is_unicode(text)]
+    texts = [text for text in values if isinstance(text, str) and is_unicode(text)]
     if len(texts) < len(values):
         raise TextError(f"line {number} is not an object with a 'caption', 'captions' or 'text'")
     return texts
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """JSON can spell half a surrogate pair, which no UTF-8 can hold."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -7,12 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from indexer import Filters
     from retrieval.engine import Engine, open_library
     from retrieval.results import Hit, Results
 
-_HOMES = {"engine": ("Engine", "open_library"), "results": ("Hit", "Results")}
+_HOMES = {"engine": ("Engine", "Filters", "open_library"), "results": ("Hit", "Results")}
 
-__all__ = ["Engine", "Hit", "Results", "open_library"]
+__all__ = ["Engine", "Filters", "Hit", "Results", "open_library"]
 
 
 def __getattr__(name: str) -> Any:

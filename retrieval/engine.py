@@ -3,17 +3,19 @@
 import os
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self, get_args
 
 from PIL import Image
 
 from encoder import Embeddings, Encoder, PictureError, read_picture
-from indexer import Kind, Library, LibraryError, ModelMismatch
+from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
 from retrieval.results import Hit, Results
 from retrieval.settings import DEFAULT_K
 
+Sort = Literal["score", "date"]
 PictureSource = str | os.PathLike[str] | Image.Image
 
 
@@ -48,22 +50,47 @@ class Engine:
                 self._encoder = encoder
             return self._encoder
 
-    def search(self, text: str, k: int = DEFAULT_K) -> Results:
-        """The `k` pictures that match `text` best; fewer only where fewer exist. ValueError for an
-        empty text or k < 1."""
+    def search(
+        self,
+        text: str,
+        k: int = DEFAULT_K,
+        *,
+        filters: Filters | None = None,
+        sort: Sort = "score",
+    ) -> Results:
+        """The `k` pictures that match `text` best of those that `filters` let pass; fewer only
+        where fewer exist. With `sort` "date" the same pictures come newest first, by the wall clock
+        where they were taken, and those without a capture time last; ranks stay those of the score.
+        ValueError for an empty text or k < 1, FilterError for a field that no item has."""
         if not text.strip():
             raise ValueError("the text to search for is empty")
-        return self._nearest(self.encoder.encode_texts([text]), k, "image")
+        return self._nearest(self.encoder.encode_texts([text]), k, "image", filters, sort)
 
-    def similar(self, picture: PictureSource, k: int = DEFAULT_K) -> Results:
+    def similar(
+        self,
+        picture: PictureSource,
+        k: int = DEFAULT_K,
+        *,
+        filters: Filters | None = None,
+        sort: Sort = "score",
+    ) -> Results:
         """The `k` pictures most like `picture`, a path or an upright RGB image; an item of the
-        library that is that very file is left out. PictureError where it cannot be read."""
-        return self._nearest(self._embed(picture), k, "image", self._own(picture))
+        library that is that very file is left out. `filters` and `sort` are those of `search`.
+        PictureError where it cannot be read."""
+        own = self._own(picture)
+        return self._nearest(self._embed(picture), k, "image", filters, sort, own)
 
-    def captions(self, picture: PictureSource, k: int = DEFAULT_K) -> Results:
+    def captions(
+        self,
+        picture: PictureSource,
+        k: int = DEFAULT_K,
+        *,
+        filters: Filters | None = None,
+        sort: Sort = "score",
+    ) -> Results:
         """The `k` texts of the library that describe `picture` best; a path or an upright RGB
-        image. PictureError where it cannot be read."""
-        return self._nearest(self._embed(picture), k, "text")
+        image. `filters` and `sort` are those of `search`. PictureError where it cannot be read."""
+        return self._nearest(self._embed(picture), k, "text", filters, sort)
 
     def close(self) -> None:
         """Close the library."""
@@ -90,11 +117,19 @@ class Engine:
         return frozenset(item.id for item in self.library.find(Path(picture)))
 
     def _nearest(
-        self, query: Embeddings, k: int, kind: Kind, exclude: frozenset[int] = frozenset()
+        self,
+        query: Embeddings,
+        k: int,
+        kind: Kind,
+        filters: Filters | None,
+        sort: Sort,
+        exclude: frozenset[int] = frozenset(),
     ) -> Results:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        found = self.library.search(query[0], k, kind=kind, exclude=exclude)
+        if sort not in get_args(Sort):
+            raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
+        found = self.library.search(query[0], k, kind=kind, exclude=exclude, filters=filters)
         items = {item.id: item for item in self.library.items([int(i) for i in found.ids])}
         scored = [
             (items[int(i)], s) for i, s in zip(found.ids, found.scores, strict=True) if i in items
@@ -113,6 +148,8 @@ class Engine:
             )
             for rank, (item, score) in enumerate(scored, 1)
         ]
+        if sort == "date":
+            hits.sort(key=_wall_clock, reverse=True)
         return Results(hits, found.degraded)
 
 
@@ -131,6 +168,10 @@ def open_library(
         return load_encoder(model or name, device)
 
     return Engine(Library.open(Path(path).expanduser()), load)
+
+
+def _wall_clock(hit: Hit) -> datetime:
+    return hit.taken_at.replace(tzinfo=None) if hit.taken_at else datetime.min
 
 
 def _read(path: str | os.PathLike[str]) -> Image.Image:

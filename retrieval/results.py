@@ -8,8 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer. `width`, `height` (upright, in pixels) and `taken_at` are None for texts, `text`
-    is None for pictures."""
+    """One answer. `width`, `height` (upright, in pixels) and `taken_at` are None for texts; `text`
+    of a picture is the caption that a sidecar gives it, None where none does."""
 
     rank: int
     """1 is the best."""
@@ -36,7 +36,7 @@ class Hit:
 
 
 class Results(list[Hit]):
-    """Hits, best first.
+    """Hits, best first unless another order was asked for.
 
     `degraded` says why the index could not be used as it was meant to be; None when all is well.
     The hits are right either way.

@@ -17,6 +17,7 @@ COMMANDS = {
     "captions": "Find texts that describe a picture.",
     "roots": "List the watched folders, or say where one was moved.",
     "forget": "Forget files, folders or whole roots.",
+    "annotate": "Add the columns of a table to the pictures it names.",
     "failures": "List the files that could not be read, and why.",
     "rebuild": "Build the index anew, flat or IVF.",
     "status": "Say what a library holds.",

@@ -99,6 +99,7 @@ def command(
                 "changed": report.changed,
                 "moved": report.moved,
                 "copied": report.copied,
+                "updated": report.updated,
                 "deleted": report.deleted,
                 "unchanged": report.unchanged,
             }

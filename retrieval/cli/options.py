@@ -1,8 +1,9 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -64,6 +65,75 @@ def k_option(command: Command) -> Command:
         default=DEFAULT_K,
         show_default=True,
         help="Number of hits.",
+    )(command)
+
+
+_FILTERS = {
+    "after": click.option(
+        "--after",
+        metavar="DATE",
+        help="Taken then or later: 2024, 2024-05, 2024-05-01 or 2024-05-01T12:30.",
+    ),
+    "before": click.option("--before", metavar="DATE", help="Taken earlier than that."),
+    "under": click.option(
+        "--under", metavar="PATH", help="In this folder, at any depth, or this very file."
+    ),
+    "glob": click.option(
+        "--glob",
+        metavar="PATTERN",
+        help="The path, or the end of it from a folder on, like 'trip/*.jpg'; * spans folders.",
+    ),
+    "camera": click.option("--camera", metavar="TEXT", help="A part of the camera's name."),
+    "near": click.option(
+        "--near", metavar="LAT,LON,KM", help="Taken at most KM kilometres from that place."
+    ),
+    "min_width": click.option("--min-width", metavar="PIXELS", help="At least that wide."),
+    "min_height": click.option("--min-height", metavar="PIXELS", help="At least that high."),
+    "formats": click.option(
+        "--format",
+        "formats",
+        metavar="NAME",
+        multiple=True,
+        help="jpeg, png, heic and so on; several mean any of them.",
+    ),
+    "fields": click.option(
+        "--field",
+        "fields",
+        metavar="TEST",
+        multiple=True,
+        help="Like 'aesthetic>=5' or 'place=Oslo'; several mean all of them.",
+    ),
+}
+"""By the name of the argument that `Filters.parse` takes."""
+
+
+def filter_options(command: Command) -> Command:
+    """``--after`` to ``--field``, handed on as `filters`; a FilterError is wrong usage."""
+
+    @wraps(command)
+    def filtered(**values: Any) -> Any:
+        from indexer import FilterError, Filters
+
+        asked = {name: values.pop(name) for name in _FILTERS}
+        try:
+            return command(filters=Filters.parse(**asked), **values)
+        except FilterError as error:
+            raise click.UsageError(str(error), click.get_current_context()) from error
+
+    wrapped: Any = filtered
+    for option in reversed(_FILTERS.values()):
+        wrapped = option(wrapped)
+    return cast(Command, wrapped)
+
+
+def sort_option(command: Command) -> Command:
+    """``--sort``."""
+    return click.option(
+        "--sort",
+        type=click.Choice(["score", "date"]),
+        default="score",
+        show_default=True,
+        help="Order of the hits, best or newest first; the hits are the same.",
     )(command)
 
 

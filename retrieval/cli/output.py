@@ -25,7 +25,7 @@ def print_hits(results: Results, as_json: bool) -> None:
         if as_json:
             print_json(hit.to_dict())
         else:
-            what = click.format_filename(hit.path) if hit.text is None else hit.text
+            what = click.format_filename(hit.path) if hit.kind == "image" else hit.text
             click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}")
 
 

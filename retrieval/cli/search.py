@@ -4,29 +4,42 @@ from pathlib import Path
 
 import click
 
+from indexer import Filters
 from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
     device_option,
+    filter_options,
     json_option,
     k_option,
     library_option,
     model_option,
+    sort_option,
 )
 from retrieval.cli.output import print_hits
+from retrieval.engine import Sort
 
 
 @click.command()
 @click.argument("text")
 @k_option
+@filter_options
+@sort_option
 @json_option
 @library_option
 @model_option
 @device_option
 def command(
-    text: str, k: int, as_json: bool, library: Path | None, model: str | None, device: str
+    text: str,
+    k: int,
+    filters: Filters,
+    sort: Sort,
+    as_json: bool,
+    library: Path | None,
+    model: str | None,
+    device: str,
 ) -> None:
     """Find pictures that match TEXT, best first: rank, score, path."""
     if not text.strip():
         raise click.BadParameter("is empty: say what to look for", param_hint="TEXT")
     with open_engine(library, model, device) as engine:
-        print_hits(engine.search(text, k), as_json)
+        print_hits(engine.search(text, k, filters=filters, sort=sort), as_json)

@@ -40,6 +40,12 @@ def test_first_run_embeds_everything_in_order_of_path(photos, counting):
             format="PNG",
             taken_at=None,
             digest=sha256(red.read_bytes()).digest(),
+            bytes=red.stat().st_size,
+            camera=None,
+            lens=None,
+            latitude=None,
+            longitude=None,
+            fields={},
         )
     ]
     assert photos.nearest("red", 3) == [2, 1, 3]

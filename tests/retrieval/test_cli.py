@@ -159,6 +159,7 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
         "changed": 0,
         "moved": 0,
         "copied": 0,
+        "updated": 0,
         "deleted": 0,
         "unchanged": 0,
         "failed": 0,
