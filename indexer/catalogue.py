@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -258,7 +259,7 @@ def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> 
     """Items by file and position; `condition` speaks of the tables `items` and `files`."""
     by_id = {root.id: root for root in all_roots(db, home)}
     query = (
-        select(items, files.c.root_id, files.c.path)
+        select(items, files.c.root_id, files.c.path, files.c.size)
         .join(files, files.c.id == items.c.file_id)
         .where(condition)
         .order_by(items.c.file_id, items.c.position)
@@ -273,6 +274,7 @@ def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> 
             width=row.width,
             height=row.height,
             format=row.format,
+            size=row.size,
             taken_at=row.taken_at and datetime.fromisoformat(row.taken_at),
             digest=row.digest,
         )
@@ -292,6 +294,28 @@ def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
         for root in all_roots(db, home)
     ]
     return [item for place in places for item in items_where(db, home, place)]
+
+
+def distinct_ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
+    """The smallest id of every content among the items of `kind`, (n,) ascending."""
+    query = select(func.min(items.c.id)).where(items.c.kind == kind).group_by(items.c.digest)
+    return np.sort(np.fromiter(db.execute(query).scalars(), np.int64))
+
+
+def copies(db: Connection, kind: Kind) -> list[list[int]]:
+    """Ids, ascending, of the items of `kind` that share their content with another, by content."""
+    shared = (
+        select(items.c.digest)
+        .where(items.c.kind == kind)
+        .group_by(items.c.digest)
+        .having(func.count() > 1)
+    )
+    query = (
+        select(items.c.digest, items.c.id)
+        .where(items.c.kind == kind, items.c.digest.in_(shared))
+        .order_by(items.c.digest, items.c.id)
+    )
+    return [[row.id for row in rows] for _, rows in groupby(db.execute(query), lambda r: r.digest)]
 
 
 def all_failures(db: Connection, home: bytes) -> list[Failure]:

@@ -41,6 +41,8 @@ class Item:
     height: int | None
     format: str | None
     """Pillow's name of the format, such as ``JPEG``; None for a text."""
+    size: int
+    """Bytes of its file."""
     taken_at: datetime | None
     """Capture time, with a UTC offset only where the camera wrote one."""
     digest: bytes

@@ -38,6 +38,7 @@ def test_first_run_embeds_everything_in_order_of_path(photos, counting):
             width=9,
             height=5,
             format="PNG",
+            size=red.stat().st_size,
             taken_at=None,
             digest=sha256(red.read_bytes()).digest(),
         )
