@@ -8,11 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrieval.engine import Engine, open_library
+    from retrieval.errors import QueryError
+    from retrieval.query import Weighted
     from retrieval.results import Hit, Results
 
-_HOMES = {"engine": ("Engine", "open_library"), "results": ("Hit", "Results")}
+_HOMES = {
+    "engine": ("Engine", "open_library"),
+    "errors": ("QueryError",),
+    "query": ("Weighted",),
+    "results": ("Hit", "Results"),
+}
 
-__all__ = ["Engine", "Hit", "Results", "open_library"]
+__all__ = [
+    "Engine",
+    "Hit",
+    "QueryError",
+    "Results",
+    "Weighted",
+    "open_library",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,19 +2,18 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from PIL import Image
-
-from encoder import Embeddings, Encoder, PictureError, read_picture
-from indexer import Kind, Library, LibraryError, ModelMismatch
+from encoder import Encoder
+from indexer import Kind, Library, LibraryError, ModelMismatch, Neighbours
+from retrieval.grouping import leaders
+from retrieval.query import PictureSource, Query, Weighted
 from retrieval.results import Hit, Results
-from retrieval.settings import DEFAULT_K
-
-PictureSource = str | os.PathLike[str] | Image.Image
+from retrieval.settings import DEFAULT_K, NEAR_DUPLICATE
 
 
 class Engine:
@@ -48,22 +47,50 @@ class Engine:
                 self._encoder = encoder
             return self._encoder
 
-    def search(self, text: str, k: int = DEFAULT_K) -> Results:
-        """The `k` pictures that match `text` best; fewer only where fewer exist. ValueError for an
-        empty text or k < 1."""
-        if not text.strip():
-            raise ValueError("the text to search for is empty")
-        return self._nearest(self.encoder.encode_texts([text]), k, "image")
+    def search(
+        self,
+        text: str = "",
+        k: int = DEFAULT_K,
+        *,
+        plus: Iterable[str | Weighted[str]] = (),
+        minus: Iterable[str | Weighted[str]] = (),
+        images: Iterable[PictureSource | Weighted[PictureSource]] = (),
+        group: bool = False,
+        threshold: float = NEAR_DUPLICATE,
+    ) -> Results:
+        """The `k` pictures that match best; fewer only where fewer exist.
 
-    def similar(self, picture: PictureSource, k: int = DEFAULT_K) -> Results:
-        """The `k` pictures most like `picture`, a path or an upright RGB image; an item of the
-        library that is that very file is left out. PictureError where it cannot be read."""
-        return self._nearest(self._embed(picture), k, "image", self._own(picture))
+        What is searched for is the weighted sum of `text`, `plus` and `images` (paths, or upright
+        RGB images) without `minus`, each of weight 1 unless it comes as a `Weighted`. Items of the
+        library that are files among `images` are left out. With `group` a hit stands for its
+        near-duplicates too, those whose cosine with it is at least `threshold`, in (0, 1], and that
+        were not taken at another time: k hits come back where there are k such groups.
+
+        QueryError for an empty query or one whose terms cancel, ValueError for k < 1,
+        PictureError where a picture cannot be read.
+        """
+        query = Query.combine(text, plus, minus, images)
+        return self._nearest(query, k, "image", group, threshold)
+
+    def similar(
+        self,
+        picture: PictureSource,
+        k: int = DEFAULT_K,
+        *,
+        plus: Iterable[str | Weighted[str]] = (),
+        minus: Iterable[str | Weighted[str]] = (),
+        group: bool = False,
+        threshold: float = NEAR_DUPLICATE,
+    ) -> Results:
+        """The `k` pictures most like `picture`, a path or an upright RGB image; as `search` with it
+        among the images."""
+        query = Query.combine("", plus, minus, [picture])
+        return self._nearest(query, k, "image", group, threshold)
 
     def captions(self, picture: PictureSource, k: int = DEFAULT_K) -> Results:
         """The `k` texts of the library that describe `picture` best; a path or an upright RGB
         image. PictureError where it cannot be read."""
-        return self._nearest(self._embed(picture), k, "text")
+        return self._nearest(Query.combine(images=[picture]), k, "text")
 
     def close(self) -> None:
         """Close the library."""
@@ -80,21 +107,24 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _embed(self, picture: PictureSource) -> Embeddings:
-        image = picture if isinstance(picture, Image.Image) else _read(picture)
-        return self.encoder.encode_images([image])
-
-    def _own(self, picture: PictureSource) -> frozenset[int]:
-        if isinstance(picture, Image.Image):
-            return frozenset()
-        return frozenset(item.id for item in self.library.find(Path(picture)))
-
     def _nearest(
-        self, query: Embeddings, k: int, kind: Kind, exclude: frozenset[int] = frozenset()
+        self,
+        query: Query,
+        k: int,
+        kind: Kind,
+        group: bool = False,
+        threshold: float = NEAR_DUPLICATE,
     ) -> Results:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        found = self.library.search(query[0], k, kind=kind, exclude=exclude)
+        vector = query.embed(self.encoder)
+        own = frozenset(item.id for file in query.files for item in self.library.find(file))
+        search = partial(self.library.search, kind=kind)
+        if not group:
+            return self._results(search(vector, k, exclude=own))
+        return self._results(*leaders(self.library, search, vector, k, own, threshold))
+
+    def _results(self, found: Neighbours, similar: dict[int, int] | None = None) -> Results:
         items = {item.id: item for item in self.library.items([int(i) for i in found.ids])}
         scored = [
             (items[int(i)], s) for i, s in zip(found.ids, found.scores, strict=True) if i in items
@@ -110,6 +140,7 @@ class Engine:
                 taken_at=item.taken_at,
                 width=item.width,
                 height=item.height,
+                similar=similar[item.id] if similar is not None else None,
             )
             for rank, (item, score) in enumerate(scored, 1)
         ]
@@ -131,12 +162,3 @@ def open_library(
         return load_encoder(model or name, device)
 
     return Engine(Library.open(Path(path).expanduser()), load)
-
-
-def _read(path: str | os.PathLike[str]) -> Image.Image:
-    try:
-        return read_picture(path).image
-    except PictureError as error:
-        raise PictureError(f"{os.fspath(path)} cannot be read: {error}") from error
-    except OSError as error:
-        raise PictureError(f"{os.fspath(path)} cannot be opened: {error.strerror}") from error

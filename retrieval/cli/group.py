@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from encoder.errors import AlignError
+from retrieval.errors import QueryError
 
 COMMANDS = {
     "index": "Add pictures and texts to a library, or bring it up to date.",
@@ -22,6 +23,7 @@ COMMANDS = {
 }
 """Name and one-line help of every command; each lives in the module `retrieval.cli.NAME`."""
 
+WRONG_USAGE = 2
 INTERRUPTED = 130
 TRACEBACK_VARIABLE = "ALIGN_TRACEBACK"
 
@@ -49,6 +51,9 @@ class CommandGroup(click.Group):
         except AlignError as error:
             _say(f"align: {error}")
             sys.exit(1)
+        except QueryError as error:
+            _say(f"align: {error}")
+            sys.exit(WRONG_USAGE)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)

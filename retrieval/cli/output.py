@@ -24,7 +24,8 @@ def print_hits(results: Results, as_json: bool) -> None:
             print_json(hit.to_dict())
         else:
             what = click.format_filename(hit.path) if hit.text is None else hit.text
-            click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}")
+            more = f"  (+{hit.similar:,} similar)" if hit.similar else ""
+            click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}{more}")
 
 
 def say(line: str) -> None:

@@ -7,24 +7,44 @@ import click
 from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
     device_option,
+    group_option,
     json_option,
     k_option,
     library_option,
     model_option,
+    plus_and_minus_options,
+    threshold_option,
 )
 from retrieval.cli.output import print_hits
+from retrieval.query import Weighted
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@plus_and_minus_options
+@group_option
+@threshold_option
 @k_option
 @json_option
 @library_option
 @model_option
 @device_option
 def command(
-    file: Path, k: int, as_json: bool, library: Path | None, model: str | None, device: str
+    file: Path,
+    plus: tuple[Weighted[str], ...],
+    minus: tuple[Weighted[str], ...],
+    group: bool,
+    threshold: float,
+    k: int,
+    as_json: bool,
+    library: Path | None,
+    model: str | None,
+    device: str,
 ) -> None:
-    """Find pictures that look like the picture FILE, itself left out: rank, score, path."""
+    """Find pictures that look like the picture FILE, itself left out: rank, score, path.
+
+    With --plus and --minus it is looked for together with texts: --plus "at night" --minus 0.5:car.
+    """
     with open_engine(library, model, device) as engine:
-        print_hits(engine.similar(file, k), as_json)
+        hits = engine.similar(file, k, plus=plus, minus=minus, group=group, threshold=threshold)
+        print_hits(hits, as_json)
