@@ -7,12 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retrieval.duplicates import Duplicates, find_duplicates
     from retrieval.engine import Engine, open_library
     from retrieval.errors import QueryError
     from retrieval.query import Weighted
     from retrieval.results import Hit, Results
 
 _HOMES = {
+    "duplicates": ("Duplicates", "find_duplicates"),
     "engine": ("Engine", "open_library"),
     "errors": ("QueryError",),
     "query": ("Weighted",),
@@ -20,11 +22,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Duplicates",
     "Engine",
     "Hit",
     "QueryError",
     "Results",
     "Weighted",
+    "find_duplicates",
     "open_library",
 ]
 

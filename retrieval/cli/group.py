@@ -16,6 +16,7 @@ COMMANDS = {
     "search": "Find pictures that match a text.",
     "similar": "Find pictures that look like a picture.",
     "captions": "Find texts that describe a picture.",
+    "duplicates": "List pictures that are there more than once.",
     "failures": "List the files that could not be read, and why.",
     "status": "Say what a library holds.",
     "demo": "Draw 500 scenes, index them and ask five questions.",

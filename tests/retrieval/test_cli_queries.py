@@ -1,7 +1,10 @@
-"""Combined queries and groups on the command line, with colours for pictures."""
+"""Combined queries, groups and duplicates on the command line, with colours for pictures."""
 
 import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,8 @@ def test_a_path_that_begins_with_a_number(colours: Path) -> None:
         (["search", "red", "--minus", "red"], "align: the terms of the query cancel each other"),
         (["similar", "red.png", "--minus", "red"], "align: the terms of the query cancel each"),
         (["search", "red", "--group", "--threshold", "0"], "0.0 is not in the range 0<x<=1"),
+        (["duplicates", "--threshold", "1.5"], "1.5 is not in the range 0<x<=1"),
+        (["duplicates", "--threshold", "nan"], "is not in the range 0<x<=1"),
     ],
 )
 def test_wrong_usage_is_status_2(colours: Path, arguments: list[str], complaint: str) -> None:
@@ -110,3 +115,53 @@ def test_groups_say_how_many_they_are(colours: Path) -> None:
     assert all("similar" not in hit for hit in objects(align("search", "red", "--json")))
     hits = objects(align("similar", "third.png", "--group", "--json", "-k", 1))
     assert [hit["similar"] for hit in hits] == [1]
+
+
+def test_duplicates_are_listed_group_by_group(
+    tmp_path: Path, paint: Callable[..., Path], colours: Path
+) -> None:
+    large = paint("large.png", "red", size=(9, 9))
+    small = paint("small.png", (252, 0, 0), size=(4, 4))
+    paint("blue.png", "blue")
+    one, other = paint("b/green.png", "green"), paint("a/green.png", "green")
+    index(tmp_path / "album")
+    result = align("duplicates", "--library", tmp_path / "album")
+    assert result.stdout == f"{other}\n{one}\n\n{large}\n{small}\n"
+    assert result.stderr == "1 group of copies, 1 group of near-duplicates\n"
+    exact = align("duplicates", "--library", tmp_path / "album", "--exact")
+    assert (exact.stdout, exact.stderr) == (f"{other}\n{one}\n", "1 group of copies\n")
+    result = align("duplicates", "--library", tmp_path / "album", "--json")
+    assert result.stderr == ""
+    copies, near = objects(result)
+    assert (copies["kind"], near["kind"]) == ("copy", "near")
+    assert [item["path"] for item in copies["items"]] == [str(other), str(one)]
+    with Library.open(tmp_path / "album") as library:
+        ids = [library.find(path)[0].id for path in (large, small)]
+    assert near["items"] == [
+        {"id": ids[0], "path": str(large), "width": 9, "height": 9, "taken_at": None},
+        {"id": ids[1], "path": str(small), "width": 4, "height": 4, "taken_at": None},
+    ]
+    alike = align("duplicates", "--library", tmp_path / "album", "--threshold", "0.5")
+    assert alike.stderr == "1 group of copies, 1 group of near-duplicates\n"
+    assert len(alike.stdout.split("\n\n")[1].splitlines()) == 4
+
+
+def test_a_library_without_duplicates(colours: Path) -> None:
+    result = align("duplicates")
+    assert result.stdout == ""
+    assert result.stderr == "0 groups of copies, 0 groups of near-duplicates\n"
+
+
+def test_duplicates_load_no_model(colours: Path) -> None:
+    code = """
+import sys
+from retrieval.cli import main
+try:
+    main(["duplicates"])
+except SystemExit as end:
+    assert not end.code, end.code
+print(*sorted({"torch", "tokenizers", "faiss", "alembic"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    said = "0 groups of copies, 0 groups of near-duplicates\n"
+    assert (done.stderr, done.stdout) == (said, "\n")
