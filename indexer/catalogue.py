@@ -8,6 +8,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
@@ -441,6 +442,28 @@ def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
     for key, id in pairs:
         groups.setdefault(key, []).append(id)
     return groups
+
+
+def distinct_ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
+    """The smallest id of every content among the items of `kind`, (n,) ascending."""
+    query = select(func.min(items.c.id)).where(items.c.kind == kind).group_by(items.c.digest)
+    return np.sort(np.fromiter(db.execute(query).scalars(), np.int64))
+
+
+def copies(db: Connection, kind: Kind) -> list[list[int]]:
+    """Ids, ascending, of the items of `kind` that share their content with another, by content."""
+    shared = (
+        select(items.c.digest)
+        .where(items.c.kind == kind)
+        .group_by(items.c.digest)
+        .having(func.count() > 1)
+    )
+    query = (
+        select(items.c.digest, items.c.id)
+        .where(items.c.kind == kind, items.c.digest.in_(shared))
+        .order_by(items.c.digest, items.c.id)
+    )
+    return [[row.id for row in rows] for _, rows in groupby(db.execute(query), lambda r: r.digest)]
 
 
 def all_failures(db: Connection, home: bytes) -> list[Failure]:

@@ -325,6 +325,32 @@ class Library:
             found = {item.id: item for item in catalogue.items_by_id(db, self._home, wanted)}
         return [found[id] for id in wanted if id in found]
 
+    def embeddings(self, ids: Iterable[int]) -> npt.NDArray[np.float32]:
+        """Stored embeddings in the order asked, (n, dim) float32; zeros, which are near to nothing,
+        for an id that is not live."""
+        wanted = np.fromiter(ids, np.int64)
+        with self._reader.begin() as db:
+            current = catalogue.current_model(db)
+            if current is None:
+                return np.zeros((len(wanted), 0), np.float32)
+            model_id, model = current
+            live, vectors = catalogue.vectors_of(db, model_id, model.dim, wanted)
+        rows = np.zeros((len(wanted), model.dim), np.float32)
+        found = np.isin(wanted, live)
+        rows[found] = vectors[np.searchsorted(live, wanted[found])]
+        return rows
+
+    def distinct(self, kind: Kind) -> npt.NDArray[np.int64]:
+        """One live item of every content of `kind`: ids (n,), ascending."""
+        with self._reader.begin() as db:
+            return catalogue.distinct_ids(db, kind)
+
+    def copies(self, kind: Kind) -> list[list[int]]:
+        """Ids of the live items of `kind` that share their content, two or more a group; the first
+        of a group is the smallest, as in `distinct`."""
+        with self._reader.begin() as db:
+            return catalogue.copies(db, kind)
+
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none where it is not in the library."""
         with self._reader.begin() as db:

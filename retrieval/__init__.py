@@ -8,12 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from indexer import Filters
+    from retrieval.duplicates import Duplicates, find_duplicates
     from retrieval.engine import Engine, open_library
+    from retrieval.errors import QueryError
+    from retrieval.query import Weighted
     from retrieval.results import Hit, Results
 
-_HOMES = {"engine": ("Engine", "Filters", "open_library"), "results": ("Hit", "Results")}
+_HOMES = {
+    "duplicates": ("Duplicates", "find_duplicates"),
+    "engine": ("Engine", "Filters", "open_library"),
+    "errors": ("QueryError",),
+    "query": ("Weighted",),
+    "results": ("Hit", "Results"),
+}
 
-__all__ = ["Engine", "Filters", "Hit", "Results", "open_library"]
+__all__ = [
+    "Duplicates",
+    "Engine",
+    "Filters",
+    "Hit",
+    "QueryError",
+    "Results",
+    "Weighted",
+    "find_duplicates",
+    "open_library",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,21 +2,21 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
-from PIL import Image
-
-from encoder import Embeddings, Encoder, PictureError, read_picture
-from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
+from encoder import Encoder
+from indexer import Filters, Kind, Library, LibraryError, ModelMismatch, Neighbours
+from retrieval.grouping import leaders
+from retrieval.query import PictureSource, Query, Weighted
 from retrieval.results import Hit, Results
-from retrieval.settings import DEFAULT_K
+from retrieval.settings import DEFAULT_K, NEAR_DUPLICATE
 
 Sort = Literal["score", "date"]
-PictureSource = str | os.PathLike[str] | Image.Image
 
 
 class Engine:
@@ -52,33 +52,53 @@ class Engine:
 
     def search(
         self,
-        text: str,
+        text: str = "",
         k: int = DEFAULT_K,
         *,
+        plus: Iterable[str | Weighted[str]] = (),
+        minus: Iterable[str | Weighted[str]] = (),
+        images: Iterable[PictureSource | Weighted[PictureSource]] = (),
+        group: bool = False,
+        threshold: float = NEAR_DUPLICATE,
         filters: Filters | None = None,
         sort: Sort = "score",
     ) -> Results:
-        """The `k` pictures that match `text` best of those that `filters` let pass; fewer only
-        where fewer exist. With `sort` "date" the same pictures come newest first, by the wall clock
-        where they were taken, and those without a capture time last; ranks stay those of the score.
-        ValueError for an empty text or k < 1, FilterError for a field that no item has."""
-        if not text.strip():
-            raise ValueError("the text to search for is empty")
-        return self._nearest(self.encoder.encode_texts([text]), k, "image", filters, sort)
+        """The `k` pictures that match best of those that `filters` let pass; fewer only where fewer
+        exist.
+
+        What is searched for is the weighted sum of `text`, `plus` and `images` (paths, or upright
+        RGB images) without `minus`, each of weight 1 unless it comes as a `Weighted`. Items of the
+        library that are files among `images` are left out. With `group` a hit stands for its
+        near-duplicates too, those whose cosine with it is at least `threshold`, in (0, 1], and that
+        were not taken at another time: k hits come back where there are k such groups.
+
+        With `sort` "date" the same pictures come newest first, by the wall clock where they were
+        taken, and those without a capture time last; ranks stay those of the score.
+
+        QueryError for an empty query or one whose terms cancel, ValueError for k < 1, FilterError
+        for a field that no item has, PictureError where a picture cannot be read.
+        """
+        query = Query.combine(text, plus, minus, images)
+        grouped = threshold if group else None
+        return self._nearest(query, k, "image", filters, sort, grouped)
 
     def similar(
         self,
         picture: PictureSource,
         k: int = DEFAULT_K,
         *,
+        plus: Iterable[str | Weighted[str]] = (),
+        minus: Iterable[str | Weighted[str]] = (),
+        group: bool = False,
+        threshold: float = NEAR_DUPLICATE,
         filters: Filters | None = None,
         sort: Sort = "score",
     ) -> Results:
-        """The `k` pictures most like `picture`, a path or an upright RGB image; an item of the
-        library that is that very file is left out. `filters` and `sort` are those of `search`.
-        PictureError where it cannot be read."""
-        own = self._own(picture)
-        return self._nearest(self._embed(picture), k, "image", filters, sort, own)
+        """The `k` pictures most like `picture`, a path or an upright RGB image; as `search` with it
+        among the images."""
+        query = Query.combine("", plus, minus, [picture])
+        grouped = threshold if group else None
+        return self._nearest(query, k, "image", filters, sort, grouped)
 
     def captions(
         self,
@@ -90,7 +110,7 @@ class Engine:
     ) -> Results:
         """The `k` texts of the library that describe `picture` best; a path or an upright RGB
         image. `filters` and `sort` are those of `search`. PictureError where it cannot be read."""
-        return self._nearest(self._embed(picture), k, "text", filters, sort)
+        return self._nearest(Query.combine(images=[picture]), k, "text", filters, sort)
 
     def close(self) -> None:
         """Close the library."""
@@ -107,29 +127,31 @@ class Engine:
     ) -> None:
         self.close()
 
-    def _embed(self, picture: PictureSource) -> Embeddings:
-        image = picture if isinstance(picture, Image.Image) else _read(picture)
-        return self.encoder.encode_images([image])
-
-    def _own(self, picture: PictureSource) -> frozenset[int]:
-        if isinstance(picture, Image.Image):
-            return frozenset()
-        return frozenset(item.id for item in self.library.find(Path(picture)))
-
     def _nearest(
         self,
-        query: Embeddings,
+        query: Query,
         k: int,
         kind: Kind,
         filters: Filters | None,
         sort: Sort,
-        exclude: frozenset[int] = frozenset(),
+        threshold: float | None = None,
     ) -> Results:
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
         if sort not in get_args(Sort):
             raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
-        found = self.library.search(query[0], k, kind=kind, exclude=exclude, filters=filters)
+        vector = query.embed(self.encoder)
+        own = frozenset(item.id for file in query.files for item in self.library.find(file))
+        search = partial(self.library.search, kind=kind, filters=filters)
+        if threshold is None:
+            results = self._results(search(vector, k, exclude=own))
+        else:
+            results = self._results(*leaders(self.library, search, vector, k, own, threshold))
+        if sort == "date":
+            results.sort(key=_wall_clock, reverse=True)
+        return results
+
+    def _results(self, found: Neighbours, similar: dict[int, int] | None = None) -> Results:
         items = {item.id: item for item in self.library.items([int(i) for i in found.ids])}
         scored = [
             (items[int(i)], s) for i, s in zip(found.ids, found.scores, strict=True) if i in items
@@ -145,11 +167,10 @@ class Engine:
                 taken_at=item.taken_at,
                 width=item.width,
                 height=item.height,
+                similar=similar[item.id] if similar is not None else None,
             )
             for rank, (item, score) in enumerate(scored, 1)
         ]
-        if sort == "date":
-            hits.sort(key=_wall_clock, reverse=True)
         return Results(hits, found.degraded)
 
 
@@ -172,12 +193,3 @@ def open_library(
 
 def _wall_clock(hit: Hit) -> datetime:
     return hit.taken_at.replace(tzinfo=None) if hit.taken_at else datetime.min
-
-
-def _read(path: str | os.PathLike[str]) -> Image.Image:
-    try:
-        return read_picture(path).image
-    except PictureError as error:
-        raise PictureError(f"{os.fspath(path)} cannot be read: {error}") from error
-    except OSError as error:
-        raise PictureError(f"{os.fspath(path)} cannot be opened: {error.strerror}") from error

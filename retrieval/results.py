@@ -25,14 +25,19 @@ class Hit:
     taken_at: datetime | None
     width: int | None
     height: int | None
+    similar: int | None = None
+    """Near-duplicates that the hit stands for besides itself; None where hits were not grouped."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON values."""
-        return {
+        """The hit as JSON values; with `similar` only where hits were grouped."""
+        values = {
             **self.__dict__,
             "path": str(self.path),
             "taken_at": self.taken_at and self.taken_at.isoformat(),
         }
+        if self.similar is None:
+            del values["similar"]
+        return values
 
 
 class Results(list[Hit]):

@@ -2,6 +2,10 @@
 
 DEFAULT_MODEL = "kakaobrain/align-base"
 DEFAULT_K = 10
+NEAR_DUPLICATE = 0.97
+"""Cosine of two embeddings from which on they are taken for near-duplicates. Recompressing or
+shrinking a picture should leave it above, another picture of the same subject below; where that
+line lies is the model's own, so it can be told wherever it is used."""
 LIBRARY_VARIABLE = "ALIGN_LIBRARY"
 MODEL_VARIABLE = "ALIGN_MODEL"
 DEVICE_VARIABLE = "ALIGN_DEVICE"

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from encoder.errors import AlignError
+from retrieval.errors import QueryError
 
 COMMANDS = {
     "index": "Add pictures and texts to a library, or bring it up to date.",
@@ -18,6 +19,7 @@ COMMANDS = {
     "roots": "List the watched folders, or say where one was moved.",
     "forget": "Forget files, folders or whole roots.",
     "annotate": "Add the columns of a table to the pictures it names.",
+    "duplicates": "List pictures that are there more than once.",
     "failures": "List the files that could not be read, and why.",
     "rebuild": "Build the index anew, flat or IVF.",
     "status": "Say what a library holds.",
@@ -26,6 +28,7 @@ COMMANDS = {
 }
 """Name and one-line help of every command; each lives in the module `retrieval.cli.NAME`."""
 
+WRONG_USAGE = 2
 INTERRUPTED = 130
 TRACEBACK_VARIABLE = "ALIGN_TRACEBACK"
 
@@ -53,6 +56,9 @@ class CommandGroup(click.Group):
         except AlignError as error:
             _say(f"align: {error}")
             sys.exit(1)
+        except QueryError as error:
+            _say(f"align: {error}")
+            sys.exit(WRONG_USAGE)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)

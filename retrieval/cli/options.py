@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -7,7 +8,14 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from retrieval.settings import DEFAULT_K, DEVICE_VARIABLE, LIBRARY_VARIABLE, MODEL_VARIABLE
+from retrieval.errors import QueryError
+from retrieval.settings import (
+    DEFAULT_K,
+    DEVICE_VARIABLE,
+    LIBRARY_VARIABLE,
+    MODEL_VARIABLE,
+    NEAR_DUPLICATE,
+)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -134,6 +142,67 @@ def sort_option(command: Command) -> Command:
         default="score",
         show_default=True,
         help="Order of the hits, best or newest first; the hits are the same.",
+    )(command)
+
+
+def _parse_terms(ctx: click.Context, param: click.Parameter, terms: tuple[str, ...]) -> Any:
+    from retrieval.query import parse_weighted
+
+    try:
+        return tuple(parse_weighted(term) for term in terms)
+    except QueryError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def plus_and_minus_options(command: Command) -> Command:
+    """``--plus`` and ``--minus``, tuples of weighted texts."""
+    for name, meaning in (("--minus", "away from"), ("--plus", "for")):
+        command = click.option(
+            name,
+            metavar="TEXT",
+            multiple=True,
+            callback=_parse_terms,
+            help=f"Search {meaning} this as well; 2:sunset counts twice. Repeatable.",
+        )(command)
+    return command
+
+
+def image_option(command: Command) -> Command:
+    """``--image`` into `images`, a tuple of weighted paths."""
+    return click.option(
+        "--image",
+        "images",
+        metavar="FILE",
+        multiple=True,
+        callback=_parse_terms,
+        help="Search for what looks like this picture as well; 0.5:a.jpg counts half. Repeatable.",
+    )(command)
+
+
+def group_option(command: Command) -> Command:
+    """``--group``."""
+    return click.option(
+        "--group",
+        is_flag=True,
+        help="Show of near-duplicates the best alone, and say how many others there are.",
+    )(command)
+
+
+def _check_threshold(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is not in the range 0<x<=1.", ctx, param)
+    return value
+
+
+def threshold_option(command: Command) -> Command:
+    """``--threshold``, in (0, 1]."""
+    return click.option(
+        "--threshold",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=NEAR_DUPLICATE,
+        show_default=True,
+        callback=_check_threshold,
+        help="Cosine from which on pictures are near-duplicates.",
     )(command)
 
 

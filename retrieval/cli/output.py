@@ -26,7 +26,8 @@ def print_hits(results: Results, as_json: bool) -> None:
             print_json(hit.to_dict())
         else:
             what = click.format_filename(hit.path) if hit.kind == "image" else hit.text
-            click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}")
+            more = f"  (+{hit.similar:,} similar)" if hit.similar else ""
+            click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}{more}")
 
 
 def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, str]]:

@@ -9,18 +9,27 @@ from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
     device_option,
     filter_options,
+    group_option,
+    image_option,
     json_option,
     k_option,
     library_option,
     model_option,
+    plus_and_minus_options,
     sort_option,
+    threshold_option,
 )
 from retrieval.cli.output import print_hits
 from retrieval.engine import Sort
+from retrieval.query import Weighted
 
 
 @click.command()
-@click.argument("text")
+@click.argument("text", required=False)
+@plus_and_minus_options
+@image_option
+@group_option
+@threshold_option
 @k_option
 @filter_options
 @sort_option
@@ -29,7 +38,12 @@ from retrieval.engine import Sort
 @model_option
 @device_option
 def command(
-    text: str,
+    text: str | None,
+    plus: tuple[Weighted[str], ...],
+    minus: tuple[Weighted[str], ...],
+    images: tuple[Weighted[str], ...],
+    group: bool,
+    threshold: float,
     k: int,
     filters: Filters,
     sort: Sort,
@@ -38,8 +52,32 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Find pictures that match TEXT, best first: rank, score, path."""
-    if not text.strip():
+    """Find pictures that match TEXT, best first: rank, score, path.
+
+    Queries combine: with --plus, --minus and --image the weighted sum is searched for, and query
+    pictures are left out of the hits. A number before a colon is a weight, 1 otherwise; TEXT has
+    none, and 1:16:9 is how an option says the text 16:9.
+
+    \b
+      align search "a beach" --plus 2:sunset --minus people
+      align search --image beach.jpg --plus "in winter"
+    """
+    if text is not None and not text.strip():
         raise click.BadParameter("is empty: say what to look for", param_hint="TEXT")
+    if not (text or plus or images):
+        raise click.UsageError(
+            "Missing argument 'TEXT', or --plus, or --image: say what to look for."
+        )
     with open_engine(library, model, device) as engine:
-        print_hits(engine.search(text, k, filters=filters, sort=sort), as_json)
+        hits = engine.search(
+            text or "",
+            k,
+            plus=plus,
+            minus=minus,
+            images=images,
+            group=group,
+            threshold=threshold,
+            filters=filters,
+            sort=sort,
+        )
+        print_hits(hits, as_json)

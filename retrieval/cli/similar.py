@@ -9,18 +9,25 @@ from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
     device_option,
     filter_options,
+    group_option,
     json_option,
     k_option,
     library_option,
     model_option,
+    plus_and_minus_options,
     sort_option,
+    threshold_option,
 )
 from retrieval.cli.output import print_hits
 from retrieval.engine import Sort
+from retrieval.query import Weighted
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
+@plus_and_minus_options
+@group_option
+@threshold_option
 @k_option
 @filter_options
 @sort_option
@@ -30,6 +37,10 @@ from retrieval.engine import Sort
 @device_option
 def command(
     file: Path,
+    plus: tuple[Weighted[str], ...],
+    minus: tuple[Weighted[str], ...],
+    group: bool,
+    threshold: float,
     k: int,
     filters: Filters,
     sort: Sort,
@@ -38,6 +49,19 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Find pictures that look like the picture FILE, itself left out: rank, score, path."""
+    """Find pictures that look like the picture FILE, itself left out: rank, score, path.
+
+    With --plus and --minus it is looked for together with texts: --plus "at night" --minus 0.5:car.
+    """
     with open_engine(library, model, device) as engine:
-        print_hits(engine.similar(file, k, filters=filters, sort=sort), as_json)
+        hits = engine.similar(
+            file,
+            k,
+            plus=plus,
+            minus=minus,
+            group=group,
+            threshold=threshold,
+            filters=filters,
+            sort=sort,
+        )
+        print_hits(hits, as_json)

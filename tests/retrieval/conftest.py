@@ -1,10 +1,11 @@
 """A library of coloured pictures and texts, searched with an encoder computed in the head."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from encoder import FakeEncoder
 from encoder.fake import COLOURS
@@ -29,6 +30,30 @@ def folder(tmp_path: Path) -> Path:
 def engine(folder: Path) -> Iterator[Engine]:
     with Engine(Library.open(folder), lambda name: FakeEncoder()) as engine:
         yield engine
+
+
+@pytest.fixture
+def paint(tmp_path: Path) -> Callable[..., Path]:
+    """paint(name, colour, size, taken_at) writes a picture into the folder `album`."""
+
+    def paint(
+        name: str,
+        colour: str | tuple[int, int, int],
+        size: tuple[int, int] = (8, 8),
+        taken_at: datetime | None = None,
+    ) -> Path:
+        path = tmp_path / "album" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 1  # without a tag outside the block PNG leaves it out
+        if taken_at:
+            stamp = taken_at.strftime("%Y:%m:%d %H:%M:%S")
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = stamp
+        rgb = COLOURS[colour] if isinstance(colour, str) else colour
+        Image.new("RGB", size, rgb).save(path, exif=exif)
+        return path
+
+    return paint
 
 
 @pytest.fixture(scope="session")

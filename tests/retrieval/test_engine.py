@@ -34,6 +34,7 @@ def test_a_text_finds_pictures_best_first(engine: Engine, folder: Path) -> None:
             "taken_at": None,
             "width": 12,
             "height": 8,
+            "similar": None,
         }
         for rank, score, item in zip((1, 2), scores, (first, second), strict=True)
     ]

@@ -1,0 +1,42 @@
+"""`align duplicates`"""
+
+from pathlib import Path
+
+import click
+
+from retrieval.cli.libraries import locate
+from retrieval.cli.options import json_option, library_option, threshold_option
+from retrieval.cli.output import ProgressBar, count, print_json, say
+
+
+@click.command()
+@click.option("--exact", is_flag=True, help="List exact copies alone.")
+@threshold_option
+@json_option
+@library_option
+def command(exact: bool, threshold: float, as_json: bool, library: Path | None) -> None:
+    """List pictures that are there more than once, a group of paths each, the best first.
+
+    First come exact copies, then near-duplicates, such as resized or recompressed ones, but not
+    frames of a burst: pictures of one size and format taken within 3 seconds. Of copies only one is
+    listed among the near-duplicates. The best has the most pixels, then the most bytes.
+    """
+    from indexer import Library
+    from retrieval.duplicates import find_duplicates
+
+    with Library.open(locate(library)) as opened:
+        groups = find_duplicates(
+            opened, exact=exact, threshold=threshold, progress=ProgressBar("block")
+        )
+    for number, group in enumerate(groups):
+        if as_json:
+            print_json(group.to_dict())
+            continue
+        if number:
+            click.echo()
+        for item in group.items:
+            click.echo(click.format_filename(item.path))
+    if not as_json:
+        copies = sum(group.kind == "copy" for group in groups)
+        near = "" if exact else f", {count(len(groups) - copies, 'group')} of near-duplicates"
+        say(f"{count(copies, 'group')} of copies{near}")

@@ -1,0 +1,183 @@
+"""Pictures that are there more than once: exact copies, and near-duplicates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer import NULL, Item, Library, Progress
+from retrieval.grouping import clock
+from retrieval.settings import NEAR_DUPLICATE
+
+BURST_SECONDS = 3.0
+"""Frames of one burst are no further apart by their camera's clock."""
+
+BLOCK = 2048
+"""Embeddings compared with as many others at once. With 640 dimensions that takes 40 MB, and at
+worst, where every picture is like every other, 270 MB."""
+
+_READ = 10_000
+
+Places = npt.NDArray[np.intp]
+"""(n,), each the number of a picture."""
+
+Rows = Callable[[int, int], npt.NDArray[np.float32]]
+"""Embeddings of the pictures from the first number to before the second, (n, dim)."""
+
+Apart = Callable[[Places, Places], npt.NDArray[np.bool_]]
+"""Which pairs, one of each at the same place, are no near-duplicates however alike; (n,)."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pictures that show the same."""
+
+    kind: Literal["copy", "near"]
+    """``copy``: the same bytes. ``near``: embeddings that are nearly the same."""
+    items: tuple[Item, ...]
+    """At least two: more pixels first, then more bytes, then by path."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The group as JSON values."""
+        items = [
+            {
+                "id": item.id,
+                "path": str(item.path),
+                "width": item.width,
+                "height": item.height,
+                "taken_at": item.taken_at and item.taken_at.isoformat(),
+            }
+            for item in self.items
+        ]
+        return {"kind": self.kind, "items": items}
+
+
+def find_duplicates(
+    library: Library,
+    *,
+    exact: bool = False,
+    threshold: float = NEAR_DUPLICATE,
+    progress: Progress = NULL,
+) -> list[Duplicates]:
+    """The pictures of a library that are there more than once, each kind ordered by path: first the
+    copies, then, unless `exact`, the near-duplicates.
+
+    Near-duplicates have a cosine of at least `threshold`, in (0, 1], and so on in a chain, but for
+    frames of a burst: pictures of one size and format within `BURST_SECONDS` of each other. Of
+    copies only one takes part. All pairs are compared, by their stored embeddings; besides the
+    answer, memory holds two blocks (see `BLOCK`) and 60 bytes a picture.
+    """
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
+    found = _groups(library, "copy", library.copies("image"))
+    if exact:
+        return found
+    ids = library.distinct("image")
+    near = near_groups(
+        len(ids),
+        lambda start, stop: library.embeddings(ids[start:stop]),
+        threshold,
+        _bursts(library, ids),
+        progress=progress,
+    )
+    return found + _groups(library, "near", [ids[group].tolist() for group in near])
+
+
+def near_groups(
+    count: int,
+    rows: Rows,
+    threshold: float,
+    apart: Apart,
+    *,
+    block: int = BLOCK,
+    progress: Progress = NULL,
+) -> list[list[int]]:
+    """Groups of two or more of the pictures 0 to `count` - 1 that near-duplicates connect: pairs
+    with a dot product of at least `threshold` that are not `apart`. Ascending; O(count^2)."""
+    joined = _Joined(count)
+    starts = range(0, count, block)
+    progress.start(len(starts) * (len(starts) + 1) // 2, "comparing")
+    try:
+        for first in starts:
+            left = rows(first, min(first + block, count))
+            for second in range(first, count, block):
+                right = left if second == first else rows(second, min(second + block, count))
+                alike = left @ right.T >= threshold
+                i, j = np.nonzero(np.triu(alike, 1) if second == first else alike)
+                i += first
+                j += second
+                wanted = ~apart(i, j)
+                joined.join(i[wanted], j[wanted])
+                progress.advance(1)
+    finally:
+        progress.finish()
+    return joined.groups()
+
+
+class _Joined:
+    """Union-find over 0 to count - 1; the root of a tree is its smallest member."""
+
+    def __init__(self, count: int) -> None:
+        self._parent = np.arange(count)
+
+    def join(self, left: Places, right: Places) -> None:
+        """Join each of `left`, ascending, with the one of `right` at its place."""
+        rows, begins = np.unique(left, return_index=True)
+        for row, others in zip(rows, np.split(right, begins[1:]), strict=False):
+            members = np.append(others, row)
+            parents = np.unique(self._parent[members])
+            roots = [self._root(parent) for parent in parents.tolist()]
+            self._parent[roots] = self._parent[members] = min(roots)
+
+    def groups(self) -> list[list[int]]:
+        """The trees of two or more."""
+        roots = self._parent
+        while ((above := roots[roots]) != roots).any():
+            roots = above
+        order = np.argsort(roots, kind="stable")
+        begins = np.flatnonzero(np.diff(roots[order])) + 1
+        return [group.tolist() for group in np.split(order, begins) if len(group) > 1]
+
+    def _root(self, place: int) -> int:
+        while (parent := int(self._parent[place])) != place:
+            self._parent[place] = self._parent[parent]
+            place = parent
+        return place
+
+
+def _bursts(library: Library, ids: npt.NDArray[np.int64]) -> Apart:
+    """Whether pairs of `ids`, ascending, are of one burst."""
+    seconds = np.full(len(ids), np.nan)
+    shapes = np.zeros(len(ids), np.int64)
+    known: dict[tuple[int | None, int | None, str | None], int] = {}
+    for start in range(0, len(ids), _READ):
+        items = library.items(ids[start : start + _READ].tolist())
+        places = np.searchsorted(ids, [item.id for item in items])
+        seconds[places] = [clock(item) for item in items]
+        shapes[places] = [
+            known.setdefault((item.width, item.height, item.format), len(known)) for item in items
+        ]
+
+    def apart(left: Places, right: Places) -> npt.NDArray[np.bool_]:
+        near = np.abs(seconds[left] - seconds[right]) <= BURST_SECONDS
+        same: npt.NDArray[np.bool_] = near & (shapes[left] == shapes[right])
+        return same
+
+    return apart
+
+
+def _groups(
+    library: Library, kind: Literal["copy", "near"], groups: list[list[int]]
+) -> list[Duplicates]:
+    """What is still there of `groups` of ids."""
+    live = {item.id: item for item in library.items(id for ids in groups for id in ids)}
+    found = (sorted((live[id] for id in ids if id in live), key=_rank) for ids in groups)
+    whole = [Duplicates(kind, tuple(items)) for items in found if len(items) > 1]
+    return sorted(whole, key=lambda group: group.items[0].path)
+
+
+def _rank(item: Item) -> tuple[int, int, Path]:
+    return -(item.width or 0) * (item.height or 0), -item.bytes, item.path

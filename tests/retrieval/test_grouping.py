@@ -1,0 +1,185 @@
+"""Near-duplicates folded into the best of them."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from encoder import FakeEncoder
+from indexer import Item, Library
+from retrieval import Engine
+from retrieval.grouping import clock
+
+NOON = datetime(2024, 5, 6, 12)
+
+
+def seconds(after: float) -> datetime:
+    return NOON + timedelta(seconds=after)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Iterator[Engine]:
+    """The folder `album` as it is when the fixture's `index` is called."""
+    (tmp_path / "album").mkdir(exist_ok=True)
+    library = Library.create(tmp_path / "album")
+    with Engine(library, lambda name: FakeEncoder()) as engine:
+        yield engine
+
+
+def index(engine: Engine) -> None:
+    engine.library.index([engine.library.path.parent], FakeEncoder)
+
+
+def stems(hits: list) -> list[tuple[str, int | None]]:  # type: ignore[type-arg]
+    return [(hit.path.stem, hit.similar) for hit in hits]
+
+
+def test_near_duplicates_fold_into_the_best(album: Engine, paint: Callable[..., Path]) -> None:
+    paint("red.png", "red")
+    paint("resized.png", (250, 0, 0), size=(4, 4))
+    shutil.copy(paint("green.png", "green"), paint("copy.png", "green"))
+    paint("blue.png", "blue")
+    index(album)
+    copies = ("copy", "green")  # equal scores: the smaller id comes first
+    green = min(
+        copies, key=lambda name: album.library.find(album.library.path.parent / f"{name}.png")[0].id
+    )
+    assert stems(album.search("green red green", k=2, group=True)) == [(green, 1), ("resized", 1)]
+    assert [hit.rank for hit in album.search("red", group=True)] == [1, 2, 3]
+    assert stems(album.search("blue", group=True)) == [("blue", 0), ("resized", 1), (green, 1)]
+    assert stems(album.search("red", k=1)) == [("red", None)]
+
+
+def test_the_threshold_divides(album: Engine, paint: Callable[..., Path]) -> None:
+    """(1, 0, 0, 1) and (0.8, 0, 0, 1) have a cosine of 1.8 / (1.414 * 1.281) = 0.994."""
+    paint("red.png", "red")
+    paint("darker.png", (204, 0, 0))
+    index(album)
+    assert stems(album.search("red", group=True)) == [("red", 1)]
+    assert stems(album.search("red", group=True, threshold=0.992)) == [("red", 1)]
+    apart = album.search("red", group=True, threshold=0.996)
+    assert stems(apart) == [("red", 0), ("darker", 0)]
+    for threshold in (0.0, -1.0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match=r"must be above 0 and at most 1"):
+            album.search("red", group=True, threshold=threshold)
+
+
+def test_copies_fold_whatever_the_threshold(album: Engine, paint: Callable[..., Path]) -> None:
+    shutil.copy(paint("a.png", "red"), paint("b.png", "red"))
+    index(album)
+    assert stems(album.search("red", group=True, threshold=1.0)) == [("a", 1)]
+
+
+@pytest.mark.parametrize(
+    ("times", "groups"),
+    [
+        ((seconds(0), seconds(60)), [("a", 1)]),
+        ((seconds(0), seconds(61)), [("a", 0), ("b", 0)]),
+        ((seconds(61), seconds(0)), [("a", 0), ("b", 0)]),
+        ((seconds(0), None), [("a", 1)]),
+        ((None, None), [("a", 1)]),
+    ],
+)
+def test_time_divides_where_both_have_one(
+    album: Engine,
+    paint: Callable[..., Path],
+    times: tuple[datetime | None, datetime | None],
+    groups: list[tuple[str, int]],
+) -> None:
+    paint("a.png", "red", taken_at=times[0])
+    paint("b.png", (250, 0, 0), taken_at=times[1])
+    index(album)
+    assert stems(album.search("red", group=True)) == groups
+
+
+def test_the_clock_is_the_cameras(album: Engine, paint: Callable[..., Path]) -> None:
+    paint("a.png", "red")
+    index(album)
+    (item,) = album.library.items([1])
+    east = NOON.replace(tzinfo=timezone(timedelta(hours=2)))
+    taken = [Item(**{**item.__dict__, "taken_at": at}) for at in (NOON, east)]
+    assert [clock(each) for each in taken] == [NOON.replace(tzinfo=UTC).timestamp()] * 2
+    assert np.isnan(clock(item))
+
+
+def test_the_query_picture_is_neither_hit_nor_counted(
+    album: Engine, paint: Callable[..., Path]
+) -> None:
+    asked = paint("asked.png", "red")
+    shutil.copy(asked, paint("copy.png", "red"))
+    paint("third.png", (240, 0, 0))
+    index(album)
+    assert stems(album.similar(asked, group=True)) == [("copy", 1)]
+    assert stems(album.search("red", images=[asked], group=True)) == [("copy", 1)]
+
+
+def test_json_tells_of_similar_ones_only_where_grouped(
+    album: Engine, paint: Callable[..., Path]
+) -> None:
+    paint("a.png", "red")
+    paint("b.png", (250, 0, 0))
+    index(album)
+    (hit,) = album.search("red", group=True)
+    values = json.loads(json.dumps(hit.to_dict()))
+    assert list(values) == [
+        *("rank", "score", "id", "kind", "path", "text", "taken_at", "width", "height", "similar")
+    ]
+    assert values["similar"] == 1
+    assert "similar" not in album.search("red")[0].to_dict()
+
+
+def test_grouping_an_empty_library(album: Engine, paint: Callable[..., Path]) -> None:
+    path = paint("a.png", "red")
+    index(album)
+    path.unlink()
+    paint("notes/b.png", "blue").rename(path.parent / "b.png")
+    index(album)
+    assert stems(album.search("red", group=True)) == [("b", 0)]
+    assert album.similar(path.parent / "b.png", group=True) == []
+
+
+def expected(engine: Engine, words: str, threshold: float) -> list[tuple[int, int]]:
+    """Ids and sizes of all groups, the slow way: the full ranking, item by item."""
+    library = engine.library
+    ids = [item.id for item in library.items(range(1, 1000))]
+    query = FakeEncoder().encode_texts([words])[0].astype(np.float64)
+    rows = dict(zip(ids, library.embeddings(ids).astype(np.float64), strict=True))
+    scores = {id: np.float32(rows[id] @ query) for id in ids}
+    groups: list[list[Item]] = []
+    for item in library.items(sorted(ids, key=lambda id: (-scores[id], id))):
+        for group in groups:
+            times = item.taken_at, group[0].taken_at
+            near = np.float32(rows[item.id] @ rows[group[0].id]) >= threshold
+            far = all(times) and abs((times[0] - times[1]).total_seconds()) > 60  # type: ignore[operator]
+            if item.digest == group[0].digest or (near and not far):
+                group.append(item)
+                break
+        else:
+            groups.append([item])
+    return [(group[0].id, len(group) - 1) for group in groups]
+
+
+def test_groups_equal_those_of_the_full_ranking(album: Engine, paint: Callable[..., Path]) -> None:
+    rng = np.random.default_rng(0)
+    names = count()
+    for colour in rng.integers(0, 256, (12, 3)):
+        for _ in range(rng.integers(1, 30)):
+            shade = np.clip(colour + rng.normal(0, 12, 3), 0, 255).astype(int)
+            taken = seconds(int(rng.integers(0, 150))) if rng.random() < 0.6 else None
+            path = paint(f"{next(names)}.png", tuple(shade.tolist()), taken_at=taken)
+            for _ in range(rng.integers(0, 2)):
+                shutil.copy(path, path.with_name(f"{next(names)}.png"))
+    index(album)
+    for threshold in (0.5, 0.97, 0.999):
+        for words in ("red", "purple", "white"):
+            groups = expected(album, words, threshold)
+            for k in (1, 3, 10, 400):
+                hits = album.search(words, k, group=True, threshold=threshold)
+                assert [(hit.id, hit.similar) for hit in hits] == groups[:k]
+                scores = {hit.id: hit.score for hit in album.search(words, k=1000)}
+                assert [hit.score for hit in hits] == [scores[hit.id] for hit in hits]
