@@ -4,10 +4,12 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
+from encoder.decoding import Decoders
 from encoder.protocol import Embeddings, Encoder
 from indexer import catalogue, journal
 from indexer.catalogue import File
@@ -22,6 +24,8 @@ from indexer.sources import kind_of
 
 _TOLERANCE = 1e-3
 """How far from 1 the length of an embedding may be."""
+_FILES_A_WORKER = 4
+"""Fewer decode in less time than a process for them takes to start."""
 
 
 class Run:
@@ -72,15 +76,19 @@ class Run:
         self._count["unchanged"] = scan.unchanged
         if scan.found:
             self._progress.start(len(scan.found), "files")
-            pool = ThreadPoolExecutor(self._workers, thread_name_prefix="align-read")
+            workers = min(self._workers, -(-len(scan.found) // _FILES_A_WORKER))
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="align-read")
+            decoders = Decoders()
             try:
                 plans = (
-                    self._plan(found, result) for found, result in self._read(pool, scan.found)
+                    self._plan(found, result)
+                    for found, result in self._read(pool, decoders, scan.found)
                 )
                 for batch in batches(plans, self._batch_size):
                     self._commit(batch)
                     self._progress.advance(sum(piece.last for piece in batch))
             finally:
+                decoders.close()  # first: the pool waits for whoever is decoding
                 pool.shutdown(cancel_futures=True)
                 self._progress.finish()
         self._finish(scan.gone)
@@ -98,7 +106,7 @@ class Run:
         )
 
     def _read(
-        self, pool: ThreadPoolExecutor, files: Sequence[Found]
+        self, pool: ThreadPoolExecutor, decoders: Decoders, files: Sequence[Found]
     ) -> Iterator[tuple[Found, Read]]:
         """What became of each file, in order, a bounded number of them ahead."""
         ahead = self._batch_size + 2 * self._workers
@@ -106,8 +114,9 @@ class Run:
         waiting: deque[tuple[Found, Future[Read]]] = deque()
 
         def submit(found: Found, moved: frozenset[bytes]) -> tuple[Found, Future[Read]]:
-            prepare = self._encoder.prepare if self._encoder else None
-            return found, pool.submit(read, found, prepare, moved)
+            encoder = self._encoder
+            decode = partial(decoders.decode, prepare=encoder.prepare) if encoder else None
+            return found, pool.submit(read, found, decode, moved)
 
         while True:
             while len(waiting) < ahead and (found := next(rest, None)):

@@ -1,15 +1,11 @@
 """From a file to what the encoder takes: the part of a run that happens in worker threads."""
 
 import hashlib
-import io
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from PIL import Image
-
+from encoder.decoding import Decoded
 from encoder.errors import PictureError, TextError
-from encoder.images import read_picture
-from encoder.protocol import Pixels
 from indexer.content import Content
 from indexer.scan import Found
 from indexer.sources import ending, kind_of
@@ -18,7 +14,8 @@ from indexer.texts import read_texts
 MAX_BYTES = 1 << 30
 """Larger files are refused: they would be read into memory whole."""
 
-Prepare = Callable[[Image.Image], Pixels]
+Decode = Callable[[bytes], Decoded]
+"""The bytes of a picture file to what the encoder takes; PictureError with a plain reason."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,11 @@ class Read:
     failure: str | None = None
 
 
-def read(found: Found, prepare: Prepare | None, moved: Collection[bytes]) -> Read:
+def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
     """Read a file once, hash it and decode it from the same bytes.
 
     It is not decoded where the bytes are those of the last run, where they are a picture whose
-    digest is in `moved`, or where it is a picture and there is no `prepare` yet.
+    digest is in `moved`, or where it is a picture and there is no `decode` yet.
     """
     try:
         data = _bytes(found)
@@ -50,9 +47,9 @@ def read(found: Found, prepare: Prepare | None, moved: Collection[bytes]) -> Rea
     try:
         if kind_of(found.path) == "text":
             return Read(digest, _texts(data, ending(found.path)))
-        if prepare is None or digest in moved:
+        if decode is None or digest in moved:
             return Read(digest)
-        return Read(digest, (_picture(data, digest, prepare),))
+        return Read(digest, (_picture(data, digest, decode),))
     except (PictureError, TextError) as error:
         return Read(digest, failure=str(error))
 
@@ -74,14 +71,14 @@ def _texts(data: bytes, ending: str) -> tuple[Content, ...]:
     )
 
 
-def _picture(data: bytes, digest: bytes, prepare: Prepare) -> Content:
-    picture = read_picture(io.BytesIO(data))
+def _picture(data: bytes, digest: bytes, decode: Decode) -> Content:
+    decoded = decode(data)
     return Content(
         "image",
         digest,
-        pixels=prepare(picture.image),
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        taken_at=picture.taken_at,
+        pixels=decoded.pixels,
+        width=decoded.width,
+        height=decoded.height,
+        format=decoded.about.format,
+        taken_at=decoded.about.taken_at,
     )
