@@ -72,11 +72,12 @@ class Library:
         self._refreshing = threading.Lock()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`: its ``.align`` directory or the folder that holds it.
 
         An older schema is brought up to date first. Raises LibraryNotFound, NewerLibrary,
-        LibraryDamaged, and LibraryLocked where the schema is older and another process writes.
+        LibraryDamaged, and LibraryLocked where the schema is older and another process still
+        writes after `wait` seconds.
         """
         directory = _directory(Path(path).expanduser().resolve())
         file = directory / _DATABASE
@@ -88,7 +89,7 @@ class Library:
         reader = database.connect(file, writable=False)
         try:
             if database.version(reader, file) < SCHEMA_VERSION:
-                with writing(directory):
+                with writing(directory, wait):
                     database.migrate(file)
         except BaseException:
             reader.dispose()
@@ -96,12 +97,12 @@ class Library:
         return cls(directory, reader)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> Self:
+    def create(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = _directory(Path(path).expanduser().resolve())
         directory.mkdir(parents=True, exist_ok=True)
         (directory / _DATABASE).touch()
-        return cls.open(directory)
+        return cls.open(directory, wait=wait)
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +136,7 @@ class Library:
         batch_size: int = 32,
         workers: int | None = None,
         progress: Progress = NULL,
+        wait: float = 0,
     ) -> IndexReport:
         """Bring the library up to date with `sources`: folders of pictures, and single files of
         pictures or texts. All of them are watched from then on; without sources, everything
@@ -143,7 +145,8 @@ class Library:
         Work is committed every `batch_size` items: when interrupted, the next run goes on where
         this one stopped. `load_encoder` is called only when something must be embedded. `workers`
         threads read and decode; None means as many as there are cores, but 2 to 4. With `reembed`
-        every item is embedded with that encoder; searches use the old model until all are.
+        every item is embedded with that encoder; searches use the old model until all are. Another
+        writer is waited for at most `wait` seconds.
 
         Files that cannot be read become failures. Raises LibraryLocked, SourceNotFound,
         UnsupportedFile and RootUnavailable before anything is written; ModelMismatch,
@@ -152,7 +155,7 @@ class Library:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
-        with writing(self.path):
+        with writing(self.path, wait):
             engine = database.connect(self.path / _DATABASE, writable=True)
             try:
                 run = Run(

@@ -8,7 +8,13 @@ import click
 
 from encoder import Encoder
 from retrieval.cli.libraries import locate_for_indexing
-from retrieval.cli.options import device_option, json_option, library_option, model_option
+from retrieval.cli.options import (
+    device_option,
+    json_option,
+    library_option,
+    model_option,
+    wait_option,
+)
 from retrieval.cli.output import ProgressBar, count, print_json, say
 from retrieval.settings import DEFAULT_MODEL
 
@@ -28,6 +34,7 @@ from retrieval.settings import DEFAULT_MODEL
     help="Pictures embedded and committed at once.",
 )
 @click.option("--reembed", is_flag=True, help="Embed everything anew, with another --model.")
+@wait_option
 @json_option
 def command(
     paths: tuple[Path, ...],
@@ -36,6 +43,7 @@ def command(
     device: str,
     batch_size: int,
     reembed: bool,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Add pictures and texts to a library, or bring it up to date.
@@ -49,7 +57,7 @@ def command(
     """
     from indexer import Library
 
-    with Library.create(locate_for_indexing(library, paths)) as opened:
+    with Library.create(locate_for_indexing(library, paths), wait=wait) as opened:
         known = opened.model
         name = model or (known.name if known else DEFAULT_MODEL)
 
@@ -66,6 +74,7 @@ def command(
             reembed=reembed,
             batch_size=batch_size,
             progress=ProgressBar("file"),
+            wait=wait,
         )
         if as_json:
             print_json({"library": str(opened.path), **asdict(report)})

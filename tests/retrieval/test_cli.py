@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,18 @@ def test_expected_errors_are_one_line_with_the_remedy(photos: Path, tiny_model: 
     assert line == "align: there is no device 'toaster' here: use --device auto, cpu or cuda"
 
 
+def test_another_writer_is_waited_for(photos: Path, tiny_model: Path) -> None:
+    from indexer.lock import writing
+
+    align("index", photos, "--model", tiny_model)
+    with writing(photos / ".align"):
+        started = time.monotonic()
+        line = one_line_error("index", photos, "--wait", 0.3)
+        assert time.monotonic() - started >= 0.3
+    assert line.startswith(f"align: {photos / '.align'} is being written by process {os.getpid()} ")
+    assert align("index", photos, "--wait", 9).stdout.startswith("3 unchanged")
+
+
 def test_a_file_alone_makes_no_library(photos: Path) -> None:
     line = one_line_error("index", photos / "red.png")
     assert "make one with `align index FOLDER`" in line
@@ -209,6 +222,7 @@ def test_a_file_alone_makes_no_library(photos: Path) -> None:
         (["search", "red", "-k", "0"], "0 is not in the range x>=1"),
         (["index", "no-such-folder"], "'no-such-folder' does not exist"),
         (["serch", "red"], "No such command 'serch'"),
+        (["index", "--wait", "-1"], "-1.0 is not in the range"),
         (["index", "--batch-size", "0"], "0 is not in the range x>=1"),
     ],
 )
