@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,6 +49,16 @@ def find_library(start: str | os.PathLike[str]) -> Path | None:
         if (directory / _DATABASE).is_file():
             return directory
     return None
+
+
+def _faiss_version() -> str:
+    """Without importing it, which takes a while."""
+    for name in ("faiss-cpu", "faiss-gpu", "faiss"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 def _directory(path: Path) -> Path:
@@ -156,6 +167,7 @@ class Library:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
         with writing(self.path, wait):
+            self._reader.dispose()  # even at rest it would keep the journal mode from changing
             engine = database.connect(self.path / _DATABASE, writable=True)
             try:
                 run = Run(
@@ -254,7 +266,9 @@ class Library:
                     for file in (self.path / _DATABASE, self.path / f"{_DATABASE}-wal")
                     if file.exists()
                 ),
+                journal_mode=database.journal_mode(db),
                 sqlite_version=sqlite3.sqlite_version,
+                faiss_version=_faiss_version(),
                 schema_version=SCHEMA_VERSION,
                 degraded=next((reason for reason in why if reason), None),
             )

@@ -133,7 +133,11 @@ class Status:
     generations: list[GenerationStatus]
     database_bytes: int
     """With its write-ahead log."""
+    journal_mode: str
+    """``wal``; ``delete`` on a file system that several machines may share, or a read-only one."""
     sqlite_version: str
+    faiss_version: str
+    """Of the package installed here; "" where that is not known."""
     schema_version: int
     degraded: str | None
     """Why searches are slower than they should be."""

@@ -52,7 +52,11 @@ def _print(path: Path, status: Status) -> None:
             )
             for generation in status.generations
         ),
-        ("database", f"{status.database_bytes / 1e6:.1f} MB, SQLite {status.sqlite_version}"),
+        (
+            "database",
+            f"{status.database_bytes / 1e6:.1f} MB, SQLite {status.sqlite_version}"
+            f" ({status.journal_mode}), FAISS {status.faiss_version}",
+        ),
     ]
     for name, value in rows:
         click.echo(f"{name + ':':<14}{value}")

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import metadata as metadata_of
 from pathlib import Path
 
 import pytest
@@ -195,7 +196,9 @@ def test_status(photos):
         ],
         database_bytes=file.stat().st_size
         + (wal.stat().st_size if (wal := file.with_name("library.db-wal")).exists() else 0),
+        journal_mode="wal",
         sqlite_version=sqlalchemy.create_engine("sqlite://").dialect.dbapi.sqlite_version,
+        faiss_version=metadata_of("faiss-cpu")["Version"],
         schema_version=1,
         degraded=None,
     )

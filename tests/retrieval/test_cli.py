@@ -133,6 +133,8 @@ def test_status(photos: Path, tiny_model: Path) -> None:
     assert status["library"] == str(photos / ".align")
     assert status["counts"] == {"image": 3, "text": 0}
     assert status["failures"] == 0
+    assert status["journal_mode"] == "wal"
+    versions = f"SQLite {status['sqlite_version']} (wal), FAISS {status['faiss_version']}\n"
     assert status["roots"] == [{"path": str(photos), "recursive": True, "files": 3}]
     assert (status["model"]["name"], status["model"]["dim"]) == (str(tiny_model), 16)
     (generation,) = status["generations"]
@@ -140,6 +142,7 @@ def test_status(photos: Path, tiny_model: Path) -> None:
     text = align("status", "--library", photos).stdout
     assert "pictures:     3\n" in text
     assert f"root:         {photos} (3 files)\n" in text
+    assert text.endswith(versions)
 
 
 def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
