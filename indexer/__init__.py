@@ -17,12 +17,14 @@ from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
     Failure,
+    Finding,
     GenerationStatus,
     IndexReport,
     Item,
     Kind,
     Model,
     Neighbours,
+    Repair,
     RootStatus,
     Status,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "NULL",
     "EmbeddingError",
     "Failure",
+    "Finding",
     "GenerationError",
     "GenerationStatus",
     "IndexReport",
@@ -47,6 +50,7 @@ __all__ = [
     "NewerLibrary",
     "NullProgress",
     "Progress",
+    "Repair",
     "RootStatus",
     "RootUnavailable",
     "SourceNotFound",

@@ -1,6 +1,6 @@
 """Nearest neighbours with FAISS: the only file that imports it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexer.catalogue import Vectors
+from indexer.catalogue import CHUNK, Vectors
 
 VERSION: str = faiss.__version__
 TYPE = "flat"
@@ -41,6 +41,13 @@ def load(data: bytes) -> Index:
     index = cast(faiss.IndexIDMap, faiss.deserialize_index(np.frombuffer(data, np.uint8)))
     flat = cast(faiss.IndexFlat, faiss.downcast_index(index.index))
     return Index(faiss.vector_to_array(index.id_map), flat, index)
+
+
+def contents(index: Index) -> Iterator[Vectors]:
+    """Every id and embedding in `index`, in pieces and in no order."""
+    for start in range(0, len(index.ids), CHUNK):
+        ids = index.ids[start : start + CHUNK]
+        yield ids, index.flat.reconstruct_n(start, len(ids))
 
 
 def candidates(

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, NoResultFound
 from sqlalchemy.pool import QueuePool
 
 from indexer import mounts
@@ -124,16 +124,15 @@ def version(engine: Engine, database: Path) -> int:
             if not inspect(db).has_table("alembic_version"):
                 return 0
             found = int(db.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+    except (ValueError, NoResultFound) as error:
+        raise _damaged(database, "its schema has no number") from error
     except DatabaseError as error:
         if "unable to open" in str(error.orig) and not mounts.is_writable(database.parent):
             raise LibraryDamaged(
                 f"{database} has changes in its write-ahead log that cannot be read where"
                 f" {database.parent} is read-only; run `align index` once where it can be written"
             ) from error
-        raise LibraryDamaged(
-            f"{database} cannot be read ({error.orig}); restore it from a backup, or delete it and"
-            " run `align index` again"
-        ) from error
+        raise _damaged(database, str(error.orig)) from error
     if found > SCHEMA_VERSION:
         raise NewerLibrary(
             f"{database} has schema {found} but this program knows up to {SCHEMA_VERSION};"
@@ -142,10 +141,18 @@ def version(engine: Engine, database: Path) -> int:
     return found
 
 
+def _damaged(database: Path, problem: str) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"{database} cannot be read ({problem}); restore it from a backup, or delete it and run"
+        " `align index` again"
+    )
+
+
 def migrate(database: Path) -> None:
     """Bring the schema to `SCHEMA_VERSION` in one transaction; for the holder of the lock."""
     from alembic.command import upgrade
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", "indexer:migrations")
@@ -153,7 +160,10 @@ def migrate(database: Path) -> None:
     try:
         with engine.begin() as db:
             config.attributes["connection"] = db
-            upgrade(config, "head")
+            try:
+                upgrade(config, "head")
+            except CommandError as error:
+                raise _damaged(database, "its schema has an unknown number") from error
             if db.execute(select(library.c.id)).first() is None:
                 db.execute(
                     insert(library).values(

@@ -17,6 +17,8 @@ from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
 from indexer import catalogue, database, generations, view
+from indexer import repair as repairing
+from indexer import verify as verifying
 from indexer.build import Run
 from indexer.errors import LibraryNotFound
 from indexer.lock import writing
@@ -24,12 +26,14 @@ from indexer.progress import NULL, Progress
 from indexer.records import (
     KINDS,
     Failure,
+    Finding,
     GenerationStatus,
     IndexReport,
     Item,
     Kind,
     Model,
     Neighbours,
+    Repair,
     RootStatus,
     Status,
 )
@@ -272,6 +276,39 @@ class Library:
                 schema_version=SCHEMA_VERSION,
                 degraded=next((reason for reason in why if reason), None),
             )
+
+    def verify(
+        self, *, read_data: tuple[int, int] | None = None, progress: Progress = NULL
+    ) -> list[Finding]:
+        """Every damage of the database and of the generations; reads only, beside a writer too.
+
+        `read_data` (N, T) also reads the Nth of T parts of the files, 1 <= N <= T, and compares
+        them with their hashes; the T parts together are all files. ValueError for another N.
+        """
+        if read_data and not 1 <= read_data[0] <= read_data[1]:
+            raise ValueError(f"read_data is {read_data} but must be (N, T) with 1 <= N <= T")
+        return verifying.verify(self._reader, self.path, self._home, read_data, progress)
+
+    def repair(self, *, wait: float = 0) -> Repair:
+        """Rebuild whatever is derived and damaged; another writer is waited for `wait` seconds.
+
+        Raises LibraryLocked; LibraryDamaged, and nothing is changed, where the database itself is
+        damaged; GenerationError.
+        """
+        with writing(self.path, wait):
+            self._views.clear()
+            engine = database.connect(self.path / _DATABASE, writable=True)
+
+            def publish() -> None:
+                for kind in KINDS:
+                    generations.publish_pending(engine, self.path, kind)
+
+            try:
+                done = repairing.repair(engine, self.path, self._home, publish)
+                database.checkpoint(engine)
+            finally:
+                engine.dispose()
+        return done
 
     @staticmethod
     def _generation_status(

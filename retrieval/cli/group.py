@@ -17,6 +17,8 @@ COMMANDS = {
     "captions": "Find texts that describe a picture.",
     "failures": "List the files that could not be read, and why.",
     "status": "Say what a library holds.",
+    "verify": "Look for damage in a library.",
+    "repair": "Rebuild what can be rebuilt of a damaged library.",
     "demo": "Draw 500 scenes, index them and ask five questions.",
     "train": "Train a model on pictures with captions.",
 }
