@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from encoder.align import AlignModel, AlignOutput, contrastive_loss
     from encoder.config import AlignConfig, TextConfig, VisionConfig
+    from encoder.decoding import Decoded, Decoders
     from encoder.errors import (
         AlignError,
         CheckpointError,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "align": ("AlignModel", "AlignOutput", "contrastive_loss"),
     "config": ("AlignConfig", "TextConfig", "VisionConfig"),
+    "decoding": ("Decoded", "Decoders"),
     "errors": (
         "AlignError",
         "CheckpointError",
@@ -50,6 +52,8 @@ __all__ = [
     "AlignModel",
     "AlignOutput",
     "CheckpointError",
+    "Decoded",
+    "Decoders",
     "Embeddings",
     "Encoder",
     "EncoderError",

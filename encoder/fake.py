@@ -34,7 +34,8 @@ class FakeEncoder:
         self.name = name
         self.fingerprint = fingerprint
 
-    def prepare(self, picture: Image.Image) -> Pixels:
+    @staticmethod
+    def prepare(picture: Image.Image) -> Pixels:
         return np.asarray(picture.convert("RGB").resize((8, 8), Image.Resampling.BOX), np.uint8)
 
     def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:

@@ -14,7 +14,7 @@ from encoder.errors import PictureError
 from encoder.exif import read_exif
 
 MAX_PIXELS = 200_000_000
-"""Pictures with more pixels are refused: 200 megapixels are 600 MB of RGB."""
+"""Pictures with more pixels are refused: 200 megapixels of RGB are 800 MB in memory."""
 
 _ENDINGS = (
     "avif bmp dib gif heic heif hif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pcx pgm png pnm ppm qoi"
@@ -122,9 +122,11 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = _to_eight_bits(image)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+        paper = Image.new("RGB", image.size, "white")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        paper.paste(image, mask=image)
+        return paper
+    return image if image.mode == "RGB" else image.convert("RGB")  # no copy: it may be huge
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:

@@ -42,9 +42,11 @@ class AlignEncoder:
         fold_batch_norms(checkpoint.model)
         self._model = channels_last(checkpoint.model.to(device))
 
-    def prepare(self, picture: Image.Image) -> Pixels:
-        """Resize and crop one upright RGB picture; (h, w, 3) uint8. Safe from any thread."""
-        return self._preprocessor.prepare(picture)
+    @property
+    def prepare(self) -> Callable[[Image.Image], Pixels]:
+        """Resizes and crops one upright RGB picture; (h, w, 3) uint8. Safe from any thread, and
+        pickled without the model."""
+        return self._preprocessor.prepare
 
     def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
         """Embed upright RGB pictures, or what `prepare` made of them; (n, dim) float32."""

@@ -34,7 +34,12 @@ class Encoder(Protocol):
 
     def prepare(self, picture: Image.Image) -> Pixels:
         """The slow part of preprocessing (resize, crop) of one upright RGB picture; safe to call
-        from several threads at once."""
+        from several threads at once.
+
+        It is pickled, to be called in the processes that decode pictures (`encoder.decoding`): make
+        it a function, or a method of a small object, of a module that imports fast. The encoder
+        itself is too much to take along.
+        """
 
     def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
         """Embed upright RGB pictures, or what `prepare` made of them; (n, dim), n may be 0."""

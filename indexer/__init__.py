@@ -24,6 +24,7 @@ from indexer.progress import NULL, NullProgress, Progress
 from indexer.records import (
     AnnotationReport,
     Failure,
+    Finding,
     Forgotten,
     GenerationStatus,
     IndexReport,
@@ -31,6 +32,7 @@ from indexer.records import (
     Kind,
     Model,
     Neighbours,
+    Repair,
     RootStatus,
     Status,
 )
@@ -47,6 +49,7 @@ __all__ = [
     "FieldTest",
     "FilterError",
     "Filters",
+    "Finding",
     "Forgotten",
     "GenerationError",
     "GenerationStatus",
@@ -66,6 +69,7 @@ __all__ = [
     "NullProgress",
     "Point",
     "Progress",
+    "Repair",
     "RootStatus",
     "RootsOverlap",
     "SourceExcluded",

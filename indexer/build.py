@@ -5,10 +5,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
+from encoder.decoding import Decoders
 from encoder.protocol import Embeddings, Encoder
 from indexer import catalogue, journal, sidecars
 from indexer.catalogue import File
@@ -23,6 +25,8 @@ from indexer.sources import kind_of
 
 _TOLERANCE = 1e-3
 """How far from 1 the length of an embedding may be."""
+_FILES_A_WORKER = 4
+"""Fewer decode in less time than a process for them takes to start."""
 
 
 class Run:
@@ -73,13 +77,16 @@ class Run:
         self._count["unchanged"] = scan.unchanged
         if scan.found:
             self._progress.start(len(scan.found), "files")
-            pool = ThreadPoolExecutor(self._workers, thread_name_prefix="align-read")
+            workers = min(self._workers, -(-len(scan.found) // _FILES_A_WORKER))
+            pool = ThreadPoolExecutor(workers, thread_name_prefix="align-read")
+            decoders = Decoders()
             try:
-                plans = (self._plan(result) for result in self._read(pool, scan.found))
+                plans = (self._plan(result) for result in self._read(pool, decoders, scan.found))
                 for batch in batches(plans, self._batch_size):
                     self._commit(batch)
                     self._progress.advance(sum(piece.last for piece in batch))
             finally:
+                decoders.close()  # first: the pool waits for whoever is decoding
                 pool.shutdown(cancel_futures=True)
                 self._progress.finish()
         self._finish(scan)
@@ -96,15 +103,18 @@ class Run:
             if kind == "image" and not any(file.lacking for file in files)
         )
 
-    def _read(self, pool: ThreadPoolExecutor, files: Sequence[Found]) -> Iterator[Read]:
+    def _read(
+        self, pool: ThreadPoolExecutor, decoders: Decoders, files: Sequence[Found]
+    ) -> Iterator[Read]:
         """What became of each file, in order, a bounded number of them ahead."""
         ahead = self._batch_size + 2 * self._workers
         rest = iter(files)
         waiting: deque[tuple[Found, Future[Read]]] = deque()
 
         def submit(found: Found, moved: frozenset[bytes]) -> tuple[Found, Future[Read]]:
-            prepare = self._encoder.prepare if self._encoder else None
-            return found, pool.submit(read, found, prepare, moved)
+            encoder = self._encoder
+            decode = partial(decoders.decode, prepare=encoder.prepare) if encoder else None
+            return found, pool.submit(read, found, decode, moved)
 
         while True:
             while len(waiting) < ahead and (found := next(rest, None)):

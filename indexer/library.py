@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,8 @@ from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
 from indexer import annotations, catalogue, database, generations, journal, roots, view
+from indexer import repair as repairing
+from indexer import verify as verifying
 from indexer.build import Run
 from indexer.curve import Curve
 from indexer.errors import LibraryNotFound
@@ -31,6 +34,7 @@ from indexer.records import (
     KINDS,
     AnnotationReport,
     Failure,
+    Finding,
     Forgotten,
     GenerationStatus,
     IndexReport,
@@ -38,6 +42,7 @@ from indexer.records import (
     Kind,
     Model,
     Neighbours,
+    Repair,
     RootStatus,
     Status,
 )
@@ -57,6 +62,16 @@ def find_library(start: str | os.PathLike[str]) -> Path | None:
         if (directory / _DATABASE).is_file():
             return directory
     return None
+
+
+def _faiss_version() -> str:
+    """Without importing it, which takes a while."""
+    for name in ("faiss-cpu", "faiss-gpu", "faiss"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
 
 
 def _directory(path: Path) -> Path:
@@ -81,11 +96,12 @@ class Library:
         self._refreshing = threading.Lock()
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> Self:
+    def open(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`: its ``.align`` directory or the folder that holds it.
 
         An older schema is brought up to date first. Raises LibraryNotFound, NewerLibrary,
-        LibraryDamaged, and LibraryLocked where the schema is older and another process writes.
+        LibraryDamaged, and LibraryLocked where the schema is older and another process still
+        writes after `wait` seconds.
         """
         directory = _directory(Path(path).expanduser().resolve())
         file = directory / _DATABASE
@@ -97,7 +113,7 @@ class Library:
         reader = database.connect(file, writable=False)
         try:
             if database.version(reader, file) < SCHEMA_VERSION:
-                with writing(directory):
+                with writing(directory, wait):
                     database.migrate(file)
         except BaseException:
             reader.dispose()
@@ -105,12 +121,12 @@ class Library:
         return cls(directory, reader)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> Self:
+    def create(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = _directory(Path(path).expanduser().resolve())
         directory.mkdir(parents=True, exist_ok=True)
         (directory / _DATABASE).touch()
-        return cls.open(directory)
+        return cls.open(directory, wait=wait)
 
     def __enter__(self) -> Self:
         return self
@@ -148,6 +164,7 @@ class Library:
         workers: int | None = None,
         progress: Progress = NULL,
         layout: Choice | None = None,
+        wait: float = 0,
     ) -> IndexReport:
         """Bring the library up to date with `sources`: folders of pictures, and single files of
         pictures or texts. All of them are watched from then on; without sources, everything
@@ -156,7 +173,8 @@ class Library:
         Work is committed every `batch_size` items: when interrupted, the next run goes on where
         this one stopped. `load_encoder` is called only when something must be embedded. `workers`
         threads read and decode; None means as many as there are cores, but 2 to 4. With `reembed`
-        every item is embedded with that encoder; searches use the old model until all are.
+        every item is embedded with that encoder; searches use the old model until all are. Another
+        writer is waited for at most `wait` seconds.
         `layout` is remembered for the index; None leaves it as it is, at first ``auto``.
 
         `exclude` (globs of what to leave out: with a "/" of paths relative to the root, without of
@@ -174,7 +192,7 @@ class Library:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
-        with self._writing() as engine:
+        with self._writing(wait) as engine:
             run = Run(
                 engine, load_encoder, batch_size=batch_size, workers=workers, progress=progress
             )
@@ -202,9 +220,10 @@ class Library:
         return replace(report, seconds=time.monotonic() - started)
 
     @contextmanager
-    def _writing(self) -> Iterator[Engine]:
-        """The writer lock and a connection that writes."""
-        with writing(self.path):
+    def _writing(self, wait: float = 0) -> Iterator[Engine]:
+        """The writer lock, waited for at most `wait` seconds, and a connection that writes."""
+        with writing(self.path, wait):
+            self._reader.dispose()  # even at rest it would keep the journal mode from changing
             engine = database.connect(self.path / _DATABASE, writable=True)
             try:
                 yield engine
@@ -219,17 +238,19 @@ class Library:
         layout: Choice | None = None,
         target_recall: float | None = None,
         captions: Sequence[str] = (),
+        wait: float = 0,
     ) -> None:
         """Publish new generations of everything, whether or not much has changed.
 
         `layout` and `target_recall`, in (0, 1], are remembered; None leaves them as they are. The
         lists of an IVF index of pictures are measured with `captions`, else with the library's own
         texts, else with bundled phrases; `load_encoder` is called only to embed them. Searches go
-        on meanwhile. Raises LibraryLocked and GenerationError; ValueError for another recall.
+        on meanwhile; another writer is waited for at most `wait` seconds. Raises LibraryLocked and
+        GenerationError; ValueError for another recall.
         """
         if target_recall is not None and not 0 < target_recall <= 1:
             raise ValueError(f"target_recall is {target_recall} but must be above 0 and at most 1")
-        with self._writing() as engine:
+        with self._writing(wait) as engine:
             self._publish(
                 engine,
                 load_encoder,
@@ -260,17 +281,17 @@ class Library:
         with self._reader.begin() as db:
             return roots.statuses(db, self._home)
 
-    def move_root(self, old: Path, new: Path) -> None:
+    def move_root(self, old: Path, new: Path, *, wait: float = 0) -> None:
         """Watch the folder `new` from now on as the root `old`, whose files were moved there.
 
         Items keep ids and embeddings. Raises UnknownPath where `old` is no root, SourceNotFound
         where `new` is no folder or holds none of the files that are known, RootsOverlap where
         another root watches `new` or a part of it, and LibraryLocked.
         """
-        with self._writing() as engine, engine.begin() as db:
+        with self._writing(wait) as engine, engine.begin() as db:
             roots.move(db, self._home, old, new)
 
-    def forget(self, paths: Sequence[Path]) -> Forgotten:
+    def forget(self, paths: Sequence[Path], *, wait: float = 0) -> Forgotten:
         """Forget the items of files and folders, which need not exist any more: searches find them
         no longer. A root that is forgotten as a whole is no longer watched.
 
@@ -278,7 +299,7 @@ class Library:
         Raises UnknownPath where the library knows nothing at one of `paths`, then nothing is
         forgotten, and LibraryLocked.
         """
-        with self._writing() as engine, engine.begin() as db:
+        with self._writing(wait) as engine, engine.begin() as db:
             return roots.forget(db, self._home, paths)
 
     def search(
@@ -308,14 +329,14 @@ class Library:
                 allowed = matching_ids(db, self._home, kind, filters)
             return view.nearest(db, seen, vector, k, exclude, allowed)
 
-    def annotate(self, table: Path) -> AnnotationReport:
+    def annotate(self, table: Path, *, wait: float = 0) -> AnnotationReport:
         """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its
         rows name by ``path`` or ``sha256``, in place of fields of the same name; all or nothing.
 
         A path is absolute, or relative to the table's folder or to a root. Fields stay with their
         item when its file moves. Raises AnnotationError and LibraryLocked.
         """
-        with self._writing() as engine, engine.begin() as db:
+        with self._writing(wait) as engine, engine.begin() as db:
             return annotations.annotate(db, self._home, table)
 
     def items(self, ids: Iterable[int]) -> list[Item]:
@@ -387,10 +408,36 @@ class Library:
                     for file in (self.path / _DATABASE, self.path / f"{_DATABASE}-wal")
                     if file.exists()
                 ),
+                journal_mode=database.journal_mode(db),
                 sqlite_version=sqlite3.sqlite_version,
+                faiss_version=_faiss_version(),
                 schema_version=SCHEMA_VERSION,
                 degraded=next((reason for reason in why if reason), None),
             )
+
+    def verify(
+        self, *, read_data: tuple[int, int] | None = None, progress: Progress = NULL
+    ) -> list[Finding]:
+        """Every damage of the database and of the generations; reads only, beside a writer too.
+
+        `read_data` (N, T) also reads the Nth of T parts of the files, 1 <= N <= T, and compares
+        them with their hashes; the T parts together are all files. ValueError for another N.
+        """
+        if read_data and not 1 <= read_data[0] <= read_data[1]:
+            raise ValueError(f"read_data is {read_data} but must be (N, T) with 1 <= N <= T")
+        return verifying.verify(self._reader, self.path, self._home, read_data, progress)
+
+    def repair(self, load_encoder: Callable[[], Encoder], *, wait: float = 0) -> Repair:
+        """Rebuild whatever is derived and damaged; another writer is waited for `wait` seconds.
+
+        `load_encoder` is called only where `rebuild` would call it. Raises LibraryLocked;
+        LibraryDamaged, and nothing is changed, where the database itself is damaged;
+        GenerationError.
+        """
+        with self._writing(wait) as engine:
+            self._views.clear()
+            publish = partial(self._publish, engine, load_encoder)
+            return repairing.repair(engine, self.path, self._home, publish)
 
     @staticmethod
     def _generation_status(

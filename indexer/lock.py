@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,23 +12,49 @@ from indexer.errors import LibraryLocked
 
 
 @contextmanager
-def writing(directory: Path) -> Iterator[None]:
+def writing(directory: Path, wait: float = 0) -> Iterator[None]:
     """Hold the writer lock of the library at `directory`; the kernel frees it when we die.
 
-    Raises LibraryLocked at once when another writer holds it.
+    Raises LibraryLocked where another writer still holds it after `wait` seconds (ValueError below
+    0).
     """
+    if not wait >= 0:
+        raise ValueError(f"wait is {wait} but must be at least 0 seconds")
     # Beside the lock, since older versions of filelock empty the lock file when they try it.
     holder = directory / "writer.pid"
-    lock = FileLock(directory / "writer.lock", timeout=0)
+    lock = FileLock(directory / "writer.lock", timeout=wait)
     try:
-        lock.acquire()
+        lock.acquire(poll_interval=0.05)
     except Timeout:
-        pid = holder.read_text() if holder.exists() else "unknown"
         raise LibraryLocked(
-            f"{directory} is being written by process {pid}; wait until it is done, or stop it"
+            f"{directory} is being written by {_name(holder)}; wait until it is done (--wait"
+            " SECONDS), or stop it"
         ) from None
     try:
-        holder.write_text(str(os.getpid()))
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        holder.write_text(f"{os.getpid()}\n{now}\n")
         yield
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _name(holder: Path) -> str:
+    """Who holds the lock, as far as it said so: a writer that was killed left its name behind, and
+    one that begins this moment has not written its own yet."""
+    try:
+        pid, since, _ = holder.read_text().split("\n")
+        name = f"process {int(pid)} since {datetime.fromisoformat(since)}"
+        return name if _is_alive(int(pid)) else "another process"
+    except (OSError, ValueError):
+        return "another process"
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True

@@ -1,17 +1,13 @@
 """From a file to what the encoder takes: the part of a run that happens in worker threads."""
 
 import hashlib
-import io
 import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from time import time_ns
 
-from PIL import Image
-
+from encoder.decoding import Decoded
 from encoder.errors import PictureError, TextError
-from encoder.images import read_picture
-from encoder.protocol import Pixels
 from indexer.content import Content
 from indexer.scan import Found
 from indexer.sources import ending, kind_of
@@ -24,7 +20,8 @@ RACY_NS = 2 * 10**9
 """A file whose time is less than this before it was read may change again and keep that time: the
 coarsest clock of a file system, FAT's, ticks every 2 s."""
 
-Prepare = Callable[[Image.Image], Pixels]
+Decode = Callable[[bytes], Decoded]
+"""The bytes of a picture file to what the encoder takes; PictureError with a plain reason."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,11 @@ class Read:
     failure: str | None = None
 
 
-def read(found: Found, prepare: Prepare | None, moved: Collection[bytes]) -> Read:
+def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
     """Read a file once, hash it and decode it from the same bytes.
 
     It is not decoded where the bytes are those of the last run, where they are a picture whose
-    digest is in `moved`, or where it is a picture and there is no `prepare` yet.
+    digest is in `moved`, or where it is a picture and there is no `decode` yet.
     """
     began = time_ns()
     try:
@@ -67,9 +64,9 @@ def read(found: Found, prepare: Prepare | None, moved: Collection[bytes]) -> Rea
             return Read(found, racy, digest, _texts(data, ending(found.path)))
         if not data:
             raise PictureError("empty file")
-        if prepare is None or digest in moved:
+        if decode is None or digest in moved:
             return Read(found, racy, digest)
-        return Read(found, racy, digest, (_picture(data, digest, prepare),))
+        return Read(found, racy, digest, (_picture(data, digest, decode),))
     except (PictureError, TextError) as error:
         return Read(found, racy, digest, failure=str(error))
 
@@ -100,18 +97,18 @@ def _texts(data: bytes, ending: str) -> tuple[Content, ...]:
     )
 
 
-def _picture(data: bytes, digest: bytes, prepare: Prepare) -> Content:
-    picture = read_picture(io.BytesIO(data))
+def _picture(data: bytes, digest: bytes, decode: Decode) -> Content:
+    decoded = decode(data)
     return Content(
         "image",
         digest,
-        pixels=prepare(picture.image),
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        taken_at=picture.taken_at,
-        camera=picture.camera,
-        lens=picture.lens,
-        latitude=picture.latitude,
-        longitude=picture.longitude,
+        pixels=decoded.pixels,
+        width=decoded.width,
+        height=decoded.height,
+        format=decoded.about.format,
+        taken_at=decoded.about.taken_at,
+        camera=decoded.about.camera,
+        lens=decoded.about.lens,
+        latitude=decoded.about.latitude,
+        longitude=decoded.about.longitude,
     )

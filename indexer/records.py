@@ -144,6 +144,37 @@ class AnnotationReport:
     """The first few paths or digests that no item has."""
 
 
+What = Literal[
+    "database", "reference", "item", "record", "embedding", "change", "generation", "file"
+]
+"""``database`` the file itself · ``reference`` rows of a table that belong to nothing · ``item``
+its content, ``record`` what is known of its file, ``embedding``, ``change`` its entries in the log
+· ``generation`` an index file · ``file`` a picture or text on disk."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One damage that `Library.verify` found."""
+
+    what: What
+    where: str
+    """Which file, items or table."""
+    problem: str
+    repairable: bool
+    """Whether `Library.repair` can make it sound again."""
+    ids: tuple[int, ...] = ()
+    """Of the items, or rows, concerned."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What `Library.repair` did."""
+
+    repaired: list[Finding]
+    lost: list[str]
+    """What could not be had back at once, a clause each."""
+
+
 @dataclass(frozen=True)
 class RootStatus:
     """A watched folder."""
@@ -195,7 +226,11 @@ class Status:
     generations: list[GenerationStatus]
     database_bytes: int
     """With its write-ahead log."""
+    journal_mode: str
+    """``wal``; ``delete`` on a file system that several machines may share, or a read-only one."""
     sqlite_version: str
+    faiss_version: str
+    """Of the package installed here; "" where that is not known."""
     schema_version: int
     degraded: str | None
     """Why searches are slower than they should be."""

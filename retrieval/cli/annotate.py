@@ -6,15 +6,16 @@ from pathlib import Path
 import click
 
 from retrieval.cli.libraries import locate
-from retrieval.cli.options import json_option, library_option
+from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, say
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@wait_option
 @library_option
 @json_option
-def command(file: Path, library: Path | None, as_json: bool) -> None:
+def command(file: Path, wait: float, library: Path | None, as_json: bool) -> None:
     """Add the columns of a table to the pictures it names, for --field to search by.
 
     FILE is .csv, .jsonl or .parquet. Its column path (absolute, or relative to FILE's folder or to
@@ -23,8 +24,8 @@ def command(file: Path, library: Path | None, as_json: bool) -> None:
     """
     from indexer import Library
 
-    with Library.open(locate(library)) as opened:
-        report = opened.annotate(file)
+    with Library.open(locate(library), wait=wait) as opened:
+        report = opened.annotate(file, wait=wait)
         if as_json:
             print_json({"library": str(opened.path), **asdict(report)})
         else:

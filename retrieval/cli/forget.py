@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.libraries import locate
-from retrieval.cli.options import json_option, library_option
+from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, say
 
 
@@ -13,9 +13,10 @@ from retrieval.cli.output import count, print_json, say
 @click.argument(
     "paths", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH..."
 )
+@wait_option
 @library_option
 @json_option
-def command(paths: tuple[Path, ...], library: Path | None, as_json: bool) -> None:
+def command(paths: tuple[Path, ...], wait: float, library: Path | None, as_json: bool) -> None:
     """Forget files, folders or whole roots, whether they still exist or not.
 
     Nothing is deleted on disk. What still lies in a watched folder is left out from now on, until
@@ -23,8 +24,8 @@ def command(paths: tuple[Path, ...], library: Path | None, as_json: bool) -> Non
     """
     from indexer import Library
 
-    with Library.open(locate(library)) as opened:
-        forgotten = opened.forget(paths)
+    with Library.open(locate(library), wait=wait) as opened:
+        forgotten = opened.forget(paths, wait=wait)
     if as_json:
         print_json(
             {

@@ -23,6 +23,8 @@ COMMANDS = {
     "failures": "List the files that could not be read, and why.",
     "rebuild": "Build the index anew, flat or IVF.",
     "status": "Say what a library holds.",
+    "verify": "Look for damage in a library.",
+    "repair": "Rebuild what can be rebuilt of a damaged library.",
     "demo": "Draw 500 scenes, index them and ask five questions.",
     "train": "Train a model on pictures with captions.",
 }

@@ -13,6 +13,7 @@ from retrieval.cli.options import (
     layout_option,
     library_option,
     model_option,
+    wait_option,
 )
 from retrieval.cli.output import ProgressBar, count, print_json, say
 
@@ -48,6 +49,7 @@ from retrieval.cli.output import ProgressBar, count, print_json, say
     default=None,
     help="Follow symbolic links to files and folders; remembered. Not by default.",
 )
+@wait_option
 @json_option
 @click.pass_context
 def command(
@@ -62,6 +64,7 @@ def command(
     allow_missing: bool,
     exclude: tuple[str, ...],
     follow_symlinks: bool | None,
+    wait: float,
     as_json: bool,
 ) -> None:
     """Add pictures and texts to a library, or bring it up to date.
@@ -79,7 +82,7 @@ def command(
     """
     from indexer import Library
 
-    with Library.create(locate_for_indexing(library, paths)) as opened:
+    with Library.create(locate_for_indexing(library, paths), wait=wait) as opened:
         report = opened.index(
             paths,
             encoder_loader(opened, model, device),
@@ -90,6 +93,7 @@ def command(
             batch_size=batch_size,
             progress=ProgressBar("file"),
             layout=layout,
+            wait=wait,
         )
         if as_json:
             print_json({"library": str(opened.path), **asdict(report)})

@@ -17,6 +17,9 @@ from retrieval.settings import (
     NEAR_DUPLICATE,
 )
 
+MAX_WAIT = 366 * 24 * 3600
+"""Seconds; a year is for ever."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -62,6 +65,18 @@ def device_option(command: Command) -> Command:
         envvar=DEVICE_VARIABLE,
         show_envvar=True,
         help="auto, cpu or cuda.",
+    )(command)
+
+
+def wait_option(command: Command) -> Command:
+    """``--wait``, for every command that writes."""
+    return click.option(
+        "--wait",
+        type=click.FloatRange(min=0, max=MAX_WAIT),
+        default=0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for another process that is writing to the library.",
     )(command)
 
 

@@ -6,7 +6,13 @@ import click
 
 from indexer import Choice, Library, read_text_file
 from retrieval.cli.libraries import encoder_loader, locate
-from retrieval.cli.options import device_option, layout_option, library_option, model_option
+from retrieval.cli.options import (
+    device_option,
+    layout_option,
+    library_option,
+    model_option,
+    wait_option,
+)
 from retrieval.cli.output import generation_rows, print_rows, say
 
 
@@ -24,6 +30,7 @@ from retrieval.cli.output import generation_rows, print_rows, say
     help="Texts to measure that with, from a .txt, .csv or .jsonl file; by default those of the"
     " library, else 500 everyday phrases.",
 )
+@wait_option
 @library_option
 @model_option
 @device_option
@@ -31,6 +38,7 @@ def command(
     layout: Choice | None,
     target_recall: float | None,
     captions: Path | None,
+    wait: float,
     library: Path | None,
     model: str | None,
     device: str,
@@ -41,12 +49,13 @@ def command(
     looks into no more of its lists than the wanted recall takes, measured with texts.
     """
     texts = read_text_file(captions) if captions else []
-    with Library.open(locate(library)) as opened:
+    with Library.open(locate(library), wait=wait) as opened:
         opened.rebuild(
             encoder_loader(opened, model, device),
             layout=layout,
             target_recall=target_recall,
             captions=texts,
+            wait=wait,
         )
         generations = opened.status().generations
         if not generations:

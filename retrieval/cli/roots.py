@@ -7,7 +7,7 @@ import click
 
 from indexer import Library, RootStatus
 from retrieval.cli.libraries import locate
-from retrieval.cli.options import json_option, library_option
+from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, say
 
 
@@ -48,13 +48,14 @@ def _options(root: RootStatus) -> str:
 @command.command("move")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@wait_option
 @library_option
 @click.pass_context
-def move(ctx: click.Context, old: Path, new: Path, library: Path | None) -> None:
+def move(ctx: click.Context, old: Path, new: Path, wait: float, library: Path | None) -> None:
     """Say that the watched folder OLD is NEW now.
 
     Move or copy the files first; this changes the library alone. Nothing is embedded again.
     """
-    with Library.open(locate(library or ctx.obj)) as opened:
-        opened.move_root(old, new)
+    with Library.open(locate(library or ctx.obj), wait=wait) as opened:
+        opened.move_root(old, new, wait=wait)
     say(f"{click.format_filename(old)} is now {click.format_filename(new)}")

@@ -44,6 +44,10 @@ def _print(path: Path, status: Status) -> None:
             for root in status.roots
         ),
         *generation_rows(status.generations),
-        ("database", f"{status.database_bytes / 1e6:.1f} MB, SQLite {status.sqlite_version}"),
+        (
+            "database",
+            f"{status.database_bytes / 1e6:.1f} MB, SQLite {status.sqlite_version}"
+            f" ({status.journal_mode}), FAISS {status.faiss_version}",
+        ),
     ]
     print_rows(rows)

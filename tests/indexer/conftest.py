@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoder.decoding import Decoders
 from encoder.fake import COLOURS, FakeEncoder
 from indexer import IndexReport, Library, catalogue, database, generations, journal
 from indexer.content import Content
@@ -133,6 +134,26 @@ class Photos:
 def counted(report: IndexReport) -> dict[str, int]:
     numbers = {f.name: getattr(report, f.name) for f in fields(report) if f.name != "seconds"}
     return {name: number for name, number in numbers.items() if number}
+
+
+@pytest.fixture(scope="session")
+def _decoders():
+    with Decoders() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _decoders_stay(_decoders, monkeypatch):
+    """All runs share their child processes: hundreds of small ones would each wait for new ones."""
+
+    class Kept:
+        def decode(self, data, prepare):
+            return _decoders.decode(data, prepare)
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("indexer.build.Decoders", Kept)
 
 
 @pytest.fixture

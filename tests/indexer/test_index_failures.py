@@ -1,8 +1,13 @@
 """Files that cannot be read: remembered, reported, never in anyone's way."""
 
+import sys
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import pytest
+
+from encoder.decoding import Decoders
+from encoder.images import EXTENSIONS
 
 
 def reasons(photos):
@@ -96,3 +101,99 @@ def test_an_encoder_that_fails_is_no_failure_of_a_file(photos, counting, name):
         photos.index(encoder=counting(fail_at=1, error=ZeroDivisionError))
     assert photos.library.failures() == []
     assert photos.library.model is None
+
+
+class Recording(Decoders):
+    made = None
+
+    def __init__(self):
+        super().__init__(timeout=0.5)
+        self.started = []
+        Recording.made = self
+
+    def _start(self):
+        self.started.append(super()._start())
+        return self.started[-1]
+
+
+HARMFUL = """
+import os, signal, time
+from encoder.fake import FakeEncoder
+class Harmful(FakeEncoder):
+    @staticmethod
+    def prepare(picture):
+        if picture.width == 1:
+            time.sleep(3600)
+        if picture.width == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return FakeEncoder.prepare(picture)
+"""
+
+
+@pytest.fixture
+def harmful(tmp_path, monkeypatch):
+    monkeypatch.setattr("indexer.build.Decoders", Recording)
+    (tmp_path / "harmful_encoder.py").write_text(HARMFUL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "harmful_encoder", raising=False)
+    return import_module("harmful_encoder").Harmful()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_pictures_that_harm_the_decoder_cost_themselves_alone(photos, harmful, workers):
+    for n in range(20):
+        photos.paint(f"{n:02}.png", (n, 0, 0), size=(9, 9))
+    photos.paint("05.png", "red", size=(1, 1))
+    photos.paint("11.png", "red", size=(2, 2))
+    photos.paint("12.png", "red", size=(2, 1))
+    assert photos.index(encoder=harmful, workers=workers) == {
+        "added": 17,
+        "failed": 3,
+        "embedded": 17,
+    }
+    assert reasons(photos) == {
+        "05.png": "took longer than 0.5 s to decode",
+        "11.png": "crashed the decoder (signal 9)",
+        "12.png": "crashed the decoder (signal 9)",
+    }
+    started = Recording.made.started
+    assert len(started) <= workers + 3
+    assert all(child.returncode is not None for child in started)  # none is left behind
+
+
+def test_an_interrupted_run_leaves_no_child_behind(photos, harmful):
+    for n in range(8):
+        photos.paint(f"{n}.png", (n, 0, 0), size=(9, 9))
+    photos.paint("9.png", "red", size=(1, 1))  # still decoding when the run ends
+
+    def interrupt(rows):
+        raise KeyboardInterrupt
+
+    harmful._embed = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        photos.index(encoder=harmful, batch_size=2, workers=3)
+    assert all(child.returncode is not None for child in Recording.made.started)
+
+
+def test_no_child_is_started_for_what_is_not_decoded(photos, harmful, must_not_load):
+    path = photos.paint("a.png", "red")
+    texts = photos.write("b.txt", "a red thing")
+    photos.index(photos.folder, texts)
+    assert len(Recording.made.started) == 1
+    path.rename(photos.folder / "c.png")
+    photos.touch(photos.folder / "c.png")
+    texts.write_text("a red thing\na green one")
+    assert photos.rescan() == {"added": 1, "embedded": 1, "moved": 1, "unchanged": 1}
+    assert Recording.made.started == []
+
+
+def test_awkward_images(photos, data_dir):
+    """Every picture by its ending becomes an item or a failure."""
+    folder = data_dir / "awkward_images"
+    pictures = [p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS]
+    report = photos.index(folder)
+    assert report["added"] + report.get("copied", 0) + report["failed"] == len(pictures)
+    failed = {failure.path for failure in photos.library.failures()}
+    for path in pictures:
+        assert len(photos.library.find(path)) == (path not in failed), path
+    assert {"truncated.jpg", "truncated.png"} <= {path.name for path in failed}

@@ -135,7 +135,7 @@ def test_move_keeps_id_and_embedding(photos, must_not_load, monkeypatch):
     photos.index()
     (photos.folder / "sub").mkdir()
     old.rename(photos.folder / "sub/z.png")
-    monkeypatch.setattr("indexer.reading.read_picture", None)  # not even decoded
+    monkeypatch.setattr("indexer.build.Decoders.decode", None)  # not even decoded
     report = photos.library.index([], must_not_load)
     assert (report.moved, report.unchanged, report.added, report.deleted) == (1, 1, 0, 0)
     assert photos.ids("sub/z.png") == [1]

@@ -1,11 +1,13 @@
 """Interruptions, crashes, two writers, readers meanwhile: what is committed stays, whole."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -118,35 +120,110 @@ def test_embeddings_of_nearly_unit_length_are_taken(photos):
     assert photos.index(encoder=Rounded()) == {"added": 1, "embedded": 1}
 
 
-def test_second_writer_is_told_at_once_who_holds_the_library(photos, tmp_path):
-    photos.paint("a.png", "red")
-    photos.index()
-    code = f"""
-import sys
+@pytest.fixture
+def writer(photos):
+    """Starts processes that hold the lock until their stdin ends, or that die holding it."""
+    code = """
+import os, signal, sys
 from pathlib import Path
 from indexer.lock import writing
-with writing(Path({str(photos.library.path)!r})):
+with writing(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    with holder:
-        assert holder.stdout.readline() == "held\n"
-        started = time.monotonic()
-        with pytest.raises(LibraryLocked) as caught:
-            photos.rescan()
-        assert time.monotonic() - started < 1
-        assert str(caught.value) == (
-            f"{photos.library.path} is being written by process {holder.pid}; wait until it is"
-            " done, or stop it"
+    started = []
+
+    def start():
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, photos.library.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
         )
-        assert photos.nearest("red") == [1]
-        with Library.open(photos.folder) as another:
-            assert another.status().counts["image"] == 1
-        holder.kill()
+        assert started[-1].stdout.readline() == "held\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def complaint(photos, **options):
+    with pytest.raises(LibraryLocked) as caught:
+        photos.rescan(**options)
+    return str(caught.value)
+
+
+LOCKED = "{} is being written by {}; wait until it is done (--wait SECONDS), or stop it"
+
+
+def test_second_writer_is_told_at_once_who_holds_the_library(photos, writer):
+    photos.paint("a.png", "red")
+    photos.index()
+    before = datetime.now(UTC).replace(microsecond=0)
+    holder = writer()
+    started = time.monotonic()
+    said = complaint(photos)
+    assert time.monotonic() - started < 1
+    since = re.search(r"since (\S+ \S+);", said)[1]
+    name = f"process {holder.pid} since {since}"
+    assert said == LOCKED.format(photos.library.path, name)
+    assert before <= datetime.fromisoformat(since) <= datetime.now(UTC)
+    assert photos.nearest("red") == [1]
+    with Library.open(photos.folder) as another:
+        assert another.status().counts["image"] == 1
+    holder.kill()
+    holder.wait()
     assert photos.rescan() == {"unchanged": 1}  # the kernel freed the lock
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"12", b"12\n2026-11-21 12", b"\xff\n", b"9\n9\n9\n9", None]
+)
+def test_a_holder_whose_name_cannot_be_read(photos, writer, content):
+    writer()
+    name = photos.library.path / "writer.pid"
+    name.unlink() if content is None else name.write_bytes(content)
+    assert complaint(photos) == LOCKED.format(photos.library.path, "another process")
+
+
+def test_the_name_of_a_dead_writer_is_not_given_as_the_holders(photos, writer):
+    name = photos.library.path / "writer.pid"
+    dead = writer()
+    left = name.read_text()
+    dead.kill()
+    dead.wait()
+    assert name.read_text() == left
+    writer()
+    name.write_text(left)  # as if the new writer had not yet come to write its own
+    assert complaint(photos) == LOCKED.format(photos.library.path, "another process")
+
+
+def test_a_writer_that_is_done_leaves_no_name(photos):
+    photos.rescan()
+    assert not (photos.library.path / "writer.pid").exists()
+
+
+def test_a_second_writer_waits_as_long_as_it_may(photos, writer):
+    holder = writer()
+    started = time.monotonic()
+    complaint(photos, wait=0.3)
+    assert time.monotonic() - started >= 0.3
+    photos.paint("a.png", "red")
+    freed = threading.Timer(0.2, lambda: holder.communicate("\n"))
+    freed.start()
+    assert photos.rescan(wait=60) == {}
+    freed.join()
+    assert photos.index(wait=60) == {"added": 1, "embedded": 1}
+
+
+@pytest.mark.parametrize("wait", [-1, float("nan")])
+def test_a_wait_that_is_none(photos, wait):
+    with pytest.raises(ValueError, match="must be at least 0 seconds"):
+        photos.rescan(wait=wait)
 
 
 def test_readers_see_committed_states_only(photos):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from importlib.metadata import metadata as metadata_of
 from pathlib import Path
 
 import pytest
@@ -131,8 +133,18 @@ def test_a_library_whose_making_was_interrupted_is_made_on_opening(tmp_path):
     (tmp_path / ".align/library.db").touch()
     with writing(tmp_path / ".align"), pytest.raises(LibraryLocked):
         Library.open(tmp_path)
-    with Library.open(tmp_path) as library:
+    with Library.open(tmp_path, wait=9) as library:
         assert library.status().counts == {"image": 0, "text": 0}
+
+
+def test_opening_waits_for_whoever_migrates(tmp_path):
+    (tmp_path / ".align").mkdir()
+    (tmp_path / ".align/library.db").touch()
+    with writing(tmp_path / ".align"):
+        started = time.monotonic()
+        with pytest.raises(LibraryLocked):
+            Library.create(tmp_path, wait=0.2)
+        assert time.monotonic() - started >= 0.2
 
 
 def test_migrating_is_all_or_nothing(tmp_path, monkeypatch):
@@ -184,7 +196,9 @@ def test_status(photos):
         ],
         database_bytes=file.stat().st_size
         + (wal.stat().st_size if (wal := file.with_name("library.db-wal")).exists() else 0),
+        journal_mode="wal",
         sqlite_version=sqlalchemy.create_engine("sqlite://").dialect.dbapi.sqlite_version,
+        faiss_version=metadata_of("faiss-cpu")["Version"],
         schema_version=1,
         degraded=None,
     )

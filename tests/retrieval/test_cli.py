@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,12 +143,15 @@ def test_status(photos: Path, tiny_model: Path) -> None:
             "exclude": [],
         }
     ]
+    assert status["journal_mode"] == "wal"
+    versions = f"SQLite {status['sqlite_version']} (wal), FAISS {status['faiss_version']}\n"
     assert (status["model"]["name"], status["model"]["dim"]) == (str(tiny_model), 16)
     (generation,) = status["generations"]
     assert (generation["kind"], generation["type"], generation["count"]) == ("image", "flat", 3)
     text = align("status", "--library", photos).stdout
     assert "pictures:     3\n" in text
     assert f"root:         {photos} (3 files)\n" in text
+    assert text.endswith(versions)
 
 
 def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
@@ -206,6 +210,63 @@ def test_expected_errors_are_one_line_with_the_remedy(photos: Path, tiny_model: 
     assert line == "align: there is no device 'toaster' here: use --device auto, cpu or cuda"
 
 
+def test_another_writer_is_waited_for(photos: Path, tiny_model: Path) -> None:
+    from indexer.lock import writing
+
+    align("index", photos, "--model", tiny_model)
+    with writing(photos / ".align"):
+        started = time.monotonic()
+        line = one_line_error("index", photos, "--wait", 0.3)
+        assert time.monotonic() - started >= 0.3
+    assert line.startswith(f"align: {photos / '.align'} is being written by process {os.getpid()} ")
+    assert align("index", photos, "--wait", 9).stdout.startswith("3 unchanged")
+
+
+def test_verify_and_repair(photos: Path, tiny_model: Path) -> None:
+    align("index", photos, "--model", tiny_model)
+    clean = align("verify", "--library", photos, "--read-data", "1/1")
+    assert (clean.stdout, clean.stderr) == ("", "no damage found\n")
+
+    (path,) = (photos / ".align" / "generations").iterdir()
+    path.write_bytes(b"x")
+    result = align("verify", "--library", photos, status=10)
+    assert result.stdout.startswith(f"generation: generations/{path.name}: is 1 bytes long instead")
+    assert result.stderr == "1 finding: align repair mends them\n"
+    (finding,) = objects(align("verify", "--library", photos, "--json", status=10))
+    problem = finding.pop("problem")
+    assert problem.startswith("is 1 bytes long instead of ")
+    assert finding == {
+        "what": "generation",
+        "where": f"generations/{path.name}",
+        "repairable": True,
+        "ids": [],
+    }
+    repaired = align("repair", "--library", photos)
+    assert repaired.stdout == result.stdout
+    assert repaired.stderr == "1 finding repaired\n"
+    assert align("repair", "--library", photos).stderr == "no damage found\n"
+    assert objects(align("repair", "--library", photos, "--json")) == [{"repaired": [], "lost": []}]
+    align("verify", "--library", photos)
+
+
+def test_what_cannot_be_repaired_is_status_11(photos: Path, tiny_model: Path) -> None:
+    align("index", photos, "--model", tiny_model)
+    picture = photos / "red.png"
+    status = picture.stat()
+    picture.write_bytes(bytes(status.st_size))
+    os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns))
+    align("verify", "--library", photos)
+    result = align("verify", "--library", photos, "--read-data", "1/1", status=11)
+    assert result.stdout.startswith(f"file: {picture}: its bytes changed although")
+    assert result.stderr == "1 finding, and not all can be repaired\n"
+
+    database = photos / ".align" / "library.db"
+    database.write_bytes(b"no database at all" * 99)
+    result = align("verify", "--library", photos, status=11)
+    assert "restore it from a backup, or delete it and run `align index` again" in result.stdout
+    assert "restore it from a backup" in one_line_error("repair", "--library", photos)
+
+
 def test_a_file_alone_makes_no_library(photos: Path) -> None:
     line = one_line_error("index", photos / "red.png")
     assert "make one with `align index FOLDER`" in line
@@ -220,6 +281,9 @@ def test_a_file_alone_makes_no_library(photos: Path) -> None:
         (["search", "red", "-k", "0"], "0 is not in the range x>=1"),
         (["index", "no-such-folder"], "'no-such-folder' does not exist"),
         (["serch", "red"], "No such command 'serch'"),
+        (["verify", "--read-data", "3/2"], "3/2 is not a part such as 1/10"),
+        (["verify", "--read-data", "all"], "all is not a part such as 1/10"),
+        (["index", "--wait", "-1"], "-1.0 is not in the range"),
         (["index", "--batch-size", "0"], "0 is not in the range x>=1"),
     ],
 )

@@ -1,0 +1,44 @@
+"""`align repair`"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from indexer import Library
+from retrieval.cli.libraries import encoder_loader, locate
+from retrieval.cli.options import (
+    device_option,
+    json_option,
+    library_option,
+    model_option,
+    wait_option,
+)
+from retrieval.cli.output import count, print_json, say
+from retrieval.cli.verify import print_finding
+
+
+@click.command()
+@wait_option
+@json_option
+@library_option
+@model_option
+@device_option
+def command(
+    wait: float, as_json: bool, library: Path | None, model: str | None, device: str
+) -> None:
+    """Rebuild what can be rebuilt of a damaged library, and say what was lost.
+
+    What `align verify` finds is mended from the database, or marked for the next `align index` to
+    read and embed again.
+    """
+    with Library.open(locate(library), wait=wait) as opened:
+        done = opened.repair(encoder_loader(opened, model, device), wait=wait)
+    if as_json:
+        print_json(asdict(done))
+    else:
+        for finding in done.repaired:
+            print_finding(finding, as_json=False)
+    say(f"{count(len(done.repaired), 'finding')} repaired" if done.repaired else "no damage found")
+    for clause in done.lost:
+        say(f"lost: {clause}")
