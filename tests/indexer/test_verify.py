@@ -15,7 +15,7 @@ COLOURS = ["red", "green", "blue", "yellow", "purple"]
 
 
 @pytest.fixture
-def filled(photos):
+def filled(photos, settled):
     """Five pictures and three texts; a generation of each kind, and an older one of pictures."""
     for n, colour in enumerate(COLOURS[:3]):
         photos.paint(f"{n}.png", colour)
