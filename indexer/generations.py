@@ -3,7 +3,7 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine
 
 from indexer import catalogue, journal
+from indexer.catalogue import Vectors
 from indexer.curve import Curve
 from indexer.errors import GenerationError
 from indexer.layout import SAMPLE_SEED, Layout, layout
+from indexer.progress import NULL, Progress
 from indexer.records import Kind
 from indexer.spool import Spool
 from indexer.tuning import Queries, measure
@@ -48,6 +50,7 @@ def publish(
     queries: Callable[[], Queries],
     *,
     force: bool = False,
+    progress: Progress = NULL,
 ) -> None:
     """Publish a new head for `kind` where it is worthwhile, or `force` says so, in the layout that
     the library wants. For the holder of the writer lock.
@@ -80,7 +83,7 @@ def publish(
             spool = Spool(folder / f"{name}.spool", model.dim, vectors)
         name = f"{seq}-{name}"
         with spool:
-            index, curve = _build(planned, model.dim, spool, asked, target)
+            index, curve = _build(planned, model.dim, spool, asked, target, progress)
             nprobe, recall = _choice(curve, target)
             size, digest = _write(folder, name, index)
             count = len(spool)
@@ -114,16 +117,31 @@ def publish(
 
 
 def _build(
-    planned: Layout, dim: int, spool: Spool, queries: Queries | None, target: float
+    planned: Layout,
+    dim: int,
+    spool: Spool,
+    queries: Queries | None,
+    target: float,
+    progress: Progress,
 ) -> tuple["Index", Curve | None]:
     from indexer import ann
 
     sample = spool.sample(planned.sample, SAMPLE_SEED)
-    index = ann.build(planned, dim, sample, spool.pieces())
     if queries is None:
-        return index, None
+        return ann.build(planned, dim, sample, spool.pieces()), None
+    progress.start(len(spool), "vectors")
+    try:
+        index = ann.build(planned, dim, sample, _told(spool.pieces(), progress))
+    finally:
+        progress.finish()
     search = partial(ann.scores, index)
     return index, measure(search, index.nlist, queries, spool.pieces(), target)
+
+
+def _told(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]:
+    for piece in pieces:
+        yield piece
+        progress.advance(len(piece[0]))
 
 
 def _choice(curve: Curve | None, target: float) -> tuple[int | None, float]:

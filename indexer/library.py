@@ -216,7 +216,7 @@ class Library:
                     if device != root.device:
                         journal.set_device(db, root.id, device)
             report = run.run(differences)
-            self._publish(engine, load_encoder, layout=layout)
+            self._publish(engine, load_encoder, layout=layout, progress=progress)
         return replace(report, seconds=time.monotonic() - started)
 
     @contextmanager
@@ -239,6 +239,7 @@ class Library:
         target_recall: float | None = None,
         captions: Sequence[str] = (),
         wait: float = 0,
+        progress: Progress = NULL,
     ) -> None:
         """Publish new generations of everything, whether or not much has changed.
 
@@ -258,6 +259,7 @@ class Library:
                 target_recall=target_recall,
                 captions=captions,
                 force=True,
+                progress=progress,
             )
 
     def _publish(
@@ -269,12 +271,13 @@ class Library:
         target_recall: float | None = None,
         captions: Sequence[str] = (),
         force: bool = False,
+        progress: Progress = NULL,
     ) -> None:
         with engine.begin() as db:
             journal.want_layout(db, layout, target_recall)
         for kind in KINDS:
             queries = partial(tuning_queries, engine, kind, load_encoder, captions)
-            generations.publish(engine, self.path, kind, queries, force=force)
+            generations.publish(engine, self.path, kind, queries, force=force, progress=progress)
 
     def roots(self) -> list[RootStatus]:
         """Every watched folder and the state it is in; looks at the disk."""

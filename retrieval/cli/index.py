@@ -91,7 +91,7 @@ def command(
             exclude=exclude or None,
             follow_symlinks=follow_symlinks,
             batch_size=batch_size,
-            progress=ProgressBar("file"),
+            progress=ProgressBar(),
             layout=layout,
             wait=wait,
         )

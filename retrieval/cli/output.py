@@ -74,7 +74,8 @@ def count(n: int, noun: str) -> str:
 class ProgressBar:
     """Progress on stderr, only when it is a terminal; an `indexer.Progress`."""
 
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str | None = None) -> None:
+        """`unit` is what a step is called; by default what `start` says."""
         self._unit = unit
         self._bar: tqdm[Any] | None = None
 
@@ -90,7 +91,7 @@ class ProgressBar:
             total=total,
             initial=done,
             desc=what,
-            unit=f" {self._unit}",
+            unit=f" {self._unit or what}",
             disable=not sys.stderr.isatty(),
             file=sys.stderr,
         )

@@ -13,7 +13,7 @@ from retrieval.cli.options import (
     model_option,
     wait_option,
 )
-from retrieval.cli.output import generation_rows, print_rows, say
+from retrieval.cli.output import ProgressBar, generation_rows, print_rows, say
 
 
 @click.command()
@@ -56,6 +56,7 @@ def command(
             target_recall=target_recall,
             captions=texts,
             wait=wait,
+            progress=ProgressBar(),
         )
         generations = opened.status().generations
         if not generations:

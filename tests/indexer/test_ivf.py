@@ -302,6 +302,26 @@ def test_the_librarys_own_texts_and_given_captions_come_before_phrases(photos):
     assert text.curve.origin == "500 everyday phrases"
 
 
+def test_building_lists_tells_how_far_it_is(photos):
+    told = []
+
+    class Watcher:
+        def start(self, total, what):
+            told.append((total, what))
+
+        def advance(self, steps):
+            told.append(steps)
+
+        def finish(self):
+            told.append("finish")
+
+    for n in range(70):
+        photos.paint(f"{n}.png", (n, 0, 0))
+    photos.index()
+    photos.library.rebuild(FakeEncoder, layout="ivf", progress=Watcher())
+    assert told == [(70, "vectors"), 70, "finish"]
+
+
 def test_a_target_out_of_range(photos):
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         photos.library.rebuild(FakeEncoder, target_recall=1.5)

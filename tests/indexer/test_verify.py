@@ -356,7 +356,9 @@ def test_files_are_read_by_parts_and_compared(filled):
     found = [f for n in range(1, 5) for f in filled.library.verify(read_data=(n, 4))]
     assert [(f.what, f.where, f.repairable) for f in found] == [("file", str(rotten), False)]
     assert found[0].problem.startswith("its bytes changed although its size and time did not; ")
-    assert filled.library.repair(FakeEncoder) == Repair([], [])  # of the library, nothing is damaged
+    assert filled.library.repair(FakeEncoder) == Repair(
+        [], []
+    )  # of the library, nothing is damaged
     filled.touch(rotten)  # now it is a file that changed, and no damage
     assert filled.library.verify(read_data=(1, 1)) == []
     (filled.folder / "4.png").unlink()
