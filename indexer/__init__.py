@@ -12,6 +12,7 @@ from indexer.errors import (
     NewerLibrary,
     RootUnavailable,
     SourceNotFound,
+    StorageError,
     UnsupportedFile,
 )
 from indexer.layout import Choice
@@ -57,6 +58,7 @@ __all__ = [
     "RootUnavailable",
     "SourceNotFound",
     "Status",
+    "StorageError",
     "UnsupportedFile",
     "find_library",
     "read_text_file",

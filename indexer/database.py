@@ -2,22 +2,25 @@
 
 import sqlite3
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
-from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import QueuePool
 
-from indexer.errors import LibraryDamaged, NewerLibrary
+from indexer.errors import NewerLibrary, StorageError
 from indexer.schema import SCHEMA_VERSION, library
+from indexer.troubles import explain_all, explained
 
 
 def connect(database: Path, *, writable: bool) -> Engine:
     """An engine on the file at the absolute path `database`, made if `writable` and missing.
 
     ``engine.begin()`` gives a reader one committed state for all its queries, however long they
-    take. Only the holder of the writer lock may ask for `writable`.
+    take. Only the holder of the writer lock may ask for `writable`. Errors of the disk or the file
+    are raised as LibraryErrors, see `indexer.troubles`.
     """
     uri = database.as_uri() + ("?mode=rwc" if writable else "?mode=ro")
 
@@ -35,6 +38,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
     engine = create_engine(
         "sqlite://", creator=open_connection, poolclass=QueuePool, max_overflow=-1
     )
+    explain_all(engine, database)
 
     # Python's sqlite3 would begin a transaction only before a write: reads would not be consistent.
     @event.listens_for(engine, "begin")
@@ -42,6 +46,19 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def writer(database: Path) -> Iterator[Engine]:
+    """A writable engine for the holder of the writer lock; when all went well, what it wrote is
+    moved into the database file."""
+    engine = connect(database, writable=True)
+    try:
+        yield engine
+        with explained(database):
+            checkpoint(engine)
+    finally:
+        engine.dispose()
 
 
 def checkpoint(engine: Engine) -> None:
@@ -55,7 +72,7 @@ def checkpoint(engine: Engine) -> None:
 
 
 def version(engine: Engine, database: Path) -> int:
-    """The schema's number, 0 for an empty database.
+    """The schema's number, 0 for an empty database, and for one that a writer must open first.
 
     Raises NewerLibrary above `SCHEMA_VERSION`, LibraryDamaged where SQLite cannot read it.
     """
@@ -64,17 +81,22 @@ def version(engine: Engine, database: Path) -> int:
             if not inspect(db).has_table("alembic_version"):
                 return 0
             found = int(db.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
-    except DatabaseError as error:
-        raise LibraryDamaged(
-            f"{database} cannot be read ({error.orig}); restore it from a backup, or delete it and"
-            " run `align index` again"
-        ) from error
+    except StorageError as error:
+        if _is_unfinished(error.__cause__):
+            return 0
+        raise
     if found > SCHEMA_VERSION:
         raise NewerLibrary(
             f"{database} has schema {found} but this program knows up to {SCHEMA_VERSION};"
             " upgrade align-retrieval"
         )
     return found
+
+
+def _is_unfinished(error: BaseException | None) -> bool:
+    """Whether a writer was killed and left a journal, which only a writer can roll back."""
+    code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else None
+    return code == sqlite3.SQLITE_READONLY_ROLLBACK
 
 
 def migrate(database: Path) -> None:
@@ -84,16 +106,12 @@ def migrate(database: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", "indexer:migrations")
-    engine = connect(database, writable=True)
-    try:
-        with engine.begin() as db:
-            config.attributes["connection"] = db
-            upgrade(config, "head")
-            if db.execute(select(library.c.id)).first() is None:
-                db.execute(
-                    insert(library).values(
-                        id=1, uuid=str(uuid.uuid4()), created_at=datetime.now(UTC).isoformat()
-                    )
+    with writer(database) as engine, engine.begin() as db:
+        config.attributes["connection"] = db
+        upgrade(config, "head")
+        if db.execute(select(library.c.id)).first() is None:
+            db.execute(
+                insert(library).values(
+                    id=1, uuid=str(uuid.uuid4()), created_at=datetime.now(UTC).isoformat()
                 )
-    finally:
-        engine.dispose()
+            )

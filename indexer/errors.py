@@ -11,6 +11,7 @@ AlignError                       (encoder.errors)
     ├── UnsupportedFile          a file named for indexing that is neither pictures nor texts
     ├── ModelMismatch            an encoder other than the one the library was made with
     ├── EmbeddingError           vectors that no library may keep or search with
+    ├── StorageError             a disk that is full, fails or may not be written
     └── GenerationError          a generation that could not be written
 """
 
@@ -55,6 +56,10 @@ class ModelMismatch(LibraryError):
 
 class EmbeddingError(LibraryError):
     """Vectors of the wrong shape, not finite, or not of unit length."""
+
+
+class StorageError(LibraryError):
+    """The disk is full, fails or may not be written; what was committed is safe."""
 
 
 class GenerationError(LibraryError):

@@ -4,7 +4,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from encoder.protocol import Encoder
 from indexer import catalogue, database, generations, journal, view
 from indexer.build import Run
 from indexer.curve import Curve
+from indexer.durable import make_folder
 from indexer.errors import LibraryNotFound
 from indexer.layout import Choice
 from indexer.lock import writing
@@ -94,6 +96,7 @@ class Library:
             if database.version(reader, file) < SCHEMA_VERSION:
                 with writing(directory):
                     database.migrate(file)
+                reader.dispose()  # its connection remembers that there were no tables
         except BaseException:
             reader.dispose()
             raise
@@ -103,7 +106,7 @@ class Library:
     def create(cls, path: str | os.PathLike[str]) -> Self:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = _directory(Path(path).expanduser().resolve())
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         (directory / _DATABASE).touch()
         return cls.open(directory)
 
@@ -158,23 +161,18 @@ class Library:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
-        with writing(self.path):
-            engine = database.connect(self.path / _DATABASE, writable=True)
-            try:
-                run = Run(
-                    engine,
-                    load_encoder,
-                    batch_size=batch_size,
-                    workers=workers,
-                    progress=progress,
-                )
-                if reembed:
-                    run.retarget()
-                report = run.run(self._scan(engine, sources, run.model_id, everything=reembed))
-                self._publish(engine, load_encoder, layout=layout)
-                database.checkpoint(engine)
-            finally:
-                engine.dispose()
+        with self._writer() as engine:
+            run = Run(
+                engine,
+                load_encoder,
+                batch_size=batch_size,
+                workers=workers,
+                progress=progress,
+            )
+            if reembed:
+                run.retarget()
+            report = run.run(self._scan(engine, sources, run.model_id, everything=reembed))
+            self._publish(engine, load_encoder, layout=layout)
         return replace(report, seconds=time.monotonic() - started)
 
     def rebuild(
@@ -194,20 +192,22 @@ class Library:
         """
         if target_recall is not None and not 0 < target_recall <= 1:
             raise ValueError(f"target_recall is {target_recall} but must be above 0 and at most 1")
-        with writing(self.path):
-            engine = database.connect(self.path / _DATABASE, writable=True)
-            try:
-                self._publish(
-                    engine,
-                    load_encoder,
-                    layout=layout,
-                    target_recall=target_recall,
-                    captions=captions,
-                    force=True,
-                )
-                database.checkpoint(engine)
-            finally:
-                engine.dispose()
+        with self._writer() as engine:
+            self._publish(
+                engine,
+                load_encoder,
+                layout=layout,
+                target_recall=target_recall,
+                captions=captions,
+                force=True,
+            )
+
+    @contextmanager
+    def _writer(self) -> Iterator[Engine]:
+        """The one engine that writes, freed of what a writer left that was killed."""
+        with writing(self.path), database.writer(self.path / _DATABASE) as engine:
+            generations.clean(engine, self.path)
+            yield engine
 
     def _publish(
         self,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,7 +27,8 @@ def writing(directory: Path) -> Iterator[None]:
             f"{directory} is being written by process {pid}; wait until it is done, or stop it"
         ) from None
     try:
-        holder.write_text(str(os.getpid()))
+        with suppress(OSError):  # a full disk: others will not be told who we are
+            holder.write_text(str(os.getpid()))
         yield
     finally:
         lock.release()
