@@ -28,7 +28,7 @@ class Content:
 
     kind: str
     digest: bytes
-    vector: bytes
+    vector: bytes | None
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,9 @@ def _wrong(folder: Path, promise: Promise) -> Iterator[str]:
 def _wrong_answers(library: Library, rows: dict[int, Row]) -> Iterator[str]:
     """Every search against the scores of all embeddings, computed here."""
     for kind in KINDS:
-        ids = np.array(sorted(id for id, row in rows.items() if row.content.kind == kind), int)
-        vectors = np.frombuffer(b"".join(rows[id].content.vector for id in ids), "<f2")
+        mine = {id: row.content for id, row in rows.items() if row.content.kind == kind}
+        ids = np.array(sorted(id for id, content in mine.items() if content.vector), int)
+        vectors = np.frombuffer(b"".join(mine[id].vector for id in ids), "<f2")
         for question in QUESTIONS:
             query = FakeEncoder().encode_texts([question])[0]
             products = vectors.reshape(len(ids), 4).astype(np.float64) @ query.astype(np.float64)

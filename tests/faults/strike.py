@@ -19,6 +19,9 @@ WRITING = (
 )
 """System calls that change what is on a disk; an open counts where it may make a file."""
 
+READING = ("read", "pread64", "open", "openat")
+"""System calls that look at what is on it."""
+
 _LIMIT = 120
 """Seconds after which a worker counts as hanging."""
 
@@ -103,9 +106,9 @@ def _attach(pid: int, output: Path, options: Sequence[str]) -> subprocess.Popen[
     return tracer
 
 
-def tracing(*more: str) -> list[str]:
-    """Options of strace: trace what writes, as far as this machine knows such calls."""
-    return ["-e", "trace=" + ",".join(f"?{call}" for call in WRITING), *more]
+def tracing(*more: str, calls: Sequence[str] = WRITING) -> list[str]:
+    """Options of strace: trace some calls, as far as this machine knows them."""
+    return ["-e", "trace=" + ",".join(f"?{call}" for call in calls), *more]
 
 
 def striking(point: Point, how: str, *, lasting: bool = False) -> list[str]:
@@ -114,14 +117,15 @@ def striking(point: Point, how: str, *, lasting: bool = False) -> list[str]:
     return ["-e", f"trace={point.call}", "-e", f"inject={point.call}:{how}:when={when}"]
 
 
-def points(trace: Sequence[str], folder: Path) -> list[Point]:
-    """The calls in a trace that write below `folder`, in order."""
+def points(trace: Sequence[str], folder: Path, calls: Sequence[str] = WRITING) -> list[Point]:
+    """Which of some calls a trace has below `folder`, in order."""
     counts = Counter[str]()
     found = []
     for line in trace:
         call = line.split("(", 1)[0]
         counts[call] += 1
         below = f'"{folder}/' in line or f"<{folder}/" in line
-        if below and call in WRITING and (not call.startswith("open") or "O_CREAT" in line):
+        makes_nothing = call.startswith("open") and "O_CREAT" not in line
+        if below and call in calls and not (calls is WRITING and makes_nothing):
             found.append(Point(call, counts[call]))
     return found

@@ -16,6 +16,8 @@ import encoder.images
 import indexer.ann  # noqa: F401
 import retrieval.cli.index
 import retrieval.cli.rebuild
+import retrieval.cli.search
+import retrieval.cli.status
 from encoder.fake import FakeEncoder
 from indexer import NullProgress
 from retrieval.cli import main
