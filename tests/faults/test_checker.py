@@ -54,7 +54,7 @@ def test_litter_and_a_missing_item_are_found_after_the_next_run(tmp_path, promis
     check(folder, promise, [["index", "--library", str(folder)]], row, "here")
     assert row.numbers[3:] == [0, 3, 0]
     holds, missing, litter = row.wrong
-    assert holds.startswith("here: run again: it holds [('0.png', 0), ('1.png', 0), ('2.png', 0), (")
+    assert holds.startswith("here: run again: it holds [('0.png', 0), ")
     assert missing.startswith("here: run again: item 4 was ")
     assert litter.endswith(".align/x.tmp was left behind")
 
