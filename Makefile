@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test slow check format clean
+.PHONY: demo test slow faults check format clean
 
 demo: .venv/runtime.stamp
 	$(BIN)/align demo demo
@@ -13,6 +13,9 @@ test: .venv/dev.stamp
 
 slow: .venv/dev.stamp
 	$(BIN)/python -m pytest -m slow
+
+faults: .venv/dev.stamp
+	$(BIN)/python -m pytest tests/faults -m ""
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .

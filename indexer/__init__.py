@@ -14,6 +14,7 @@ from indexer.errors import (
     RootsOverlap,
     SourceExcluded,
     SourceNotFound,
+    StorageError,
     UnknownPath,
     UnsupportedFile,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "SourceExcluded",
     "SourceNotFound",
     "Status",
+    "StorageError",
     "UnknownPath",
     "UnsupportedFile",
     "find_library",

@@ -329,6 +329,11 @@ def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generati
     return [Generation(*row) for row in db.execute(query)]
 
 
+def generation_names(db: Connection) -> set[str]:
+    """The names of all index files that are kept, of any kind and model."""
+    return set(db.execute(select(generations.c.name)).scalars())
+
+
 def counts(db: Connection) -> dict[Kind, int]:
     """Live items by kind; a kind without items is left out."""
     query = select(items.c.kind, func.count()).group_by(items.c.kind)

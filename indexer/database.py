@@ -3,6 +3,8 @@
 import logging
 import sqlite3
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -12,9 +14,10 @@ from sqlalchemy.exc import DatabaseError, NoResultFound
 from sqlalchemy.pool import QueuePool
 
 from indexer import mounts
-from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary
+from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
 from indexer.filters import great_circle_km
 from indexer.schema import SCHEMA_VERSION, library
+from indexer.troubles import explain_all, explained
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +27,8 @@ def connect(database: Path, *, writable: bool) -> Engine:
 
     ``engine.begin()`` gives a reader one committed state for all its queries, however long they
     take. Only the holder of the writer lock may ask for `writable`; the first connection raises
-    LibraryLocked where a reader keeps the journal mode from being changed.
+    LibraryLocked where a reader keeps the journal mode from being changed. Errors of the disk or
+    the file are raised as LibraryErrors, see `indexer.troubles`.
     """
 
     def open_connection() -> sqlite3.Connection:
@@ -49,6 +53,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
     engine = create_engine(
         "sqlite://", creator=open_connection, poolclass=QueuePool, max_overflow=-1
     )
+    explain_all(engine, database)
 
     # Python's sqlite3 would begin a transaction only before a write: reads would not be consistent.
     @event.listens_for(engine, "begin")
@@ -56,6 +61,19 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
 
     return engine
+
+
+@contextmanager
+def writer(database: Path) -> Iterator[Engine]:
+    """A writable engine for the holder of the writer lock; when all went well, what it wrote is
+    moved into the database file."""
+    engine = connect(database, writable=True)
+    try:
+        yield engine
+        with explained(database):
+            checkpoint(engine)
+    finally:
+        engine.dispose()
 
 
 def _casefold(text: str | None) -> str | None:
@@ -133,7 +151,7 @@ def checkpoint(engine: Engine) -> None:
 
 
 def version(engine: Engine, database: Path) -> int:
-    """The schema's number, 0 for an empty database.
+    """The schema's number, 0 for an empty database, and for one that a writer must open first.
 
     Raises NewerLibrary above `SCHEMA_VERSION`, LibraryDamaged where SQLite cannot read it.
     """
@@ -145,12 +163,16 @@ def version(engine: Engine, database: Path) -> int:
     except (ValueError, NoResultFound) as error:
         raise _damaged(database, "its schema has no number") from error
     except DatabaseError as error:
-        if "unable to open" in str(error.orig) and not mounts.is_writable(database.parent):
+        raise _damaged(database, str(error.orig)) from error
+    except StorageError as error:
+        if _is_unfinished(error.__cause__):
+            return 0
+        if "unable to open" in str(error.__cause__) and not mounts.is_writable(database.parent):
             raise LibraryDamaged(
                 f"{database} has changes in its write-ahead log that cannot be read where"
                 f" {database.parent} is read-only; run `align index` once where it can be written"
             ) from error
-        raise _damaged(database, str(error.orig)) from error
+        raise
     if found > SCHEMA_VERSION:
         raise NewerLibrary(
             f"{database} has schema {found} but this program knows up to {SCHEMA_VERSION};"
@@ -166,6 +188,12 @@ def _damaged(database: Path, problem: str) -> LibraryDamaged:
     )
 
 
+def _is_unfinished(error: BaseException | None) -> bool:
+    """Whether a writer was killed and left a journal, which only a writer can roll back."""
+    code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else None
+    return code == sqlite3.SQLITE_READONLY_ROLLBACK
+
+
 def migrate(database: Path) -> None:
     """Bring the schema to `SCHEMA_VERSION` in one transaction; for the holder of the lock."""
     from alembic.command import upgrade
@@ -174,19 +202,15 @@ def migrate(database: Path) -> None:
 
     config = Config()
     config.set_main_option("script_location", "indexer:migrations")
-    engine = connect(database, writable=True)
-    try:
-        with engine.begin() as db:
-            config.attributes["connection"] = db
-            try:
-                upgrade(config, "head")
-            except CommandError as error:
-                raise _damaged(database, "its schema has an unknown number") from error
-            if db.execute(select(library.c.id)).first() is None:
-                db.execute(
-                    insert(library).values(
-                        id=1, uuid=str(uuid.uuid4()), created_at=datetime.now(UTC).isoformat()
-                    )
+    with writer(database) as engine, engine.begin() as db:
+        config.attributes["connection"] = db
+        try:
+            upgrade(config, "head")
+        except CommandError as error:
+            raise _damaged(database, "its schema has an unknown number") from error
+        if db.execute(select(library.c.id)).first() is None:
+            db.execute(
+                insert(library).values(
+                    id=1, uuid=str(uuid.uuid4()), created_at=datetime.now(UTC).isoformat()
                 )
-    finally:
-        engine.dispose()
+            )

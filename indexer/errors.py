@@ -14,6 +14,7 @@ AlignError                       (encoder.errors)
     ├── AnnotationError          a table of annotations that cannot be read
     ├── ModelMismatch            an encoder other than the one the library was made with
     ├── EmbeddingError           vectors that no library may keep or search with
+    ├── StorageError             a disk that is full, fails or may not be written
     └── GenerationError          a generation that could not be written
 """
 
@@ -70,6 +71,10 @@ class ModelMismatch(LibraryError):
 
 class EmbeddingError(LibraryError):
     """Vectors of the wrong shape, not finite, or not of unit length."""
+
+
+class StorageError(LibraryError):
+    """The disk is full, fails or may not be written; what was committed is safe."""
 
 
 class GenerationError(LibraryError):

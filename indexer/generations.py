@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from indexer import catalogue, journal
 from indexer.catalogue import Vectors
 from indexer.curve import Curve
+from indexer.durable import make_folder, sync_folder
 from indexer.errors import GenerationError
 from indexer.layout import SAMPLE_SEED, Layout, layout
 from indexer.progress import NULL, Progress
@@ -29,6 +30,7 @@ _WORTHWHILE = 0.01
 million must not cost a million written."""
 
 _PIECE = 1 << 22
+_FOLDER = "generations"
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,10 @@ def publish(
         planned = layout(live, choice)
     asked = queries() if planned.nlist else None
 
-    folder = directory / "generations"
-    folder.mkdir(exist_ok=True)
+    folder = directory / _FOLDER
     name = f"{uuid.uuid4()}.faiss"
     try:
+        make_folder(folder)
         with engine.begin() as db:
             seq = catalogue.last_change(db)
             vectors = catalogue.all_vectors(db, kind, model_id, model.dim)
@@ -95,7 +97,7 @@ def publish(
     from indexer import ann
 
     with engine.begin() as db:
-        needed = journal.add_generation(
+        journal.add_generation(
             db,
             kind=kind,
             model_id=model_id,
@@ -111,7 +113,16 @@ def publish(
             curve=curve.to_json() if curve else None,
             faiss_version=ann.VERSION,
         )
-    for path in folder.iterdir():
+    clean(engine, directory)
+
+
+def clean(engine: Engine, directory: Path) -> None:
+    """Remove the files of generations that are no longer kept, and of those that never were: what
+    a writer left that was killed. For the holder of the writer lock."""
+    with engine.begin() as db:
+        needed = catalogue.generation_names(db)
+    folder = directory / _FOLDER
+    for path in folder.iterdir() if folder.exists() else ():
         if path.name not in needed:
             path.unlink()
 
@@ -178,19 +189,19 @@ def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
     from indexer import ann
 
     temporary = folder / f"{name}.tmp"
-    hashed = _Hashed(temporary)
-    with hashed.file as file:
-        ann.write(index, hashed)
-        file.flush()
-        os.fsync(file.fileno())
-    if temporary.stat().st_size != hashed.size:
-        raise OSError(0, "it came out shorter than written")
-    temporary.rename(folder / name)
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        hashed = _Hashed(temporary)
+        with hashed.file as file:
+            ann.write(index, hashed)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.stat().st_size != hashed.size:
+            raise OSError(0, "it came out shorter than written")
+        temporary.rename(folder / name)
+    except BaseException:  # a disk that is full should not stay so for its sake
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
     return hashed.size, hashed.digest.digest()
 
 
@@ -232,7 +243,7 @@ def _sentence(row: catalogue.Generation, error: Exception) -> str:
 
 
 def _path(directory: Path, row: catalogue.Generation) -> Path:
-    return directory / "generations" / row.name
+    return directory / _FOLDER / row.name
 
 
 def _check(directory: Path, row: catalogue.Generation) -> None:

@@ -305,11 +305,8 @@ def add_generation(
     recall: float,
     curve: str | None,
     faiss_version: str,
-) -> set[str]:
-    """Make a written index file the head, keep the head before it, forget older ones.
-
-    Returns the names of all files that are still needed, of any kind.
-    """
+) -> None:
+    """Make a written index file the head, keep the head before it, forget older ones."""
     db.execute(
         insert(generations).values(
             kind=kind,
@@ -331,4 +328,3 @@ def add_generation(
     of_kind = (generations.c.kind == kind) & (generations.c.model_id == model_id)
     newest = select(generations.c.id).where(of_kind).order_by(generations.c.id.desc()).limit(2)
     db.execute(delete(generations).where(of_kind, generations.c.id.not_in(newest)))
-    return set(db.execute(select(generations.c.name)).scalars())

@@ -23,6 +23,7 @@ from indexer import repair as repairing
 from indexer import verify as verifying
 from indexer.build import Run
 from indexer.curve import Curve
+from indexer.durable import make_folder
 from indexer.errors import LibraryNotFound
 from indexer.filters import Filters
 from indexer.layout import Choice
@@ -115,6 +116,7 @@ class Library:
             if database.version(reader, file) < SCHEMA_VERSION:
                 with writing(directory, wait):
                     database.migrate(file)
+                reader.dispose()  # its connection remembers that there were no tables
         except BaseException:
             reader.dispose()
             raise
@@ -124,7 +126,7 @@ class Library:
     def create(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = _directory(Path(path).expanduser().resolve())
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         (directory / _DATABASE).touch()
         return cls.open(directory, wait=wait)
 
@@ -221,15 +223,13 @@ class Library:
 
     @contextmanager
     def _writing(self, wait: float = 0) -> Iterator[Engine]:
-        """The writer lock, waited for at most `wait` seconds, and a connection that writes."""
+        """The one engine that writes, freed of what a writer left that was killed; another one is
+        waited for at most `wait` seconds."""
         with writing(self.path, wait):
             self._reader.dispose()  # even at rest it would keep the journal mode from changing
-            engine = database.connect(self.path / _DATABASE, writable=True)
-            try:
+            with database.writer(self.path / _DATABASE) as engine:
+                generations.clean(engine, self.path)
                 yield engine
-                database.checkpoint(engine)
-            finally:
-                engine.dispose()
 
     def rebuild(
         self,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -32,10 +32,12 @@ def writing(directory: Path, wait: float = 0) -> Iterator[None]:
         ) from None
     try:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
-        holder.write_text(f"{os.getpid()}\n{now}\n")
+        with suppress(OSError):  # a full disk: others will not be told who we are
+            holder.write_text(f"{os.getpid()}\n{now}\n")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
         lock.release()
 
 

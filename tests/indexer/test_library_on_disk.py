@@ -24,6 +24,7 @@ from indexer import (
     NewerLibrary,
     RootStatus,
     Status,
+    StorageError,
     database,
     find_library,
 )
@@ -172,7 +173,7 @@ def test_the_database_is_durable_and_in_wal_mode(photos):
 def test_readers_cannot_write(photos):
     with (
         photos.library._reader.begin() as db,
-        pytest.raises(sqlalchemy.exc.OperationalError, match="readonly database"),
+        pytest.raises(StorageError, match="readonly database"),
     ):
         db.exec_driver_sql("DELETE FROM items")
 

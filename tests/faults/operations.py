@@ -1,0 +1,79 @@
+"""What is struck: operations on a small folder, and how to prepare it for them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from click.testing import CliRunner
+from PIL import Image
+
+from retrieval.cli import main
+from tests.faults.checker import Row, stored
+from tests.faults.worker import fake_model
+
+Commands = Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """`prepare` fills an empty folder; `commands` are then run on it."""
+
+    prepare: Callable[[Path], None]
+    commands: Callable[[Path], Commands]
+
+
+def paint(folder: Path, name: str, number: int) -> None:
+    """A picture that is like no other with another number."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colour = (91 * number % 256, number // 256, number % 256)
+    Image.new("RGB", (4, 4), colour).save(path)
+
+
+def index(folder: Path) -> Commands:
+    """In batches of two, so that there is something between them."""
+    return [["index", str(folder), str(folder / "texts.txt"), "--batch-size", "2"]]
+
+
+def _files(folder: Path) -> None:
+    for number in range(5):
+        paint(folder, f"{number}.png", number)
+    (folder / "texts.txt").write_text("red\na green thing\nsomething blue\n")
+
+
+def _indexed(folder: Path) -> None:
+    _files(folder)
+    run(index(folder))
+
+
+def _edited(folder: Path) -> None:
+    _indexed(folder)
+    (folder / "0.png").unlink()
+    paint(folder, "1.png", 11)
+    (folder / "moved").mkdir()
+    (folder / "2.png").rename(folder / "moved/2.png")
+    paint(folder, "5.png", 5)
+    paint(folder, "6.png", 6)
+    (folder / "texts.txt").write_text("something blue\nred\na new line\n")
+
+
+def run(commands: Commands) -> None:
+    """Run command lines here and now; all must succeed."""
+    with fake_model():
+        for command in commands:
+            done = CliRunner().invoke(main, list(command))
+            assert done.exit_code == 0, done.output
+
+
+def prepared(name: str, folder: Path) -> dict[int, Row]:
+    """Make `folder` as the operation of that name expects it; the items in it by id."""
+    folder.mkdir()
+    OPERATIONS[name].prepare(folder)
+    return stored(folder) if (folder / ".align").exists() else {}
+
+
+OPERATIONS = {
+    "index": Operation(_files, index),
+    "index again": Operation(_edited, lambda folder: [["index", "--library", str(folder)]]),
+    "rebuild": Operation(_indexed, lambda folder: [["rebuild", "--library", str(folder)]]),
+}

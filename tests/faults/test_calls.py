@@ -1,0 +1,73 @@
+"""Strikes at every system call that writes: whatever happens, nothing is lost and nothing wrong."""
+
+import shutil
+import signal
+from itertools import cycle, product
+
+import pytest
+
+from tests.faults import strike
+from tests.faults.checker import Promise, check, contents, pending
+from tests.faults.operations import OPERATIONS, prepared
+from tests.faults.tally import assert_sound, spread
+
+FAULTS = {"kill -9": "signal=KILL", "disk full": "error=ENOSPC", "I/O error": "error=EIO"}
+"""What strace is to inject."""
+
+SAMPLE = 4
+"""Points of an operation in a quick run."""
+
+
+@pytest.mark.parametrize("extent", ["sample", pytest.param("every", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_struck_at_a_call(name, extent, strace, tally, tmp_path):
+    commands = OPERATIONS[name].commands
+    template, folder = tmp_path / "template", tmp_path / "photos"
+    before = prepared(name, template)
+    after = contents(template)
+    files = pending(before, after)
+
+    shutil.copytree(template, folder)
+    clean = strike.run(commands(folder), tmp_path / "clean", strace=strike.tracing())
+    assert (clean.status, clean.stderr) == (0, "")
+    assert clean.committed == len(files)
+    points = strike.points(clean.trace, folder)
+    assert {"pwrite64", "fdatasync", "rename", "fsync", "unlink", "openat"} <= {
+        point.call for point in points
+    }
+    if extent == "every":
+        strikes = list(product(FAULTS, points))
+    else:
+        strikes = list(zip(cycle(FAULTS), spread(points, SAMPLE), strict=False))
+
+    rows = {fault: tally(fault, name) for fault in FAULTS}
+    for fault, point in strikes:
+        row, output = rows[fault], tmp_path / "struck"
+        shutil.rmtree(folder)
+        shutil.copytree(template, folder)
+        end = strike.run(commands(folder), output, strace=striking(fault, point))
+        row.count(end.status)
+        row.uncaught += [f"{point}: {problem}" for problem in unexpected(fault, end)]
+        acknowledged = [place for places in files[: end.committed] for place in places]
+        check(folder, Promise(before, after, acknowledged), commands(folder), row, point)
+        shutil.rmtree(output)
+    assert_sound(rows.values())
+
+
+def striking(fault, point):
+    # A disk that is full stays so, but for what the process still has to say.
+    lasting = fault == "disk full" and point.call != "write"
+    return strike.striking(point, FAULTS[fault], lasting=lasting)
+
+
+def unexpected(fault, end):
+    """What a process may not do that is struck so."""
+    if fault == "kill -9":
+        if end.status != -signal.SIGKILL:
+            yield f"it did not die but ended with {end.status}"
+    elif end.status == 1:
+        lines = end.stderr.splitlines()
+        if len(lines) != 1 or not lines[0].startswith("align: ") or "unexpected" in lines[0]:
+            yield f"it said {end.stderr}"
+    elif (end.status, end.stderr) != (0, ""):
+        yield f"it ended with {end.status} and said {end.stderr}"

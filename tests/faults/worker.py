@@ -1,0 +1,69 @@
+"""The process that is struck: the real command line, with an encoder that needs no weights."""
+
+import ctypes
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from unittest.mock import patch
+
+# Loaded before the process is forked, so that what strikes it meets the work and not the imports.
+import alembic.command  # noqa: F401
+
+import encoder
+import encoder.images
+import indexer.ann  # noqa: F401
+import retrieval.cli.index
+import retrieval.cli.rebuild
+import retrieval.cli.search
+import retrieval.cli.status
+from encoder.fake import FakeEncoder
+from indexer import NullProgress
+from retrieval.cli import main
+
+_PR_SET_PTRACER, _ANYONE = 0x59616D61, ctypes.c_ulong(-1)
+
+
+class Acknowledge(NullProgress):
+    """Says on stdout how many files are committed, as soon as the library promises it."""
+
+    def advance(self, steps: int) -> None:
+        os.write(1, b"committed %d\n" % steps)
+
+
+@contextmanager
+def fake_model() -> Iterator[None]:
+    """Every command uses a FakeEncoder meanwhile."""
+    # Not `patch`, which would get the real one first and load torch for it.
+    with patch.dict(vars(encoder), load_encoder=lambda name, device: FakeEncoder()):
+        yield
+
+
+def run(ready: Connection, commands: Sequence[Sequence[str]], endless: bool, output: Path) -> None:
+    """Say on `ready` that we are there, wait for the answer, and run the command lines one after
+    another until one fails; with `endless` the last one again and again. Exits with the status of
+    the last one; stdout and stderr become files in the folder `output`.
+    """
+    for number, name in enumerate(["stdout", "stderr"], 1):
+        os.dup2(os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
+    # Where tracing is restricted to one's children, strace must still be let in.
+    ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYONE)
+    ready.send(None)
+    ready.recv()
+    retrieval.cli.index.ProgressBar = lambda unit: Acknowledge()
+    status, waiting = 0, list(commands)
+    with fake_model():
+        while waiting and not status:
+            status = _status(waiting[0])
+            if not endless or len(waiting) > 1:
+                del waiting[0]
+    os._exit(status)
+
+
+def _status(arguments: Sequence[str]) -> int:
+    try:
+        main(list(arguments))
+    except SystemExit as end:
+        return int(end.code or 0)
+    raise AssertionError("the command line ends by exiting")
