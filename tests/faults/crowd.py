@@ -113,7 +113,7 @@ class Writer(NullProgress):
 
     def change(self) -> dict[Path, Path]:
         """Something of everything; says what was moved where."""
-        chosen = {self.shown[path]: path for path in self.random.sample(sorted(self.shown), 14)}
+        chosen = {self.shown[path]: path for path in self.random.sample(sorted(self.shown), 20)}
         victims = iter(chosen.values())
         moved = {}
         for _ in range(self.random.randint(0, 3)):
@@ -129,7 +129,6 @@ class Writer(NullProgress):
         for _ in range(self.random.randint(0, 3)):
             path = next(victims)
             self.doomed.add(self.ids[path])
-            path.unlink()  # so that its time is another one whatever the clock's tick
             self.paint(path)
         while len(self.shown) > PICTURES and (path := next(victims, None)):
             self.doomed.add(self.ids[path])
