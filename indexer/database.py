@@ -142,10 +142,13 @@ def journal_mode(db: Connection) -> str:
 
 def checkpoint(engine: Engine) -> None:
     """Move what the write-ahead log holds into the database file, as far as no reader is in the
-    way; for the holder of the writer lock."""
+    way: none is waited for. For the holder of the writer lock."""
     connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction
+    connection.detach()  # nor shall another use the one that does not wait
     try:
-        connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
 

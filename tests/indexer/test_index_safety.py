@@ -254,6 +254,23 @@ def test_a_reader_keeps_the_state_it_began_with(photos):
     assert photos.library.status().counts["image"] == 3
 
 
+def test_a_reader_that_takes_its_time_holds_no_writer_up(photos, sql):
+    paint_many(photos, 2)
+    photos.index()
+    with photos.library._reader.begin() as db:
+        assert catalogue.last_change(db) == 2
+        photos.paint("new.png", "red")
+        started = time.monotonic()
+        assert photos.index() == {"added": 1, "unchanged": 2, "embedded": 1}
+        assert time.monotonic() - started < 10  # SQLite would wait 30 seconds for the reader
+        assert catalogue.last_change(db) == 2
+    log = photos.library.path / "library.db-wal"
+    assert log.stat().st_size > 0
+    photos.rescan()
+    assert not log.exists() or log.stat().st_size == 0
+    assert sql(photos.library, "SELECT max(seq) FROM changes") == [(3,)]
+
+
 def test_searching_while_another_thread_writes(photos):
     paint_many(photos, 40)
     stop, problems, sizes = threading.Event(), [], []

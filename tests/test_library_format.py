@@ -1,0 +1,182 @@
+"""docs/library-format.md names every table and column, and its example reads a library."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoder.fake import COLOURS, FakeEncoder
+from indexer import Library
+from indexer.schema import metadata
+
+DOCUMENT = (Path(__file__).parent.parent / "docs/library-format.md").read_text()
+
+SHADES = 220
+
+
+def paint(folder, name, colour):
+    with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+        Image.new("RGB", (4, 4), COLOURS.get(colour, colour)).save(file, "PNG")
+
+
+def make(folder, shades):
+    """Pictures in a relative and in an absolute root, one with a name that is not UTF-8, copies,
+    one more recent than the index, one deleted; and a text."""
+    home, other = folder / "photos", folder / "other"
+    for root in (home, other, home / "sub"):
+        root.mkdir()
+    for number in range(shades):
+        paint(home / "sub", b"%03d.png" % number, (number, 255 - number, 9))
+    paint(home, b"caf\xe9.png", "red")
+    paint(home, b"copy.png", "red")
+    paint(other, b"gone.png", "yellow")
+    paint(other, b"white.png", "white")
+    (home / "c.txt").write_text("red")
+    made = Library.create(home)
+    made.index([home, other, home / "c.txt"], FakeEncoder)
+    (other / "gone.png").unlink()
+    paint(other, b"new.png", "purple")
+    made.index([], FakeEncoder)
+    return made
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """So many pictures that the latest changes are not worth another index."""
+    with make(tmp_path_factory.mktemp("big"), SHADES) as made:
+        (head,) = (g for g in made.status().generations if g.kind == "image")
+        assert (head.delta, head.deleted) == (1, 1)
+        yield made
+
+
+@pytest.fixture
+def small(tmp_path):
+    with make(tmp_path, 3) as made:
+        yield made
+
+
+def sections():
+    """Names and text of the tables' sections."""
+    parts = re.split(r"^### `(\w+)`$", DOCUMENT, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def described(section):
+    """The columns in a section's table."""
+    cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"\w+", cell)]
+
+
+def test_every_table_and_column_is_described_and_none_beyond():
+    assert sorted(sections()) == sorted(metadata.tables)
+    for name, table in metadata.tables.items():
+        assert described(sections()[name].split("\n## ")[0]) == list(table.columns.keys()), name
+
+
+def test_types_are_those_of_the_schema():
+    said = {
+        "integer": "INTEGER",
+        "boolean": "BOOLEAN",
+        "real": "FLOAT",
+        "text": "TEXT",
+        "BLOB": "BLOB",
+    }
+    for name, table in metadata.tables.items():
+        rows = re.findall(r"^\| (`.+?`) \| (\w+)( or NULL)? \|", sections()[name], re.MULTILINE)
+        for cell, kind, null in rows:
+            for column in re.findall(r"\w+", cell):
+                kept = table.columns[column]
+                assert (said[kind], bool(null)) == (str(kept.type), kept.nullable), column
+
+
+def test_what_the_database_holds_is_described(library):
+    with closing(sqlite3.connect(library.path / "library.db")) as db:
+        tables = {
+            name: [column for _, column, *_ in db.execute(f"PRAGMA table_info({name})")]
+            for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if not name.startswith("sqlite_")
+        }
+        version = db.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert tables.pop("alembic_version") == ["version_num"]
+    assert f"`{version[0]}`" in DOCUMENT
+    assert {name: described(text.split("\n## ")[0]) for name, text in sections().items()} == tables
+    named = re.search(r"\n    \.align/\n((?:      .+\n)+)", DOCUMENT)[1]
+    for path in library.path.iterdir():
+        assert path.name in named.replace(", -shm", ", library.db-shm"), path
+
+
+def run_example(folder, library, *arguments):
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    imported = set(re.findall(r"^(?:import|from) (\w+)", example, re.MULTILINE))
+    assert imported - set(sys.stdlib_module_names) == {"numpy"}
+    file = folder / "example.py"
+    file.write_text(example)
+    home = library.path.parent
+    return subprocess.run(
+        [sys.executable, "-W", "error", file, home, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": "", "PYTHONIOENCODING": "utf-8:surrogateescape"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("k", [1, 5, 1000])
+@pytest.mark.parametrize("name", [b"photos/caf\xe9.png", b"other/new.png", b"photos/sub/099.png"])
+def test_the_example_answers_as_a_search_does(library, tmp_path, name, k):
+    path = Path(os.fsdecode(os.path.join(os.fsencode(library.path.parents[1]), name)))
+    (item,) = library.find(path)
+    done = run_example(tmp_path, library, item.id, k)
+    assert done.stderr == b""
+    rows = [line.split(b" ", 2) for line in done.stdout.splitlines()]
+
+    query = FakeEncoder().encode_images([Image.open(path)])[0].astype("<f2").astype(np.float32)
+    found = library.search(query, k)
+    assert [int(id) for _, id, _ in rows] == found.ids.tolist()
+    assert [float(score) for score, _, _ in rows] == pytest.approx(found.scores, abs=1e-6)
+    shown = [os.fsencode(item.path) for item in library.items(found.ids)]
+    assert [path for _, _, path in rows] == shown
+    assert len(rows) == min(k, SHADES + 4)
+
+
+def test_the_example_follows_a_library_that_was_moved(small, tmp_path):
+    small.close()
+    small.path.parent.rename(tmp_path / "elsewhere")
+    with Library.open(tmp_path / "elsewhere") as moved:
+        path = tmp_path / "elsewhere/sub/002.png"
+        done = run_example(tmp_path, moved, moved.find(path)[0].id, 9)
+        assert os.fsencode(path) in [row.split(b" ", 2)[2] for row in done.stdout.splitlines()]
+
+
+def test_the_example_reads_while_another_process_writes(small, tmp_path):
+    """What was committed last is in the write-ahead log alone, and the lock is held."""
+    (item,) = small.find(tmp_path / "other/white.png")
+
+    class Asking(FakeEncoder):
+        answers = ()
+
+        def encode_images(self, pictures):
+            Asking.answers += (run_example(tmp_path, small, item.id, 1000),)
+            return super().encode_images(pictures)
+
+    home = small.path.parent
+    for number in range(3):
+        Image.new("RGB", (4, 4), (number, 7, 7)).save(home / f"late{number}.png")
+    small.index([], Asking, batch_size=1)
+    counts = [len(done.stdout.splitlines()) for done in Asking.answers]
+    assert counts == [7, 8, 9]
+
+
+def test_the_example_refuses_another_schema(small, tmp_path):
+    with closing(sqlite3.connect(small.path / "library.db")) as db, db:
+        db.execute("UPDATE alembic_version SET version_num = '0002'")
+    done = run_example(tmp_path, small, 1, 1)
+    assert (done.returncode, done.stderr) == (1, b"schema 0002 is not known\n")
