@@ -195,6 +195,7 @@ def _unfinished(folder: Path, promise: Promise) -> Iterator[str]:
         if sum(g.delta + g.deleted for g in status.generations):
             yield f"nothing is published: {status.generations}"
         yield from _litter(library.path)
+        yield from (f"verify finds {finding}" for finding in library.verify())
 
 
 def _litter(directory: Path) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What is struck: operations on a small folder, and how to prepare it for them."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,12 @@ class Operation:
 
     prepare: Callable[[Path], None]
     commands: Callable[[Path], Commands]
+    finish: Callable[[Path], Commands] | None = None
+    """What brings it to its end wherever it was struck; None: the same commands."""
+
+    def finishing(self, folder: Path) -> Commands:
+        """The commands that `finish` means."""
+        return (self.finish or self.commands)(folder)
 
 
 def paint(folder: Path, name: str, number: int) -> None:
@@ -28,6 +35,12 @@ def paint(folder: Path, name: str, number: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     colour = (91 * number % 256, number // 256, number % 256)
     Image.new("RGB", (4, 4), colour).save(path)
+    settle(path, number)
+
+
+def settle(path: Path, seconds: int) -> None:
+    """Date a file long ago: one that has just changed is read again at the next run."""
+    os.utime(path, (10**9 + seconds,) * 2)
 
 
 def index(folder: Path) -> Commands:
@@ -39,6 +52,7 @@ def _files(folder: Path) -> None:
     for number in range(5):
         paint(folder, f"{number}.png", number)
     (folder / "texts.txt").write_text("red\na green thing\nsomething blue\n")
+    settle(folder / "texts.txt", 0)
 
 
 def _indexed(folder: Path) -> None:
@@ -55,6 +69,13 @@ def _edited(folder: Path) -> None:
     paint(folder, "5.png", 5)
     paint(folder, "6.png", 6)
     (folder / "texts.txt").write_text("something blue\nred\na new line\n")
+    settle(folder / "texts.txt", 1)
+
+
+def _partly_gone(folder: Path) -> None:
+    _indexed(folder)
+    for name in ("0.png", "1.png"):
+        (folder / name).unlink()
 
 
 def run(commands: Commands) -> None:
@@ -75,5 +96,16 @@ def prepared(name: str, folder: Path) -> dict[int, Row]:
 OPERATIONS = {
     "index": Operation(_files, index),
     "index again": Operation(_edited, lambda folder: [["index", "--library", str(folder)]]),
+    "forget": Operation(
+        _partly_gone,
+        lambda folder: [
+            ["forget", str(folder / "0.png"), str(folder / "1.png"), "--library", str(folder)],
+            ["rebuild", "--library", str(folder)],
+        ],
+        lambda folder: [
+            ["index", "--library", str(folder)],
+            ["rebuild", "--library", str(folder)],
+        ],
+    ),
     "rebuild": Operation(_indexed, lambda folder: [["rebuild", "--library", str(folder)]]),
 }

@@ -49,7 +49,8 @@ def test_struck_at_a_call(name, extent, strace, tally, tmp_path):
         row.count(end.status)
         row.uncaught += [f"{point}: {problem}" for problem in unexpected(fault, end)]
         acknowledged = [place for places in files[: end.committed] for place in places]
-        check(folder, Promise(before, after, acknowledged), commands(folder), row, point)
+        finishing = OPERATIONS[name].finishing(folder)
+        check(folder, Promise(before, after, acknowledged), finishing, row, point)
         shutil.rmtree(output)
     assert_sound(rows.values())
 

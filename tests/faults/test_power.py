@@ -49,7 +49,7 @@ def fail(tmp_path):
                 disk.write(image / ".align", chance)
                 row.points += 1
                 where = f"call {number}, {said}"
-                commands = OPERATIONS[name].commands(image)
+                commands = OPERATIONS[name].finishing(image)
                 check(image, Promise(before, after, acknowledged), commands, row, where)
                 shutil.rmtree(image)
         assert disk.committed == len(files)

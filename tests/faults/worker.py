@@ -51,7 +51,7 @@ def run(ready: Connection, commands: Sequence[Sequence[str]], endless: bool, out
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYONE)
     ready.send(None)
     ready.recv()
-    retrieval.cli.index.ProgressBar = lambda unit: Acknowledge()
+    retrieval.cli.index.ProgressBar = lambda: Acknowledge()
     status, waiting = 0, list(commands)
     with fake_model():
         while waiting and not status:
