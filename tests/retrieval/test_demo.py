@@ -36,7 +36,8 @@ def test_the_demo_draws_indexes_asks_and_shows(few: Path) -> None:
     page = (few / "tour" / "results.html").read_text()
     assert all(question in page for question in demo.QUESTIONS)
     assert page.count("<img ") == 5 * demo.HITS
-    assert Image.open(few / "tour" / "results.png").width > 1000
+    with Image.open(few / "tour" / "results.png") as sheet:
+        assert sheet.width > 1000
 
     for line in result.stderr.splitlines():
         if line.startswith(("  align search", "  align similar")):
