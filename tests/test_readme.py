@@ -27,7 +27,6 @@ def test_the_commands_shown_exist() -> None:
         assert name in COMMANDS
 
 
-@pytest.mark.align_mini
 def test_the_files_linked_exist() -> None:
     for target in re.findall(r"\]\(((?!http)[^)]+)\)", README):
         assert (ROOT / target).exists(), target
@@ -45,7 +44,6 @@ def test_the_numbers_of_align_mini() -> None:
     assert said in README.replace("\n", " ")
 
 
-@pytest.mark.align_mini
 def test_the_python_example_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

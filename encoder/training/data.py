@@ -22,9 +22,10 @@ NONSENSE = 0.1
 """Share of captions that get one made-up word, so that unknown words come to mean little."""
 
 
-SHARES = (0.45, 0.4, 0.15)
-"""Of captions that describe their scene fully, that name its things alone, and of all others.
-Colours and settings tell most scenes apart: only captions without them teach the shapes."""
+SHARES = ((0.45, 0.4, 0.15), (0.4, 0.2, 0.4))
+"""Of captions that describe their scene fully, that name its things alone, and of all others, in
+the first and in the second half of training. Colours and settings tell most scenes apart: only
+captions without them teach the shapes. The others are as people ask."""
 
 
 class PairData(Protocol):
@@ -35,8 +36,9 @@ class PairData(Protocol):
     def pixels(self, indices: Sequence[int]) -> Pixels:
         """Prepared pictures (b, h, w, 3) uint8."""
 
-    def caption(self, index: int, rng: np.random.Generator) -> str:
-        """One caption of picture `index`, drawn with `rng`."""
+    def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
+        """One caption of picture `index`, drawn with `rng` when `progress`, in [0, 1), of the
+        training is behind."""
 
 
 class SceneData:
@@ -66,8 +68,9 @@ class SceneData:
         pixels: Pixels = self._pixels[np.asarray(indices)]
         return pixels
 
-    def caption(self, index: int, rng: np.random.Generator) -> str:
-        sort = rng.choice(len(SHARES), p=SHARES)
+    def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
+        shares = SHARES[int(2 * progress)]
+        sort = rng.choice(len(shares), p=shares)
         captions = self._captions[index][sort]
         return _with_nonsense(captions[rng.integers(len(captions))], rng)
 

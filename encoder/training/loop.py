@@ -110,11 +110,12 @@ def train(
             began = time.monotonic()
             rng = np.random.default_rng((settings.seed, number))
             indices = _batch(len(data), settings.batch_size, settings.seed, number)
+            progress = number / settings.steps
             batch: list[tuple[npt.NDArray[Any], ...]] = [
-                tokenizer([data.caption(i, rng) for i in indices])
+                tokenizer([data.caption(i, rng, progress) for i in indices])
             ]
             if number < settings.paraphrase_steps:
-                batch.append(tokenizer([data.caption(i, rng) for i in indices]))
+                batch.append(tokenizer([data.caption(i, rng, progress) for i in indices]))
             else:
                 batch.append((preprocessor.to_floats(data.pixels(indices)),))
             loss, rate = trainee.step(

@@ -14,11 +14,11 @@ PICTURES = 500
 FIRST_SEED = 20_000_000
 HITS = 5
 QUESTIONS = (
-    "a cat at night",
-    "a boat at sunset",
-    "three umbrellas in the snow",
-    "a white rabbit to the left of a tree",
-    "something pink in the desert",
+    "an elephant in the snow",
+    "a bus at night",
+    "a butterfly in a field",
+    "a balloon in the city",
+    "a brown mushroom",
 )
 
 

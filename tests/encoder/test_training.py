@@ -36,7 +36,7 @@ class Blots:
             [np.full((16, 16, 3), (20 * i, 255 - 20 * i, 9), np.uint8) for i in indices]
         )
 
-    def caption(self, index: int, rng: np.random.Generator) -> str:
+    def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
         whole = CAPTIONS[index % 6]
         return whole if self.count == 6 or rng.random() < 0.5 else whole[:3]
 
@@ -170,6 +170,19 @@ def test_paraphrase_steps_train_the_text_tower_alone(tmp_path: Path) -> None:
     assert {"text_projection.weight", "text_model.encoder.layer.0.output.dense.weight"} <= changed
 
 
+def test_captions_are_drawn_for_how_far_the_training_is(tmp_path: Path) -> None:
+    asked: list[float] = []
+
+    class Asked(Blots):
+        def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
+            asked.append(progress)
+            return super().caption(index, rng, progress)
+
+    train(tiny_model(), PREPROCESSOR, TOKENIZER.to_str(), Asked(), SETTINGS, tmp_path)
+    sides = [2 if step < SETTINGS.paraphrase_steps else 1 for step in range(6)]
+    assert asked == [step / 6 for step in range(6) for _ in range(sides[step] * 4)]
+
+
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match="12 pictures are fewer than one batch of 13"):
         run(tmp_path, TrainingSettings(batch_size=13))
@@ -226,13 +239,18 @@ def test_scene_data_is_the_prepared_picture_and_never_shows_a_held_out_pair(tmp_
     full, *others = scene.captions()
     sorts = ({scene.full_caption(), full}, {scene.brief_caption()}, set(others))
     known = set().union(*sorts)
-    drawn_captions = [data.caption(1, rng) for _ in range(400)]
-    plain = [caption for caption in drawn_captions if caption in known]
-    assert set(plain) == known
-    shares = [np.mean([caption in sort for caption in plain]) for sort in sorts]
-    assert shares == pytest.approx(SHARES, abs=0.08)
+    drawn_captions = []
+    for progress, shares in zip((0, 0.499, 0.5, 0.999), np.repeat(SHARES, 2, axis=0), strict=True):
+        some = [data.caption(1, rng, progress) for _ in range(400)]
+        plain = [caption for caption in some if caption in known]
+        assert set(plain) == known
+        found = [np.mean([caption in sort for caption in plain]) for sort in sorts]
+        assert found == pytest.approx(shares, abs=0.09)
+        drawn_captions += some
     nonsense = set(drawn_captions) - known
-    assert 10 < len(nonsense) < 80  # about one caption in ten gets a made-up word
+    assert (
+        80 < sum(caption in nonsense for caption in drawn_captions) < 260
+    )  # about one caption in ten gets a made-up word
     for caption in nonsense:
         words = caption.split(" ")
         assert any(" ".join(words[:i] + words[i + 1 :]) in known for i in range(len(words)))

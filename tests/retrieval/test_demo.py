@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from encoder import load_encoder
+from encoder.scenes import make_scene
 from retrieval.cli import demo, main
-
-pytestmark = pytest.mark.align_mini
 
 FEW = 60
 
@@ -35,7 +36,8 @@ def test_the_demo_draws_indexes_asks_and_shows(few: Path) -> None:
     page = (few / "tour" / "results.html").read_text()
     assert all(question in page for question in demo.QUESTIONS)
     assert page.count("<img ") == 5 * demo.HITS
-    assert Image.open(few / "tour" / "results.png").width > 1000
+    with Image.open(few / "tour" / "results.png") as sheet:
+        assert sheet.width > 1000
 
     for line in result.stderr.splitlines():
         if line.startswith(("  align search", "  align similar")):
@@ -48,6 +50,29 @@ def test_the_demo_draws_indexes_asks_and_shows(few: Path) -> None:
 
     status = CliRunner().invoke(main, ["status", "--library", "tour", "--json"])
     assert json.loads(status.stdout)["counts"] == {"image": FEW, "text": 0}
+
+
+RIGHT = {
+    "an elephant in the snow": lambda s, t: t.kind == "elephant" and s.setting == "snow",
+    "a bus at night": lambda s, t: t.kind == "bus" and s.setting == "night",
+    "a butterfly in a field": lambda s, t: t.kind == "butterfly" and s.setting == "field",
+    "a balloon in the city": lambda s, t: t.kind == "balloon" and s.setting == "city",
+    "a brown mushroom": lambda s, t: t.kind == "mushroom" and t.colour == "brown",
+}
+
+
+def test_the_hits_are_mostly_right() -> None:
+    """Of the pictures that a user gets, by what was drawn into them."""
+    encoder = load_encoder("align-mini", device="cpu")
+    scenes = [make_scene(demo.FIRST_SEED + i) for i in range(demo.PICTURES)]
+    images = encoder.encode_images([encoder.prepare(scene.draw(224)) for scene in scenes])
+    assert tuple(RIGHT) == demo.QUESTIONS
+    found = encoder.encode_texts(demo.QUESTIONS) @ images.T
+    for (question, is_right), scores in zip(RIGHT.items(), found, strict=True):
+        best = [scenes[i] for i in np.argsort(-scores)[: demo.HITS]]
+        right = [any(is_right(scene, thing) for thing in scene.things) for scene in best]
+        assert right[0], question
+        assert sum(right) >= 4, question
 
 
 def test_the_demo_leaves_other_folders_alone(few: Path) -> None:
