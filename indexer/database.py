@@ -44,14 +44,19 @@ def connect(database: Path, *, writable: bool) -> Engine:
     return engine
 
 
+_PATIENCE = 1_000
+"""Milliseconds that a checkpoint waits for searches to end: without, a library that is always
+searched would have its log grow for ever; longer, and one slow reader would hold the writer up."""
+
+
 def checkpoint(engine: Engine) -> None:
     """Move what the write-ahead log holds into the database file, as far as no reader is in the
-    way: none is waited for. For the holder of the writer lock."""
+    way; for the holder of the writer lock."""
     connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction
-    connection.detach()  # nor shall another use the one that does not wait
+    connection.detach()  # nobody else shall get one that is so impatient
     try:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()
