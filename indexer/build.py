@@ -139,6 +139,8 @@ class Run:
             return True
         if result.found.is_known_as(result.digest):
             return True
+        if not _came_here(found, result.digest):
+            return False
         return result.digest in self._moved and bool(self._gone["image", result.digest])
 
     def _load(self) -> Encoder:
@@ -166,7 +168,8 @@ class Run:
             plan.kept = known.items
             return plan
         gone = self._gone.get(_key(found.path, result.digest))
-        plan.adopted = gone.popleft().id if gone else None
+        if gone and _came_here(found, result.digest):
+            plan.adopted = gone.popleft().id
         own, adopted = self._items(known.id if known else None), self._items(plan.adopted)
         if result.contents is None:
             plan.leftovers = [item.id for item in own]
@@ -308,6 +311,15 @@ class Run:
             if switch and self._target:
                 journal.use_model(db, self._target[0])
         self._count["deleted"] += sum(file.items for file in dead)
+
+
+def _came_here(found: Found, digest: bytes) -> bool:
+    """Whether bytes with this SHA-256 are new at their path, so that they can be a gone file's.
+
+    Those of a file that was not written to the end are not: it took over then what it could.
+    """
+    known = found.known
+    return known is None or (known.digest != digest and known.size != journal.UNFINISHED)
 
 
 def _key(path: bytes, digest: bytes) -> Key:

@@ -19,6 +19,10 @@ from indexer.filters import great_circle_km
 from indexer.schema import SCHEMA_VERSION, library
 from indexer.troubles import explain_all, explained
 
+_PATIENCE = 1_000
+"""Milliseconds that a checkpoint waits for searches to end: without, a library that is always
+searched would have its log grow for ever; longer, and one slow reader would hold the writer up."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -142,12 +146,12 @@ def journal_mode(db: Connection) -> str:
 
 def checkpoint(engine: Engine) -> None:
     """Move what the write-ahead log holds into the database file, as far as no reader is in the
-    way: none is waited for. For the holder of the writer lock."""
+    way; for the holder of the writer lock."""
     connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction
-    connection.detach()  # nor shall another use the one that does not wait
+    connection.detach()  # nobody else shall get one that is so impatient
     try:
         cursor = connection.cursor()
-        cursor.execute("PRAGMA busy_timeout = 0")
+        cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         connection.close()

@@ -141,6 +141,7 @@ def test_every_answer_is_that_of_a_committed_state(crowd, tmp_path, seconds):
     assert [reason for reason in degraded if not reason.endswith(gone)] == []
     # All lists are looked into, so that answers of an index with lists are exact too.
     assert all(nprobe == nlist for _, nlist, nprobe in writer["heads"] + compactor["heads"])
+    assert compactor["log_bytes"] < 1 << 22  # it is emptied although someone always searches
 
     assert writer["runs"] >= 3
     assert kinds["flat"] >= 1

@@ -140,3 +140,42 @@ def test_giving_up_on_reembedding_leaves_a_whole_library_of_the_old_model(photos
 def test_reembedding_an_empty_library_only_chooses_the_model(photos):
     assert photos.rescan(encoder=Other(), reembed=True) == {}
     assert photos.library.model == NEW
+
+
+def test_a_move_beside_a_copy_keeps_both_ids_while_everything_is_embedded_anew(photos):
+    """The copy stayed where it was, so it has no use for the item of the file that is gone."""
+    photos.paint("a.png", "red")
+    photos.paint("b.png", "red")
+    photos.index()
+    (photos.folder / "b.png").rename(photos.folder / "c.png")
+    assert photos.rescan(encoder=Other(), reembed=True) == {
+        "unchanged": 1,
+        "moved": 1,
+        "embedded": 1,
+    }
+    assert photos.ids("a.png", "c.png") == [1, 2]
+
+
+def test_a_copy_that_only_an_interrupted_run_added_keeps_its_id_beside_a_move(photos):
+    photos.paint("a.png", "red")
+    photos.index()
+    photos.paint("b.png", "red")
+    photos.paint("c.png", "blue")
+    with pytest.raises(KeyboardInterrupt):
+        photos.rescan(encoder=Other(fail_at=2), reembed=True, batch_size=2)
+    assert photos.ids("a.png", "b.png") == [1, 2]
+    (photos.folder / "a.png").rename(photos.folder / "z.png")
+    photos.rescan()
+    assert photos.ids("b.png", "z.png") == [2, 1]
+    assert photos.nearest("red", 9) == [1, 2, 3]
+
+
+def test_equal_texts_that_moved_keep_their_ids_over_an_interruption(photos):
+    """The first is taken over in the middle of its file; the rest of it must not take the other."""
+    paths = [photos.write(name, "red\ngreen\nblue") for name in ("a.txt", "b.txt")]
+    photos.index(*paths)
+    moved = [path.rename(path.with_name(f"moved {path.name}")) for path in paths]
+    with pytest.raises(KeyboardInterrupt):
+        photos.index(photos.folder, *moved, encoder=Other(fail_at=2), reembed=True, batch_size=1)
+    photos.index(photos.folder, *moved, encoder=Other(), reembed=True, batch_size=1)
+    assert [photos.ids(path.name) for path in moved] == [[1, 2, 3], [4, 5, 6]]
