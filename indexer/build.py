@@ -139,7 +139,7 @@ class Run:
             return True
         if result.found.is_known_as(result.digest):
             return True
-        if not _came_here(found, result.digest):
+        if not _came_here(result.found, result.digest):
             return False
         return result.digest in self._moved and bool(self._gone["image", result.digest])
 

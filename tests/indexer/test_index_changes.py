@@ -53,7 +53,7 @@ def test_a_racy_file_is_hashed_once_more_and_then_settled(
 
     clock.seconds = 100
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.reading.read_picture", None)  # not decoded, nor are the texts
+        patch.setattr("indexer.reading._picture", None)  # not decoded, nor are the texts
         patch.setattr("indexer.reading.read_texts", None)
         report = photos.library.index([], must_not_load)
     assert (report.unchanged, report.failed, report.embedded) == (3, 0, 0)

@@ -202,7 +202,9 @@ except OSError as error:
 
 def test_a_log_that_cannot_be_read(photos, monkeypatch):
     def cannot(*_, **__):
-        raise sqlite3.OperationalError("unable to open database file")
+        error = sqlite3.OperationalError("unable to open database file")
+        error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+        raise error
 
     monkeypatch.setattr(mounts, "is_writable", lambda folder: False)
     monkeypatch.setattr("indexer.database.sqlite3.connect", cannot)

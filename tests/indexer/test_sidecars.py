@@ -97,7 +97,7 @@ def test_new_changed_and_removed_sidecars_rewrite_only_the_text(
     photos.paint("b.png", "green")
     photos.index()
     before = sql(photos.library, "SELECT * FROM changes")
-    monkeypatch.setattr("indexer.reading.read_picture", None)  # not even decoded
+    monkeypatch.setattr("indexer.reading._picture", None)  # not even decoded
 
     def run():
         report = photos.library.index([], must_not_load)
