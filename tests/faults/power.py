@@ -99,6 +99,8 @@ class Disk:
             return
         call, arguments, result = matched[1], matched[2], int(matched[3])
         strings = [_decoded(text) for text in _STRING.findall(arguments)]
+        if "write" in call:
+            strings[0] = strings[0][:result]
         handle = _HANDLE.match(arguments)
         if call in ("openat", "mkdir", "unlink", "rename"):
             paths = [os.fsdecode(string) for string in strings]
@@ -144,8 +146,9 @@ class Disk:
         self, call: str, fd: int, path: str, strings: list[bytes], numbers: list[int]
     ) -> None:
         if call in ("fsync", "fdatasync"):
-            if path in self._seen and fd in self._open and isinstance(self._seen[path], File):
-                self._open[fd][0].sync()
+            found = self._seen.get(path)
+            if isinstance(found, File):
+                found.sync()
             else:
                 self._sync_names(path)
             return
