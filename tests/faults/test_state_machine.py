@@ -264,7 +264,10 @@ class LibraryMachine(RuleBasedStateMachine):
         except KeyboardInterrupt:
             self.begun |= reembed
         else:
-            self.model, self.begun = encoder.model, self.begun and not reembed
+            self.begun &= not reembed
+        used = self.library.model
+        if used and used.fingerprint == encoder.fingerprint:  # maybe only publishing was left
+            self.model = encoder.model
         self.check(self.library.index([], self.load), None, interrupted=True)
 
     @rule()
