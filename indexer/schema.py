@@ -101,6 +101,7 @@ embeddings = Table(
     Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+    Column("crc32", Integer, nullable=False),
 )
 
 # Embeddings of the bundled phrases, float16 rows one after the other.

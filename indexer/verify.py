@@ -5,6 +5,7 @@ Everything here reads, and works beside a writer.
 
 import hashlib
 import os
+import zlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
@@ -84,9 +85,11 @@ def _database(db: Connection, directory: Path) -> Iterator[Finding]:
         yield _unreadable(directory, "its tables are not those of its schema")
 
 
-def _statements(db: Connection) -> set[str]:
-    rows = db.exec_driver_sql("SELECT sql FROM sqlite_master WHERE sql NOT NULL")
-    return {" ".join(sql.split()) for (sql,) in rows}
+def _statements(db: Connection) -> set[tuple[str, str, str, str]]:
+    rows = db.exec_driver_sql(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql NOT NULL"
+    )
+    return {(kind, name, table, " ".join(sql.split())) for kind, name, table, sql in rows}
 
 
 def _references(db: Connection) -> Iterator[Finding]:
@@ -135,9 +138,10 @@ def _items(db: Connection) -> Iterator[Finding]:
 
 def _embeddings(db: Connection) -> Iterator[Finding]:
     dims = {row.id: row.dim for row in db.execute(select(models))}
-    query = select(embeddings.c.item_id, embeddings.c.model_id, embeddings.c.vector)
+    e = embeddings.c
+    query = select(e.item_id, e.model_id, e.vector, e.crc32)
     for rows in db.execute(query).partitions(catalogue.CHUNK):
-        for id, model_id, vector in rows:
+        for id, model_id, vector, crc32 in rows:
             if model_id not in dims:
                 continue  # a broken reference, said already
             if not isinstance(vector, bytes) or len(vector) != 2 * dims[model_id]:
@@ -147,6 +151,8 @@ def _embeddings(db: Connection) -> Iterator[Finding]:
                 length = float(np.linalg.norm(np.frombuffer(vector, "<f2").astype(np.float64)))
             if not abs(length - 1) < _TOLERANCE:
                 yield _bad(id, f"its embedding is of length {length:.3g} instead of 1")
+            elif zlib.crc32(vector) != crc32:
+                yield _bad(id, "its embedding is not the one that was written")
     current = catalogue.current_model(db)
     if current is None or len(dims) > 1:  # embedding anew was interrupted; the next run goes on
         return

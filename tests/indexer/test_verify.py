@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import zlib
 from contextlib import closing
 
 import numpy as np
@@ -225,7 +226,7 @@ def half(*numbers):
         (half(1, 0, 0), "its embedding is of the wrong length"),
         (b"", "its embedding is of the wrong length"),
         ("text", "its embedding is of the wrong length"),
-        (half(-1, 0, 0, 0), "its embedding is not the one that was indexed"),
+        (half(-1, 0, 0, 0), "its embedding is not the one that was written"),
         (None, "has no embedding"),
     ],
 )
@@ -245,6 +246,30 @@ def test_a_bad_embedding(filled, sql, vector, problem):
     assert 3 not in filled.nearest("blue", 9)
     assert indexed_again(filled) == before
     assert filled.ids("2.png") == [3]
+
+
+def test_an_embedding_that_the_index_has_otherwise(filled, sql):
+    vector = half(-1, 0, 0, 0)
+    statement = "UPDATE embeddings SET vector = ?, crc32 = ? WHERE item_id = 3"
+    sql(filled.library, statement, vector, zlib.crc32(vector))
+    problem = "its embedding is not the one that was indexed"
+    assert Finding("embedding", "item 3", problem, True, (3,)) in filled.library.verify()
+
+
+def test_a_flipped_embedding_in_no_index_is_found(photos, sql):
+    for n in range(150):
+        photos.paint(f"{n:03}.png", (n, 0, 0))
+    photos.index()
+    photos.paint("new.png", "green")
+    photos.rescan()
+    (newest,) = photos.ids("new.png")
+    ((vector,),) = sql(photos.library, f"SELECT vector FROM embeddings WHERE item_id = {newest}")
+    flipped = vector[:-2] + bytes([vector[-2] ^ 1]) + vector[-1:]
+    assert abs(np.linalg.norm(np.frombuffer(flipped, "<f2")) - 1) < 1e-3  # as good as any
+    sql(photos.library, f"UPDATE embeddings SET vector = ? WHERE item_id = {newest}", flipped)
+    problem = "its embedding is not the one that was written"
+    found = Finding("embedding", f"item {newest}", problem, True, (newest,))
+    assert photos.library.verify() == [found]
 
 
 def test_bad_embeddings_of_many_texts_are_one_finding(photos, sql):

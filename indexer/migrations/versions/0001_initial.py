@@ -78,6 +78,7 @@ def upgrade() -> None:
             "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
         ),
         sa.Column("vector", sa.LargeBinary, nullable=False),
+        sa.Column("crc32", sa.Integer, nullable=False),
     )
     op.create_table(
         "phrases",
