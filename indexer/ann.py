@@ -1,6 +1,6 @@
 """Nearest neighbours with FAISS: the only file that imports it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -16,6 +16,7 @@ VERSION: str = faiss.__version__
 
 Ids = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.float32]
+Pieces = Callable[[], Iterable[Vectors]]
 
 _EXTRA = 16
 _EXACT_SHARE = 0.1
@@ -73,26 +74,54 @@ def only(allowed: Ids, index: Index) -> Chosen:
     return Chosen(bitmap, few, len(allowed))
 
 
-def build(layout: Layout, dim: int, sample: Rows, pieces: Iterable[Vectors]) -> Index:
-    """An index over all pieces, with lists (if any) trained on `sample`.
+def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) -> Index:
+    """An index over all pieces, with lists (if any) trained on `sample()`.
 
-    It is the only copy in memory: `pieces` may come from a file one by one.
+    It is the only copy in memory: `pieces()`, called twice where there are lists, gives the same
+    pieces one by one each time.
     """
     half = faiss.ScalarQuantizer.QT_fp16
     if layout.nlist is None:
         flat = faiss.IndexScalarQuantizer(dim, half, faiss.METRIC_INNER_PRODUCT)
         whole = faiss.IndexIDMap(flat)
-        for ids, rows in pieces:
+        for ids, rows in pieces():
             whole.add_with_ids(rows, ids)
         return Index(whole, None)
     # Not by residual: the codes are then the database's own float16 numbers.
     ivf = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatIP(dim), dim, layout.nlist, half, faiss.METRIC_INNER_PRODUCT, False
     )
-    ivf.train(sample)
-    for ids, rows in pieces:
-        ivf.add_with_ids(rows, ids)
+    ivf.train(sample())
+    _fill(ivf, pieces)
     return Index(ivf, ivf)
+
+
+def _fill(ivf: faiss.IndexIVFScalarQuantizer, pieces: Pieces) -> None:
+    """As `ivf.add_with_ids` of all pieces, whose lists would take up to twice the room as they
+    grow."""
+    assigned = [
+        ivf.quantizer.search(rows, 1)[1][:, 0].astype(np.int32, copy=False) for _, rows in pieces()
+    ]
+    sizes = np.bincount(np.concatenate(assigned), minlength=ivf.nlist)
+    for number, size in enumerate(sizes.tolist()):
+        ivf.invlists.resize(number, size)
+    filled = np.zeros(ivf.nlist, np.int64)
+    for (ids, rows), own in zip(pieces(), assigned, strict=True):
+        order = np.argsort(own, kind="stable")
+        ids = np.ascontiguousarray(ids[order], np.int64)
+        codes = np.ascontiguousarray(rows[order], "<f2").view(np.uint8)
+        numbers, starts = np.unique(own[order], return_index=True)
+        ends = [*starts[1:].tolist(), len(own)]
+        for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
+            ivf.invlists.update_entries(
+                number,
+                int(filled[number]),
+                end - start,
+                faiss.swig_ptr(ids[start:end]),
+                faiss.swig_ptr(codes[start:end]),
+            )
+            filled[number] += end - start
+    ivf.ntotal = int(sizes.sum())
 
 
 class Sink(Protocol):

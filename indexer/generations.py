@@ -137,12 +137,12 @@ def _build(
 ) -> tuple["Index", Curve | None]:
     from indexer import ann
 
-    sample = spool.sample(planned.sample, SAMPLE_SEED)
+    sample = partial(spool.sample, planned.sample, SAMPLE_SEED)
     if queries is None:
-        return ann.build(planned, dim, sample, spool.pieces()), None
-    progress.start(len(spool), "vectors")
+        return ann.build(planned, dim, sample, spool.pieces), None
+    progress.start(2 * len(spool), "vectors")  # each is given its list, then put into it
     try:
-        index = ann.build(planned, dim, sample, _told(spool.pieces(), progress))
+        index = ann.build(planned, dim, sample, lambda: _told(spool.pieces(), progress))
     finally:
         progress.finish()
     search = partial(ann.scores, index)
