@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal, Self, get_args
 
 from encoder import Encoder
-from indexer import Filters, Kind, Library, LibraryError, ModelMismatch, Neighbours
+from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
 from retrieval.grouping import leaders
 from retrieval.query import PictureSource, Query, Weighted
 from retrieval.results import Hit, Results
@@ -143,19 +143,16 @@ class Engine:
         vector = query.embed(self.encoder)
         own = frozenset(item.id for file in query.files for item in self.library.find(file))
         search = partial(self.library.search, kind=kind, filters=filters)
-        if threshold is None:
-            results = self._results(search(vector, k, exclude=own))
-        else:
-            results = self._results(*leaders(self.library, search, vector, k, own, threshold))
-        if sort == "date":
-            results.sort(key=_wall_clock, reverse=True)
-        return results
-
-    def _results(self, found: Neighbours, similar: dict[int, int] | None = None) -> Results:
-        items = {item.id: item for item in self.library.items([int(i) for i in found.ids])}
-        scored = [
-            (items[int(i)], s) for i, s in zip(found.ids, found.scores, strict=True) if i in items
-        ]
+        while True:
+            similar: dict[int, int] | None = None
+            if threshold is None:
+                found = search(vector, k, exclude=own)
+            else:
+                found, similar = leaders(self.library, search, vector, k, own, threshold)
+            items = self.library.items(found.ids.tolist())
+            if len(items) == len(found.ids):
+                break
+            # Some were deleted since by another process: without them, others are among the best.
         hits = [
             Hit(
                 rank=rank,
@@ -169,8 +166,10 @@ class Engine:
                 height=item.height,
                 similar=similar[item.id] if similar is not None else None,
             )
-            for rank, (item, score) in enumerate(scored, 1)
+            for rank, (item, score) in enumerate(zip(items, found.scores, strict=True), 1)
         ]
+        if sort == "date":
+            hits.sort(key=_wall_clock, reverse=True)
         return Results(hits, found.degraded)
 
 

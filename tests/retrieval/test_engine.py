@@ -9,7 +9,7 @@ from PIL import Image
 
 from encoder import FakeEncoder, PictureError
 from encoder.fake import COLOURS
-from indexer import Library, LibraryError, LibraryNotFound, ModelMismatch
+from indexer import Item, Library, LibraryError, LibraryNotFound, ModelMismatch
 from retrieval import Engine, Hit, open_library
 
 
@@ -192,3 +192,23 @@ def test_flat_search_equals_a_matrix_product(folder: Path) -> None:
         found = library.search(query, 10)
     assert found.ids.tolist() == [items[i].id for i in order]
     assert found.scores == pytest.approx(scores[order], abs=1e-6)
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_items_deleted_meanwhile_make_room_for_others(
+    folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, group: bool
+) -> None:
+    """Another process deletes the best hit after it was found and before it is looked up."""
+    real, calls = engine.library.items, []
+
+    def items(ids: list[int]) -> list[Item]:
+        calls.append(ids)
+        if len(calls) == 1:
+            (folder / "red.png").unlink()
+            with Library.open(folder) as other:
+                other.index([folder], FakeEncoder)
+        return real(ids)
+
+    monkeypatch.setattr(engine.library, "items", items)
+    hits = engine.search("red", k=2, group=group)
+    assert sorted(hit.path.name for hit in hits) == ["blue.png", "green.png"]
