@@ -9,7 +9,7 @@ demo: .venv/runtime.stamp
 	$(BIN)/align demo demo
 
 test: .venv/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 slow: .venv/dev.stamp
 	$(BIN)/python -m pytest -m slow

@@ -189,7 +189,7 @@ def test_no_child_is_started_for_what_is_not_decoded(photos, harmful, must_not_l
 
 def test_awkward_images(photos, data_dir):
     """Every picture by its ending becomes an item or a failure."""
-    folder = data_dir / "awkward_images"
+    folder = (data_dir / "awkward_images").resolve()
     pictures = [p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS]
     report = photos.index(folder)
     assert report["added"] + report.get("copied", 0) + report["failed"] == len(pictures)
