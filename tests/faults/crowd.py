@@ -26,6 +26,9 @@ from encoder.fake import FakeEncoder
 from indexer import Library, LibraryLocked, NullProgress
 
 PICTURES = 320
+PATIENCE = 60
+"""Seconds beyond the time given that a process has for the little that it must do."""
+
 QUESTIONS = tuple(f"question {n}" for n in range(60))
 READERS = {
     "alone": {"threads": 1, "reopen": None},
@@ -204,8 +207,11 @@ def write(folder: Path, seconds: float) -> dict[str, Any]:
     (folder / "ready").touch()
     end = time.monotonic() + seconds
     with Library.open(writer.photos) as library:
-        while time.monotonic() < end:
-            writer.index(library, writer.change(), end)
+        for number in count():
+            limit = end if number >= 3 else end + PATIENCE
+            if time.monotonic() > limit:
+                break
+            writer.index(library, writer.change(), limit)
             time.sleep(0.02)
     return writer.report | {"states": len(list((folder / "states").iterdir()))}
 
@@ -216,13 +222,15 @@ def compact(folder: Path, seconds: float) -> dict[str, Any]:
     log = folder / "photos/.align/library.db-wal"
     end = time.monotonic() + seconds
     with Library.open(folder / "photos") as library:
-        for layout in cycle(("ivf", "flat")):
-            if time.monotonic() > end:
+        for number, layout in enumerate(cycle(("ivf", "flat"))):
+            # Either layout once, however busy the machine is.
+            limit = end if number >= 2 else end + PATIENCE
+            if time.monotonic() > limit:
                 return report
             rebuild = partial(
                 library.rebuild, Directions, layout=layout, target_recall=1.0, captions=QUESTIONS
             )
-            refused = in_turn(rebuild, end)
+            refused = in_turn(rebuild, limit)
             if refused is not None:
                 report["refused"] += refused
                 report["heads"] += heads(library)
@@ -247,7 +255,7 @@ def ask(folder: Path, library: Library, name: str, end: float) -> int:
     ids: list[int] = []
     with looking(folder / "photos") as db, open(folder / f"answers/{name}.jsonl", "w") as log:
         for number in count():
-            if time.monotonic() > end:
+            if time.monotonic() > end and number >= 20:
                 break
             if reopen and number % reopen == reopen - 1:
                 if own:
