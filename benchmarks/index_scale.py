@@ -14,14 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from encoder import FakeEncoder
-from indexer import Library, catalogue, database, journal
+from indexer import Library, database, journal, vectors
 from indexer.content import Content
 from indexer.layout import layout
 from indexer.records import Model
@@ -61,8 +61,8 @@ class Texts(FakeEncoder):
         super().__init__()
         self._mixture = Mixture(dim)
 
-    def encode_texts(self, texts: object) -> npt.NDArray[np.float32]:
-        return self._mixture.texts(len(list(texts)), seed=7)  # type: ignore[call-overload]
+    def encode_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return self._mixture.texts(len(texts), seed=7)
 
 
 def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
@@ -76,7 +76,7 @@ def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
             home = os.fsencode(folder)
             journal.watch(db, home, home, recursive=True)
         for start in range(0, count, PIECE):
-            rows = catalogue.encode(mixture.pictures(min(PIECE, count - start), start))
+            rows = vectors.encode(mixture.pictures(min(PIECE, count - start), start))
             with engine.begin() as db:
                 news = []
                 for i, row in enumerate(rows, start):
@@ -127,7 +127,7 @@ def search(folder: Path, count: int, dim: int) -> dict[str, object]:
         best_scores = np.zeros((200, 0), np.float32)
         best_ids = np.zeros((200, 0), np.int64)
         with engine.begin() as db:
-            for ids, rows in catalogue.all_vectors(db, "image", 1, dim):
+            for ids, rows in vectors.all_vectors(db, "image", 1, dim):
                 best_scores = np.hstack([best_scores, queries @ rows.T])
                 best_ids = np.hstack([best_ids, np.broadcast_to(ids, (200, len(ids)))])
                 order = np.argsort(-best_scores, axis=1)[:, :10]

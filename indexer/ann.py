@@ -9,8 +9,8 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from indexer.catalogue import Vectors
 from indexer.layout import Layout
+from indexer.vectors import Vectors
 
 VERSION: str = faiss.__version__
 

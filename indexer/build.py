@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 
 from encoder.decoding import Decoders
 from encoder.protocol import Embeddings, Encoder
-from indexer import catalogue, journal, sidecars
+from indexer import catalogue, journal, sidecars, vectors
 from indexer.catalogue import File
 from indexer.content import Content, Key
 from indexer.errors import EmbeddingError, ModelMismatch
@@ -187,7 +187,7 @@ class Run:
     def _commit(self, batch: Sequence[Piece]) -> None:
         """Embed what a batch needs and write all of it in one transaction."""
         contents = [entry.content for piece in batch for entry in piece.entries if entry.content]
-        vectors, fresh = self._embed(contents)
+        found, fresh = self._embed(contents)
         with self._engine.begin() as db:
             if self._target is None and self._encoder is not None:
                 self._target = (journal.add_model(db, _model(self._encoder)), _model(self._encoder))
@@ -201,7 +201,7 @@ class Run:
                     item_id = self._write_item(db, piece.plan, file_id, entry, fresh)
                     if entry.content is None:
                         continue
-                    embedded.append((item_id, vectors[entry.content.key]))
+                    embedded.append((item_id, found[entry.content.key]))
                     # An old item is no news when no search uses the model it is embedded with.
                     if entry.item_id is None or self._target == self._current:
                         news.append((item_id, entry.content.kind))
@@ -264,22 +264,22 @@ class Run:
     def _embed(self, contents: Sequence[Content]) -> tuple[dict[Key, bytes], set[Key]]:
         """Vectors by key as they are stored, and the keys that had to be encoded for it."""
         unique = {content.key: content for content in contents}
-        vectors: dict[Key, bytes] = {}
+        found: dict[Key, bytes] = {}
         if unique and self._target:
             with self._engine.connect() as db:
                 digests = [content.digest for content in unique.values()]
-                vectors = catalogue.vectors_by_digest(db, self._target[0], digests)
-        missing = [content for key, content in unique.items() if key not in vectors]
+                found = vectors.vectors_by_digest(db, self._target[0], digests)
+        missing = [content for key, content in unique.items() if key not in found]
         pictures = {c.key: c.pixels for c in missing if c.pixels is not None}
         texts = {c.key: c.text for c in missing if c.text is not None}
         if pictures:
             rows = self._load().encode_images(list(pictures.values()))
-            vectors.update(zip(pictures, self._checked(rows, len(pictures)), strict=True))
+            found.update(zip(pictures, self._checked(rows, len(pictures)), strict=True))
         if texts:
             rows = self._load().encode_texts(list(texts.values()))
-            vectors.update(zip(texts, self._checked(rows, len(texts)), strict=True))
+            found.update(zip(texts, self._checked(rows, len(texts)), strict=True))
         self._count["embedded"] += len(missing)
-        return vectors, {*pictures, *texts}
+        return found, {*pictures, *texts}
 
     def _checked(self, rows: Embeddings, count: int) -> list[bytes]:
         """Rows as they are stored, or EmbeddingError."""
@@ -292,7 +292,7 @@ class Run:
         elif (abs(np.linalg.norm(rows, axis=1) - 1) >= _TOLERANCE).any():
             problem = "vectors that are not of length 1"
         else:
-            return catalogue.encode(rows)
+            return vectors.encode(rows)
         raise EmbeddingError(
             f"{encoder.name} returned {problem}; nothing of this batch was kept, check the"
             " checkpoint or index with another model"

@@ -19,6 +19,9 @@ from indexer.filters import great_circle_km
 from indexer.schema import SCHEMA_VERSION, library
 from indexer.troubles import explain_all, explained
 
+NAME = "library.db"
+"""Of the file, in the library directory."""
+
 _PATIENCE = 1_000
 """Milliseconds that a checkpoint waits for searches to end: without, a library that is always
 searched would have its log grow for ever; longer, and one slow reader would hold the writer up."""

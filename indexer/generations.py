@@ -4,23 +4,24 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import Engine
 
-from indexer import catalogue, journal
-from indexer.catalogue import Vectors
+from indexer import catalogue, journal, vectors
 from indexer.curve import Curve
 from indexer.durable import make_folder, sync_folder
 from indexer.errors import GenerationError
 from indexer.layout import SAMPLE_SEED, Layout, layout
 from indexer.progress import NULL, Progress
 from indexer.records import Kind
-from indexer.spool import Spool
+from indexer.spool import Spool, spooled
 from indexer.tuning import Queries, measure
+from indexer.vectors import Vectors
 
 if TYPE_CHECKING:
     from indexer.ann import Index
@@ -67,7 +68,7 @@ def publish(
             return
         model_id, model = current
         kept = catalogue.kept_generations(db, kind, model_id)
-        live, delta, deleted = catalogue.pending(db, kind, model_id, kept[0] if kept else None)
+        live, delta, deleted = vectors.pending(db, kind, model_id, kept[0] if kept else None)
         pending = delta + deleted
         if not (pending and pending >= _WORTHWHILE * live) and not (force and live):
             return
@@ -79,12 +80,13 @@ def publish(
     name = f"{uuid.uuid4()}.faiss"
     try:
         make_folder(folder)
-        with engine.begin() as db:
-            seq = catalogue.last_change(db)
-            vectors = catalogue.all_vectors(db, kind, model_id, model.dim)
-            spool = Spool(folder / f"{name}.spool", model.dim, vectors)
-        name = f"{seq}-{name}"
-        with spool:
+        with ExitStack() as stack:
+            with engine.begin() as db:
+                seq = catalogue.last_change(db)
+                pieces = vectors.all_vectors(db, kind, model_id, model.dim)
+                path = folder / f"{name}.spool"
+                spool = stack.enter_context(spooled(path, model.dim, pieces))
+            name = f"{seq}-{name}"
             index, curve = _build(planned, model.dim, spool, asked, target, progress)
             nprobe, recall = _choice(curve, target)
             size, digest = _write(folder, name, index)
@@ -172,13 +174,13 @@ def _choice(curve: Curve | None, target: float) -> tuple[int | None, float]:
 class _Hashed:
     """A file that is hashed and counted as it is written."""
 
-    def __init__(self, path: Path) -> None:
-        self.file = open(path, "wb")  # noqa: SIM115
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self.digest = hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        self.file.write(data)
+        self._file.write(data)
         self.digest.update(data)
         self.size += len(data)
         return len(data)
@@ -190,8 +192,8 @@ def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
 
     temporary = folder / f"{name}.tmp"
     try:
-        hashed = _Hashed(temporary)
-        with hashed.file as file:
+        with open(temporary, "wb") as file:
+            hashed = _Hashed(file)
             ann.write(index, hashed)
             file.flush()
             os.fsync(file.fileno())

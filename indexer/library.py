@@ -1,14 +1,12 @@
 """The facade: a library on disk."""
 
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,11 +16,20 @@ import numpy.typing as npt
 from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
-from indexer import annotations, catalogue, database, generations, journal, roots, view
+from indexer import (
+    annotations,
+    catalogue,
+    database,
+    generations,
+    journal,
+    roots,
+    status,
+    vectors,
+    view,
+)
 from indexer import repair as repairing
 from indexer import verify as verifying
 from indexer.build import Run
-from indexer.curve import Curve
 from indexer.durable import make_folder
 from indexer.errors import LibraryNotFound
 from indexer.filters import Filters
@@ -37,7 +44,6 @@ from indexer.records import (
     Failure,
     Finding,
     Forgotten,
-    GenerationStatus,
     IndexReport,
     Item,
     Kind,
@@ -52,7 +58,6 @@ from indexer.schema import SCHEMA_VERSION
 from indexer.sources import parts_to_scan
 
 _DIRECTORY = ".align"
-_DATABASE = "library.db"
 
 
 def find_library(start: str | os.PathLike[str]) -> Path | None:
@@ -60,19 +65,9 @@ def find_library(start: str | os.PathLike[str]) -> Path | None:
     folder = Path(start).absolute()
     for candidate in (folder, *folder.parents):
         directory = _directory(candidate)
-        if (directory / _DATABASE).is_file():
+        if (directory / database.NAME).is_file():
             return directory
     return None
-
-
-def _faiss_version() -> str:
-    """Without importing it, which takes a while."""
-    for name in ("faiss-cpu", "faiss-gpu", "faiss"):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return ""
 
 
 def _directory(path: Path) -> Path:
@@ -105,7 +100,7 @@ class Library:
         writes after `wait` seconds.
         """
         directory = _directory(Path(path).expanduser().resolve())
-        file = directory / _DATABASE
+        file = directory / database.NAME
         if not file.is_file():
             raise LibraryNotFound(
                 f"there is no library at {directory.parent}; make one with"
@@ -127,7 +122,7 @@ class Library:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = _directory(Path(path).expanduser().resolve())
         make_folder(directory)
-        (directory / _DATABASE).touch()
+        (directory / database.NAME).touch()
         return cls.open(directory, wait=wait)
 
     def __enter__(self) -> Self:
@@ -227,7 +222,7 @@ class Library:
         waited for at most `wait` seconds."""
         with writing(self.path, wait):
             self._reader.dispose()  # even at rest it would keep the journal mode from changing
-            with database.writer(self.path / _DATABASE) as engine:
+            with database.writer(self.path / database.NAME) as engine:
                 generations.clean(engine, self.path)
                 yield engine
 
@@ -358,10 +353,10 @@ class Library:
             if current is None:
                 return np.zeros((len(wanted), 0), np.float32)
             model_id, model = current
-            live, vectors = catalogue.vectors_of(db, model_id, model.dim, wanted)
+            live, stored = vectors.vectors_of(db, model_id, model.dim, wanted)
         rows = np.zeros((len(wanted), model.dim), np.float32)
         found = np.isin(wanted, live)
-        rows[found] = vectors[np.searchsorted(live, wanted[found])]
+        rows[found] = stored[np.searchsorted(live, wanted[found])]
         return rows
 
     def distinct(self, kind: Kind) -> npt.NDArray[np.int64]:
@@ -388,35 +383,7 @@ class Library:
     def status(self) -> Status:
         """The library at a glance; reads the generation files to tell whether they are sound."""
         with self._reader.begin() as db:
-            current = catalogue.current_model(db)
-            kept = {
-                k: catalogue.kept_generations(db, k, current[0]) if current else [] for k in KINDS
-            }
-            heads = [rows[0] for rows in kept.values() if rows]
-            why = [generations.why_degraded(self.path, head) for head in heads]
-            return Status(
-                counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
-                failures=len(catalogue.all_failures(db, self._home)),
-                roots=roots.statuses(db, self._home),
-                model=current[1] if current else None,
-                generations=[
-                    self._generation_status(
-                        head, *catalogue.pending(db, head.kind, current[0], head)
-                    )
-                    for head in heads
-                    if current
-                ],
-                database_bytes=sum(
-                    file.stat().st_size
-                    for file in (self.path / _DATABASE, self.path / f"{_DATABASE}-wal")
-                    if file.exists()
-                ),
-                journal_mode=database.journal_mode(db),
-                sqlite_version=sqlite3.sqlite_version,
-                faiss_version=_faiss_version(),
-                schema_version=SCHEMA_VERSION,
-                degraded=next((reason for reason in why if reason), None),
-            )
+            return status.status(db, self.path, self._home)
 
     def verify(
         self, *, read_data: tuple[int, int] | None = None, progress: Progress = NULL
@@ -441,21 +408,3 @@ class Library:
             self._views.clear()
             publish = partial(self._publish, engine, load_encoder)
             return repairing.repair(engine, self.path, self._home, publish)
-
-    @staticmethod
-    def _generation_status(
-        head: catalogue.Generation, live: int, delta: int, deleted: int
-    ) -> GenerationStatus:
-        return GenerationStatus(
-            kind=head.kind,
-            type=head.type,
-            count=head.count,
-            bytes=head.size,
-            seq=head.seq,
-            delta=delta,
-            deleted=deleted,
-            nlist=head.nlist,
-            nprobe=head.nprobe,
-            recall=head.recall,
-            curve=Curve.from_json(head.curve) if head.curve else None,
-        )

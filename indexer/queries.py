@@ -7,7 +7,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
-from indexer import catalogue, journal
+from indexer import catalogue, journal, vectors
 from indexer.layout import SAMPLE_SEED
 from indexer.records import Kind
 from indexer.tuning import Queries
@@ -41,8 +41,8 @@ def tuning_queries(
         current = catalogue.current_model(db)
         assert current is not None  # there are vectors to build an index of
         model_id, model = current
-        ids, rows = catalogue.sampled_vectors(db, other, model_id, model.dim, MOST, SAMPLE_SEED)
-        phrases = catalogue.phrase_vectors(db, model_id, model.dim)
+        ids, rows = vectors.sampled_vectors(db, other, model_id, model.dim, MOST, SAMPLE_SEED)
+        phrases = vectors.phrase_vectors(db, model_id, model.dim)
     if len(ids) >= FEWEST:
         return Queries(rows, f"{len(ids)} of the library's {other}s")
     if phrases is None:

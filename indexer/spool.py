@@ -2,54 +2,26 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from indexer.catalogue import CHUNK, Vectors
+from indexer.vectors import CHUNK, Vectors
 
 Rows = npt.NDArray[np.float32]
 
 
 class Spool:
-    """A temporary file of float16 rows, and their ids in memory. A context manager."""
+    """A file of float16 rows, and their ids in memory. Made by `spooled`."""
 
-    def __init__(self, path: Path, dim: int, pieces: Iterable[Vectors]) -> None:
-        """Write all `pieces` to `path`, which goes when the spool is closed."""
-        self._path, self._dim = path, dim
-        ids = []
-        try:
-            self._file = open(path, "w+b", buffering=0)  # noqa: SIM115
-            for some, rows in pieces:
-                ids.append(some)
-                _write_all(self._file.fileno(), rows.astype("<f2").tobytes())
-        except BaseException:
-            self.close()
-            raise
-        self.ids = np.concatenate([np.zeros(0, np.int64), *ids])
+    def __init__(self, fd: int, dim: int, ids: npt.NDArray[np.int64]) -> None:
+        self.ids = ids
+        self._fd, self._dim = fd, dim
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Remove the file."""
-        if hasattr(self, "_file"):
-            self._file.close()
-        self._path.unlink(missing_ok=True)
 
     def pieces(self) -> Iterator[Vectors]:
         """Everything, in the order it came and at most `CHUNK` rows at a time."""
@@ -76,8 +48,22 @@ class Spool:
 
     def _read(self, start: int, count: int) -> Rows:
         width = 2 * self._dim
-        data = os.pread(self._file.fileno(), count * width, start * width)
+        data = os.pread(self._fd, count * width, start * width)
         return np.frombuffer(data, "<f2").reshape(count, self._dim).astype(np.float32)
+
+
+@contextmanager
+def spooled(path: Path, dim: int, pieces: Iterable[Vectors]) -> Iterator[Spool]:
+    """All `pieces`, of `dim` dimensions, written to the file `path`, which goes in the end."""
+    try:
+        with open(path, "w+b", buffering=0) as file:
+            ids = [np.zeros(0, np.int64)]
+            for some, rows in pieces:
+                ids.append(some)
+                _write_all(file.fileno(), rows.astype("<f2").tobytes())
+            yield Spool(file.fileno(), dim, np.concatenate(ids))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _write_all(fd: int, data: bytes) -> None:

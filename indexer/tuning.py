@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from indexer.catalogue import Vectors
 from indexer.curve import Curve, Point
+from indexer.vectors import Vectors
 
 K = 10
 """Recall is measured among this many."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, create_engine, func, or_, select
 from sqlalchemy.exc import DatabaseError
 
-from indexer import catalogue, generations
+from indexer import catalogue, database, generations, vectors
 from indexer.progress import NULL, Progress
 from indexer.records import KINDS, Finding, Model
 from indexer.schema import changes, embeddings, failures, files, items, metadata, models
@@ -69,7 +69,7 @@ def verify(
 
 
 def _unreadable(directory: Path, problem: str) -> Finding:
-    return Finding("database", str(directory / "library.db"), f"{problem}; {REMEDY}", False)
+    return Finding("database", str(directory / database.NAME), f"{problem}; {REMEDY}", False)
 
 
 def _database(db: Connection, directory: Path) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def _items(db: Connection) -> Iterator[Finding]:
     query = select(items.c.id, items.c.kind, items.c.text, items.c.digest, files.c.digest).join(
         files, files.c.id == items.c.file_id
     )
-    for id, kind, text, digest, whole in db.execute(query).yield_per(catalogue.CHUNK):
+    for id, kind, text, digest, whole in db.execute(query).yield_per(vectors.CHUNK):
         if kind not in KINDS:
             yield Finding("item", f"item {id}", f"is of no known kind: {kind!r}", True, (id,))
         elif kind == "text" and hashlib.sha256(str(text).encode()).digest() != digest:
@@ -140,7 +140,7 @@ def _embeddings(db: Connection) -> Iterator[Finding]:
     dims = {row.id: row.dim for row in db.execute(select(models))}
     e = embeddings.c
     query = select(e.item_id, e.model_id, e.vector, e.crc32)
-    for rows in db.execute(query).partitions(catalogue.CHUNK):
+    for rows in db.execute(query).partitions(vectors.CHUNK):
         for id, model_id, vector, crc32 in rows:
             if model_id not in dims:
                 continue  # a broken reference, said already
@@ -254,7 +254,7 @@ def _generation(
         changes.c.seq > row.seq, changes.c.kind == row.kind, changes.c.op == "add"
     )
     delta = np.intersect1d(_sorted(db.execute(since).scalars()), live)
-    deleted = _sorted(catalogue.deleted_since(db, row.kind, row.seq))
+    deleted = _sorted(vectors.deleted_since(db, row.kind, row.seq))
     stored = np.concatenate([np.zeros(0, np.int64), *(p[0] for p in ann.contents(opened.index))])
     shown = np.setdiff1d(stored, deleted)
     for said, ids in (
@@ -273,7 +273,7 @@ def _generation(
     for ids, rows in ann.contents(opened.index):
         chosen = np.isin(ids, comparable)
         order = np.argsort(ids[chosen])
-        wanted, mine = catalogue.vectors_of(db, model_id, model.dim, ids[chosen].tolist())
+        wanted, mine = vectors.vectors_of(db, model_id, model.dim, ids[chosen].tolist())
         differs = (rows[chosen][order].astype("<f2") != mine.astype("<f2")).any(axis=1)
         for id in wanted[differs].tolist():
             # The file is what was published, to the last bit: it is the database that changed.

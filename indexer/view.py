@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection
 
-from indexer import catalogue, generations
-from indexer.catalogue import Vectors
+from indexer import catalogue, generations, vectors
 from indexer.errors import EmbeddingError
 from indexer.records import Kind, Model, Neighbours
 from indexer.tuning import TOLERANCE
+from indexer.vectors import Vectors
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
             directory, kept, model.dim, cached.opened if cached else None
         )
     since = opened.row.seq if opened else 0
-    deleted = catalogue.deleted_since(db, kind, since)
-    delta = catalogue.delta_vectors(db, kind, model_id, model.dim, since)
+    deleted = vectors.deleted_since(db, kind, since)
+    delta = vectors.delta_vectors(db, kind, model_id, model.dim, since)
     return View(
         model_id=model_id,
         model=model,
@@ -87,7 +87,7 @@ def nearest(
     ids, rows = _delta_candidates(view.delta, query, k, excluded, allowed, margin)
     if view.opened:
         near = _indexed_candidates(view.opened, view.hidden, query, k, excluded, allowed, margin)
-        more = catalogue.vectors_of(db, view.model_id, view.model.dim, near)
+        more = vectors.vectors_of(db, view.model_id, view.model.dim, near)
         ids, rows = np.concatenate([ids, more[0]]), np.concatenate([rows, more[1]])
     scores = _exact_scores(rows, query)
     order = np.lexsort((ids, -scores))[:k]
@@ -140,11 +140,11 @@ def _indexed_candidates(
 
 
 def _exact_scores(
-    vectors: npt.NDArray[np.float32], query: npt.NDArray[np.float32]
+    rows: npt.NDArray[np.float32], query: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Row by row in float64: equal vectors get equal scores wherever they were stored, which
     neither BLAS nor FAISS promises."""
     products: npt.NDArray[np.float64] = np.einsum(
-        "nd,d->n", vectors.astype(np.float64), query.astype(np.float64)
+        "nd,d->n", rows.astype(np.float64), query.astype(np.float64)
     )
     return products.astype(np.float32)

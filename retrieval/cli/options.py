@@ -226,3 +226,21 @@ def json_option(command: Command) -> Command:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON object a line instead of a table."
     )(command)
+
+
+def search_options(command: Command) -> Command:
+    """All that the commands that search for pictures have in common."""
+    for option in (
+        device_option,
+        model_option,
+        library_option,
+        json_option,
+        sort_option,
+        filter_options,
+        k_option,
+        threshold_option,
+        group_option,
+        plus_and_minus_options,
+    ):
+        command = option(command)
+    return command

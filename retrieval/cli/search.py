@@ -6,19 +6,7 @@ import click
 
 from indexer import Filters
 from retrieval.cli.libraries import open_engine
-from retrieval.cli.options import (
-    device_option,
-    filter_options,
-    group_option,
-    image_option,
-    json_option,
-    k_option,
-    library_option,
-    model_option,
-    plus_and_minus_options,
-    sort_option,
-    threshold_option,
-)
+from retrieval.cli.options import image_option, search_options
 from retrieval.cli.output import print_hits
 from retrieval.engine import Sort
 from retrieval.query import Weighted
@@ -26,17 +14,8 @@ from retrieval.query import Weighted
 
 @click.command()
 @click.argument("text", required=False)
-@plus_and_minus_options
 @image_option
-@group_option
-@threshold_option
-@k_option
-@filter_options
-@sort_option
-@json_option
-@library_option
-@model_option
-@device_option
+@search_options
 def command(
     text: str | None,
     plus: tuple[Weighted[str], ...],

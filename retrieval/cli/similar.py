@@ -6,18 +6,7 @@ import click
 
 from indexer import Filters
 from retrieval.cli.libraries import open_engine
-from retrieval.cli.options import (
-    device_option,
-    filter_options,
-    group_option,
-    json_option,
-    k_option,
-    library_option,
-    model_option,
-    plus_and_minus_options,
-    sort_option,
-    threshold_option,
-)
+from retrieval.cli.options import search_options
 from retrieval.cli.output import print_hits
 from retrieval.engine import Sort
 from retrieval.query import Weighted
@@ -25,16 +14,7 @@ from retrieval.query import Weighted
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@plus_and_minus_options
-@group_option
-@threshold_option
-@k_option
-@filter_options
-@sort_option
-@json_option
-@library_option
-@model_option
-@device_option
+@search_options
 def command(
     file: Path,
     plus: tuple[Weighted[str], ...],

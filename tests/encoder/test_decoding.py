@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def test_a_child_answers_as_this_process_would(decoders: Decoders) -> None:
     assert np.array_equal(there.pixels, PREPARE(here.image))
     assert (there.width, there.height) == (here.width, here.height) == (20, 30)
     assert (there.about.format, there.about.taken_at) == (here.format, here.taken_at)
-    assert there.about.taken_at is not None
+    assert there.about.taken_at == datetime(2021, 7, 9, 12, 0, 1)
     assert there.about.image.size == (0, 0)
 
 
@@ -186,7 +187,7 @@ def test_an_encoder_that_cannot_be_used_over_there_is_no_failure_of_a_picture(
         decoders.decode(png(8), harm)
 
     def local(picture: Image.Image) -> Pixels:
-        raise NotImplementedError
+        return PREPARE(picture)
 
     local.__module__, local.__qualname__ = "__main__", "only_here"
     monkeypatch.setattr(sys.modules["__main__"], "only_here", local, raising=False)

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from encoder.fake import FakeEncoder
-from indexer import Library, LibraryNotFound, catalogue
+from indexer import Library, LibraryNotFound, vectors
 from indexer.records import KINDS
 from retrieval.cli import main
 from tests.faults.tally import Tally
@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[Place, Content]:
 def _content(kind: str, data: bytes, what: Image.Image | str) -> Content:
     encoder = FakeEncoder()
     rows = encoder.encode_texts([what]) if kind == "text" else encoder.encode_images([what])
-    return Content(kind, hashlib.sha256(data).digest(), catalogue.encode(rows)[0])
+    return Content(kind, hashlib.sha256(data).digest(), vectors.encode(rows)[0])
 
 
 def stored(folder: Path) -> dict[int, Row]:
@@ -167,10 +167,10 @@ def _wrong_answers(library: Library, rows: dict[int, Row]) -> Iterator[str]:
     for kind in KINDS:
         mine = {id: row.content for id, row in rows.items() if row.content.kind == kind}
         ids = np.array(sorted(id for id, content in mine.items() if content.vector), int)
-        vectors = np.frombuffer(b"".join(mine[id].vector for id in ids), "<f2")
+        matrix = np.frombuffer(b"".join(mine[id].vector for id in ids), "<f2")
         for question in QUESTIONS:
             query = FakeEncoder().encode_texts([question])[0]
-            products = vectors.reshape(len(ids), 4).astype(np.float64) @ query.astype(np.float64)
+            products = matrix.reshape(len(ids), 4).astype(np.float64) @ query.astype(np.float64)
             scores = products.astype(np.float32)
             order = np.lexsort((ids, -scores))
             found = library.search(query, len(ids) + 1, kind=kind)

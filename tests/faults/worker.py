@@ -4,16 +4,13 @@ import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest.mock import patch
 
-# Loaded before the process is forked, so that what strikes it meets the work and not the imports.
-import alembic.command  # noqa: F401
-
 import encoder
 import encoder.images
-import indexer.ann  # noqa: F401
 import retrieval.cli.index
 import retrieval.cli.rebuild
 import retrieval.cli.search
@@ -21,6 +18,10 @@ import retrieval.cli.status
 from encoder.fake import FakeEncoder
 from indexer import NullProgress
 from retrieval.cli import main
+
+# Loaded before the process is forked, so that what strikes it meets the work and not the imports.
+for name in ("alembic.command", "indexer.ann"):
+    import_module(name)
 
 _PR_SET_PTRACER, _ANYONE = 0x59616D61, ctypes.c_ulong(-1)
 

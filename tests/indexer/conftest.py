@@ -12,7 +12,7 @@ from PIL import Image
 
 from encoder.decoding import Decoders
 from encoder.fake import COLOURS, FakeEncoder
-from indexer import IndexReport, Library, catalogue, database, generations, journal
+from indexer import IndexReport, Library, database, generations, journal, vectors
 from indexer.content import Content
 from indexer.records import Model
 from indexer.tuning import Queries
@@ -51,7 +51,7 @@ class Vectors:
 
     def add(self, rows, kind="image"):
         with self._engine.begin() as db:
-            for row in catalogue.encode(np.asarray(rows, np.float32)):
+            for row in vectors.encode(np.asarray(rows, np.float32)):
                 self._count += 1
                 file_id = journal.put_file(db, 1, b"%d" % self._count, 1, 1, b"")
                 id = journal.add_item(db, file_id, 0, Content(kind, b"%d" % self._count))
@@ -243,3 +243,21 @@ def make_vectors(tmp_path):
     yield make
     for each in made:
         each.close()
+
+
+class Told(list):
+    """A progress that keeps what it is told."""
+
+    def start(self, total, what):
+        self.append((total, what))
+
+    def advance(self, steps):
+        self.append(steps)
+
+    def finish(self):
+        self.append("done")
+
+
+@pytest.fixture
+def told():
+    return Told()

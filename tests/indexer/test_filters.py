@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from encoder.fake import FakeEncoder
-from indexer import FilterError, Filters, Library, catalogue, database, journal
+from indexer import FilterError, Filters, Library, database, journal, vectors
 from indexer.content import Content
 from indexer.filters import EARTH_RADIUS, great_circle_km
 from indexer.records import Model
@@ -71,7 +71,7 @@ class Shelf:
                 id = journal.add_item(db, file_id, 0, content)
                 journal.annotate(db, [(id, *pair) for pair in shot.fields.items()])
                 row = rng.normal(size=4)
-                vector = catalogue.encode((row / np.linalg.norm(row))[None].astype(np.float32))
+                vector = vectors.encode((row / np.linalg.norm(row))[None].astype(np.float32))
                 journal.add_embeddings(db, self.model, [(id, vector[0])])
                 journal.log_added(db, [(id, "image")])
                 self.shots[id] = shot

@@ -241,25 +241,14 @@ def test_small_batches_give_the_same_library(make_photos, counting):
     assert libraries[0] == libraries[1] == libraries[2]
 
 
-def test_progress_counts_files(photos, settled):
-    told = []
-
-    class Watcher:
-        def start(self, total, what):
-            told.append((total, what))
-
-        def advance(self, steps):
-            told.append(steps)
-
-        def finish(self):
-            told.append("done")
+def test_progress_counts_files(photos, settled, told):
 
     for n in range(5):
         photos.paint(f"{n}.png", (n, 0, 0))
-    photos.index(batch_size=2, progress=Watcher())
+    photos.index(batch_size=2, progress=told)
     assert told == [(5, "files"), 2, 2, 1, "done"]
     told.clear()
-    photos.rescan(progress=Watcher())
+    photos.rescan(progress=told)
     assert told == []
 
 

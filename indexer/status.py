@@ -1,0 +1,68 @@
+"""The library at a glance."""
+
+import sqlite3
+from importlib import metadata
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from indexer import catalogue, database, generations, roots, vectors
+from indexer.curve import Curve
+from indexer.records import KINDS, GenerationStatus, Status
+from indexer.schema import SCHEMA_VERSION
+
+
+def status(db: Connection, directory: Path, home: bytes) -> Status:
+    """What is in the library in `directory`; `home` is the absolute folder that holds that.
+
+    Reads the generation files to tell whether they are sound.
+    """
+    current = catalogue.current_model(db)
+    heads, why = [], []
+    if current:
+        for kind in KINDS:
+            for head in catalogue.kept_generations(db, kind, current[0])[:1]:
+                heads.append(_generation(head, *vectors.pending(db, kind, current[0], head)))
+                why.append(generations.why_degraded(directory, head))
+    database_files = (directory / name for name in (database.NAME, f"{database.NAME}-wal"))
+    return Status(
+        counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
+        failures=len(catalogue.all_failures(db, home)),
+        roots=roots.statuses(db, home),
+        model=current[1] if current else None,
+        generations=heads,
+        database_bytes=sum(file.stat().st_size for file in database_files if file.exists()),
+        journal_mode=database.journal_mode(db),
+        sqlite_version=sqlite3.sqlite_version,
+        faiss_version=_faiss_version(),
+        schema_version=SCHEMA_VERSION,
+        degraded=next((reason for reason in why if reason), None),
+    )
+
+
+def _generation(
+    head: catalogue.Generation, live: int, delta: int, deleted: int
+) -> GenerationStatus:
+    return GenerationStatus(
+        kind=head.kind,
+        type=head.type,
+        count=head.count,
+        bytes=head.size,
+        seq=head.seq,
+        delta=delta,
+        deleted=deleted,
+        nlist=head.nlist,
+        nprobe=head.nprobe,
+        recall=head.recall,
+        curve=Curve.from_json(head.curve) if head.curve else None,
+    )
+
+
+def _faiss_version() -> str:
+    """Without importing it, which takes a while."""
+    for name in ("faiss-cpu", "faiss-gpu", "faiss"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
