@@ -51,8 +51,8 @@ def layout_option(command: Command) -> Command:
         "--index",
         "layout",
         type=click.Choice(["auto", "flat", "ivf"]),
-        help="Layout of the index, kept for later ones: flat is exact, ivf faster for millions,"
-        " auto (at first) flat up to 200,000 items.",
+        help="Layout of the index, kept for later ones: flat is exact, ivf (of 64 items or"
+        " more) faster for millions, auto (at first) flat up to 200,000 items.",
     )(command)
 
 

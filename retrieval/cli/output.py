@@ -21,6 +21,8 @@ def print_hits(results: Results, as_json: bool) -> None:
     """Hits as a table of rank, score and path (and text), or as JSON lines."""
     if results.degraded:
         say(f"note: {results.degraded}")
+    if not results:
+        say("nothing found")
     for hit in results:
         if as_json:
             print_json(hit.to_dict())

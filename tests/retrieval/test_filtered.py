@@ -191,6 +191,12 @@ def test_the_table_shows_paths_newest_first(indexed: Path) -> None:
     assert sorted(int(line.split()[0]) for line in lines) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_no_hit_is_said_aside(indexed: Path, options: list[str]) -> None:
+    result = align("search", "red", "--after", "2031", *options)
+    assert (result.stdout, result.stderr) == ("", "nothing found\n")
+
+
 @pytest.mark.parametrize("command", [["search", "red"], ["similar", "red.png"]])
 @pytest.mark.parametrize(
     ("options", "complaint"),
