@@ -15,19 +15,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from encoder import FakeEncoder
-from indexer import Library, database, journal, vectors
+from indexer import Filters, Library, database, journal, vectors
 from indexer.content import Content
 from indexer.layout import layout
 from indexer.records import Model
 
 PIECE = 20_000
 CLUSTERS = 3000
+FIRST = datetime(2020, 1, 1)
 
 
 class Mixture:
@@ -65,6 +68,22 @@ class Texts(FakeEncoder):
         return self._mixture.texts(len(texts), seed=7)
 
 
+def picture(digest: bytes, number: int, count: int) -> Content:
+    """One of `count`, each taken in a minute of its own, in an order of no account."""
+    return Content(
+        "image",
+        digest,
+        width=4000,
+        height=3000,
+        format="JPEG",
+        taken_at=FIRST + timedelta(minutes=number * 7919 % count),
+        camera="Canon EOS 5D Mark III",
+        lens="EF24-105mm f/4L IS USM",
+        latitude=48.86,
+        longitude=2.35,
+    )
+
+
 def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
     """Write the database as an indexing run would have left it."""
     mixture = Mixture(dim)
@@ -81,8 +100,9 @@ def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
                 news = []
                 for i, row in enumerate(rows, start):
                     name = b"%09d.jpg" % i
-                    file_id = journal.put_file(db, 1, name, 1, 1, name)
-                    news.append((journal.add_item(db, file_id, 0, Content("image", name)), row))
+                    digest = sha256(name).digest()
+                    file_id = journal.put_file(db, 1, name, 1, 1, digest)
+                    news.append((journal.add_item(db, file_id, 0, picture(digest, i, count)), row))
                 journal.add_embeddings(db, model, news)
                 journal.log_added(db, [(id, "image") for id, _ in news])
         database.checkpoint(engine)
@@ -145,6 +165,27 @@ def search(folder: Path, count: int, dim: int) -> dict[str, object]:
     }
 
 
+def filtered(folder: Path, count: int, dim: int) -> dict[str, float]:
+    """Median milliseconds of searches among a share of the pictures: when it is asked for, and when
+    it is asked for again."""
+    queries = Mixture(dim).texts(9, seed=98)
+    medians = {}
+    with Library.open(folder) as library:
+        library.search(queries[0], 10)
+        for share in (0.01, 0.1, 0.5):
+            times: tuple[list[float], list[float]] = ([], [])
+            for n, query in enumerate(queries):
+                oldest = FIRST + timedelta(minutes=int(count * (1 - share)), seconds=n)
+                filters = Filters.parse(after=oldest.isoformat())
+                for kept in times:
+                    began = time.monotonic()
+                    library.search(query, 10, filters=filters)
+                    kept.append(time.monotonic() - began)
+            for name, kept in zip(("first", "again"), times, strict=True):
+                medians[f"{name}_{share:.0%}_ms"] = float(np.median(kept)) * 1e3
+    return medians
+
+
 def memory(name: str) -> float:
     """Resident memory of this process now (VmRSS) or at most (VmHWM), in megabytes."""
     found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
@@ -156,6 +197,7 @@ PHASES: dict[str, Callable[[Path, int, int], dict[str, object] | dict[str, float
     "fill": fill,
     "build": build,
     "search": search,
+    "filtered": filtered,
 }
 
 

@@ -56,9 +56,14 @@ def connect(database: Path, *, writable: bool) -> Engine:
             _set_journal_mode(connection, database)
         return connection
 
-    # No limit: every thread that searches holds a connection until it has its answer.
+    # No limit: every thread that searches holds a connection until it has its answer. The one that
+    # was used last comes first: it remembers filters (`indexer.matching`).
     engine = create_engine(
-        "sqlite://", creator=open_connection, poolclass=QueuePool, max_overflow=-1
+        "sqlite://",
+        creator=open_connection,
+        poolclass=QueuePool,
+        max_overflow=-1,
+        pool_use_lifo=True,
     )
     explain_all(engine, database)
 

@@ -3,7 +3,8 @@
 import math
 import operator
 import os
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,10 @@ from indexer.filters import EARTH_RADIUS, FieldTest, FilterError, Filters, Near
 from indexer.records import Kind
 from indexer.schema import fields, files, items
 
+_Key = tuple[Kind, Filters, bytes | None]
+_REMEMBERED = 8
+"""Filters whose answers a connection keeps, with a bit for every item id: 1 MB for all eight where
+a million pictures were ever indexed. At most 5 connections stay open when their searches end."""
 _KNOWN = 20
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
@@ -37,16 +42,67 @@ def matching_ids(
 ) -> npt.NDArray[np.int64]:
     """Ids of the live items of `kind` that `filters` let pass, (n,) ascending.
 
-    Raises FilterError for a field that no item has.
+    The last answers stay with the connection behind `db` until it sees that another one has
+    committed: it must be one that only reads. Raises FilterError for a field that no item has.
     """
+    remembered: _Remembered = db.info.setdefault("matching ids", _Remembered())
+    remembered.forget_unless(db.exec_driver_sql("PRAGMA data_version").scalar_one())
+    # The disk may lead `under` elsewhere without a commit.
+    where = None if filters.under is None else os.path.realpath(filters.under)
+    key = (kind, filters, where)
+    if (ids := remembered.get(key)) is None:
+        ids = _read_ids(db, home, kind, filters, where)
+        remembered.put(key, ids)
+    return ids
+
+
+class _Remembered:
+    """What one connection was last asked for.
+
+    Its ``PRAGMA data_version`` is another number as soon as a transaction of its sees a commit of
+    any process that changed something, and means nothing to other connections: so each has its own.
+    """
+
+    def __init__(self) -> None:
+        self._version: int | None = None
+        self._bits: OrderedDict[_Key, npt.NDArray[np.uint8]] = OrderedDict()
+
+    def forget_unless(self, version: int) -> None:
+        """Forget everything where `version` is not what it was last time."""
+        if version != self._version:
+            self._bits.clear()
+            self._version = version
+
+    def get(self, key: _Key) -> npt.NDArray[np.int64] | None:
+        bits = self._bits.get(key)
+        if bits is None:
+            return None
+        self._bits.move_to_end(key)
+        return np.flatnonzero(np.unpackbits(bits))
+
+    def put(self, key: _Key, ids: npt.NDArray[np.int64]) -> None:
+        mask = np.zeros(int(ids.max(initial=0)) + 1, bool)
+        mask[ids] = True
+        self._bits[key] = np.packbits(mask)
+        if len(self._bits) > _REMEMBERED:
+            self._bits.popitem(last=False)
+
+
+def _read_ids(
+    db: Connection, home: bytes, kind: Kind, filters: Filters, where: bytes | None
+) -> npt.NDArray[np.int64]:
     for test in filters.fields:
         _check_known(db, test)
-    query = select(items.c.id).where(items.c.kind == kind, *_of_items(filters))
-    if filters.under is not None or filters.glob is not None:
-        places = _of_files(filters, catalogue.all_roots(db, home))
+    # Likely, or SQLite looks every item up by the index of kinds and digests, in no order.
+    of_kind = func.likely(items.c.kind == kind)
+    # One long text of them, or the rows would take longer to pass on than to find. It would be too
+    # long for SQLite with 100 million of them.
+    query = select(func.group_concat(items.c.id)).where(of_kind, *_of_items(filters))
+    if where is not None or filters.glob is not None:
+        places = _of_files(filters, where, catalogue.all_roots(db, home))
         query = query.join(files, files.c.id == items.c.file_id).where(*places)
-    ids = db.execute(query.order_by(items.c.id)).scalars().all()
-    return np.fromiter(ids, np.int64, len(ids))
+    text = db.execute(query).scalar_one()
+    return np.sort(np.fromstring(text or "", np.int64, sep=","))
 
 
 def _check_known(db: Connection, test: FieldTest) -> None:
@@ -80,9 +136,11 @@ def _of_items(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield exists().where(of_item, _field(test))
 
 
-def _of_files(filters: Filters, roots: Sequence[Root]) -> Iterator[ColumnElement[bool]]:
-    if filters.under is not None:
-        yield _under(filters.under, roots)
+def _of_files(
+    filters: Filters, where: bytes | None, roots: Sequence[Root]
+) -> Iterator[ColumnElement[bool]]:
+    if filters.under is not None and where is not None:
+        yield _under({filters.under, where}, roots)
     if filters.glob is not None:
         path = cast(files.c.path, Text)  # GLOB takes no blobs
         yield or_(*(path.op("GLOB")(_text(p)) for p in (filters.glob, b"*/" + filters.glob)))
@@ -93,10 +151,10 @@ def _text(value: bytes) -> ColumnElement[str]:
     return cast(literal(value, LargeBinary), Text)
 
 
-def _under(path: bytes, roots: Sequence[Root]) -> ColumnElement[bool]:
-    """Below `path` as it is written, and as it is without symbolic links."""
+def _under(paths: Collection[bytes], roots: Sequence[Root]) -> ColumnElement[bool]:
+    """Below any of `paths`."""
     ways: list[ColumnElement[bool]] = [false()]
-    for way in {path, os.path.realpath(path)}:
+    for way in paths:
         for root in roots:
             if within(root.path, way):
                 ways.append(files.c.root_id == root.id)
