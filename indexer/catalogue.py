@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
 )
 
+from indexer.checksums import Value, raw_rows
 from indexer.layout import Choice
 from indexer.records import KINDS, Failure, FieldValue, Item, Kind, Model
 from indexer.schema import (
@@ -148,6 +149,28 @@ def last_change(db: Connection) -> int:
     return seq
 
 
+def given_numbers(db: Connection) -> dict[Value, Value]:
+    """The last number that each table gave, as SQLite remembers it and damage left it."""
+    rows = raw_rows(db, "SELECT name, seq FROM sqlite_sequence")
+    return {row[0]: row[1] for row in rows}
+
+
+def last_numbers(db: Connection) -> dict[str, int]:
+    """The largest number known to have been given in each table that gives none twice."""
+    used = {
+        items.name: [items.c.id, changes.c.item_id],  # also of those that are gone
+        changes.name: [changes.c.seq],
+        generations.name: [generations.c.id],
+    }
+    return {
+        name: max(
+            db.execute(select(func.coalesce(func.max(column), 0))).scalar_one()
+            for column in columns
+        )
+        for name, columns in used.items()
+    }
+
+
 def all_roots(db: Connection, home: bytes) -> list[Root]:
     """Every root; `home` is the absolute folder that holds the library directory."""
     return [
@@ -166,9 +189,10 @@ def all_roots(db: Connection, home: bytes) -> list[Root]:
 def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File]:
     """Every file of a root."""
     embedded = and_(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
+    f = files.c
     query = (
         select(
-            files,
+            *[f.id, f.root_id, f.path, f.size, f.mtime_ns, f.digest, f.racy, f.sidecar],
             func.count(items.c.id),
             func.count(items.c.id) - func.count(embeddings.c.item_id),
             failures.c.file_id.is_not(None),

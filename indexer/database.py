@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
-from sqlalchemy.exc import DatabaseError, NoResultFound
+from sqlalchemy.exc import DatabaseError, MultipleResultsFound, NoResultFound
 from sqlalchemy.pool import QueuePool
 
-from indexer import mounts
+from indexer import checksums, mounts
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
 from indexer.filters import great_circle_km
 from indexer.schema import SCHEMA_VERSION, library
@@ -53,6 +53,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.create_function("casefold", 1, _casefold, deterministic=True)
         connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
         if writable:
+            checksums.register(connection)
             _set_journal_mode(connection, database)
         return connection
 
@@ -175,7 +176,7 @@ def version(engine: Engine, database: Path) -> int:
             if not inspect(db).has_table("alembic_version"):
                 return 0
             found = int(db.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
-    except (ValueError, NoResultFound) as error:
+    except (TypeError, ValueError, NoResultFound, MultipleResultsFound) as error:
         raise _damaged(database, "its schema has no number") from error
     except DatabaseError as error:
         raise _damaged(database, str(error.orig)) from error

@@ -5,7 +5,6 @@ All functions belong inside the caller's transaction.
 
 import json
 import os
-import zlib
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
@@ -256,10 +255,7 @@ def adopt_items(db: Connection, from_file: int, to_file: int) -> None:
 
 def add_embeddings(db: Connection, model_id: int, rows: Iterable[tuple[int, bytes]]) -> None:
     """Store (item id, float16 vector) pairs."""
-    some = [
-        {"item_id": id, "model_id": model_id, "vector": vector, "crc32": zlib.crc32(vector)}
-        for id, vector in rows
-    ]
+    some = [{"item_id": id, "model_id": model_id, "vector": vector} for id, vector in rows]
     if some:
         db.execute(insert(embeddings), some)
 

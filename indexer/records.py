@@ -145,11 +145,20 @@ class AnnotationReport:
 
 
 What = Literal[
-    "database", "reference", "item", "record", "embedding", "change", "generation", "file"
+    "database",
+    "row",
+    "sequence",
+    "reference",
+    "record",
+    "embedding",
+    "change",
+    "generation",
+    "file",
 ]
-"""``database`` the file itself · ``reference`` rows of a table that belong to nothing · ``item``
-its content, ``record`` what is known of its file, ``embedding``, ``change`` its entries in the log
-· ``generation`` an index file · ``file`` a picture or text on disk."""
+"""``database`` the file itself · ``row`` rows of a table with a wrong checksum · ``sequence`` the
+last number that a table gave · ``reference`` rows of a table that belong to nothing · ``record``
+what is known of an item's file, ``embedding`` its own, ``change`` its entries in the log ·
+``generation`` an index file · ``file`` a picture or text on disk."""
 
 
 @dataclass(frozen=True)

@@ -1,70 +1,93 @@
 """Rebuild what is derived: whatever `verify` finds and the database or the files can give again."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, insert, literal_column, select, update
+from sqlalchemy import Connection, Engine, delete, literal_column, update
 
-from indexer import journal
+from indexer import catalogue, journal
 from indexer.catalogue import among
 from indexer.errors import LibraryDamaged
 from indexer.records import Finding, Repair
-from indexer.schema import changes, embeddings, files, generations, items, library, metadata
+from indexer.rows import (
+    correct_log,
+    drop_embeddings,
+    embeddings_lost,
+    put_back,
+    read_again,
+    replace_rows,
+)
+from indexer.schema import files, generations, items, library, metadata
 from indexer.verify import verify
+
+_ROUNDS = 9
+"""At most so often is looked again: what one damage hid shows when it is mended."""
 
 
 def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], None]) -> Repair:
     """Mend what can be mended and `publish` new generations. For the holder of the writer lock.
 
-    Raises LibraryDamaged, and changes nothing, where the database itself is damaged.
+    Raises LibraryDamaged where the database itself is damaged, and changes nothing.
     """
-    found = verify(engine, directory, home)
-    for finding in found:
-        if not finding.repairable:
-            raise LibraryDamaged(f"{finding.where} cannot be repaired: {finding.problem}")
-    if found:
+    repaired: list[Finding] = []
+    lost: list[str] = []
+    for _ in range(_ROUNDS):
+        found = verify(engine, directory, home)
+        if not found:
+            break
+        for finding in found:
+            if not finding.repairable:
+                raise _hopeless(finding)
         with engine.begin() as db:
-            lost = _mend(db, found)
-            needed = set(db.execute(select(generations.c.name)).scalars())
+            lost += _mend(db, found)
+        repaired += found
+    else:
+        raise _hopeless(found[0])
+    if repaired:
+        with engine.connect() as db:
+            needed = catalogue.generation_names(db)
         for path in (directory / "generations").glob("*"):
             if path.name not in needed:
                 path.unlink()
         publish()
-        return Repair(found, lost)
-    return Repair([], [])
+    return Repair(repaired, lost)
+
+
+def _hopeless(finding: Finding) -> LibraryDamaged:
+    return LibraryDamaged(f"{finding.where} cannot be repaired: {finding.problem}")
 
 
 def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
-    """Make the database sound; what was lost by it, in sentences."""
+    """Make the database sound, or as far as it can be before `verify` looks again; what was lost by
+    it, in sentences."""
+    rows = {finding.where: finding.ids for finding in found if finding.what == "row"}
+    if rows:
+        if put_back(db):
+            return []
+        db.execute(delete(generations))  # each was built from what is now given up
+        return replace_rows(db, rows)
     lost: list[str] = []
-    ids = {what: _ids(found, what) for what in ("item", "record", "embedding", "change")}
+    ids = {what: _ids(found, what) for what in ("record", "embedding", "change")}
     for finding in found:
         if finding.what == "reference":
             lost += _drop_rows(db, finding)
-    if ids["item"]:
-        _read_again(db, ids["item"])
-        journal.delete_items(db, ids["item"])
-        lost.append(
-            f"{len(ids['item'])} damaged texts, which the next `align index` reads again as new"
-            " items"
-        )
     if ids["record"]:
-        _read_again(db, ids["record"])
+        read_again(db, ids["record"])
         lost.append(
             f"what was known of the files of {len(ids['record'])} items, which the next"
             " `align index` reads again"
         )
     if ids["embedding"]:
-        _drop_embeddings(db, ids["embedding"])
-        lost.append(
-            f"{len(ids['embedding'])} embeddings: their items are found again when `align index`"
-            " has embedded them anew"
-        )
-    _correct_log(db, ids["change"])
-    if {finding.what for finding in found} == {"generation"}:
+        drop_embeddings(db, ids["embedding"])
+        lost.append(embeddings_lost(len(ids["embedding"])))
+    correct_log(db, ids["change"])
+    what = {finding.what for finding in found}
+    if "sequence" in what:
+        _remember_numbers(db)
+    if what == {"generation"}:
         names = [finding.where.removeprefix("generations/") for finding in found]
         db.execute(delete(generations).where(generations.c.name.in_(names)))
-    else:  # each was built from what is now corrected
+    elif what != {"sequence"}:  # each was built from what is now corrected
         db.execute(delete(generations))
     return lost
 
@@ -87,38 +110,10 @@ def _drop_rows(db: Connection, finding: Finding) -> list[str]:
     return [f"{len(finding.ids)} rows of {table.name} that did not fit the others"]
 
 
-def _read_again(db: Connection, ids: Collection[int]) -> None:
-    """Let the next run read the files of these items, whatever their size and time."""
-    holders = select(items.c.file_id).where(among(items.c.id, ids))
-    db.execute(
-        update(files).where(files.c.id.in_(holders)).values(size=journal.UNFINISHED, digest=None)
-    )
-
-
-def _drop_embeddings(db: Connection, ids: Collection[int]) -> None:
-    """Searches lose these items until they are logged as added again."""
-    _read_again(db, ids)
-    db.execute(delete(embeddings).where(among(embeddings.c.item_id, ids)))
-    _log(db, ids, "delete")
-
-
-def _correct_log(db: Connection, ids: Collection[int]) -> None:
-    """End the entries of each item with what is true of it."""
-    live = set(db.execute(select(items.c.id).where(among(items.c.id, ids))).scalars())
-    gone = set(ids) - live
-    kinds = select(changes.c.item_id, changes.c.kind).where(among(changes.c.item_id, gone))
-    rows = [
-        {"item_id": id, "kind": kind, "op": "delete"} for id, kind in db.execute(kinds.distinct())
-    ]
-    if rows:
-        db.execute(insert(changes), rows)
-    # Entries of another kind would let searches of that kind find them.
-    db.execute(delete(changes).where(among(changes.c.item_id, live)))
-    _log(db, live, "add")
-
-
-def _log(db: Connection, ids: Collection[int], op: str) -> None:
-    rows = db.execute(select(items.c.id, items.c.kind).where(among(items.c.id, ids))).all()
-    entries = [{"item_id": id, "kind": kind, "op": op} for id, kind in rows]
-    if entries:
-        db.execute(insert(changes), entries)
+def _remember_numbers(db: Connection) -> None:
+    stored = catalogue.given_numbers(db)
+    db.exec_driver_sql("DELETE FROM sqlite_sequence")
+    for name, last in catalogue.last_numbers(db).items():
+        given = stored.get(name)
+        number = max(last, given) if isinstance(given, int) else last
+        db.exec_driver_sql("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, number))

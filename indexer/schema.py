@@ -4,6 +4,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Float,
     ForeignKey,
     Index,
@@ -101,7 +102,6 @@ embeddings = Table(
     Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
     Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
-    Column("crc32", Integer, nullable=False),
 )
 
 # Embeddings of the bundled phrases, float16 rows one after the other.
@@ -165,3 +165,8 @@ generations = Table(
     Column("created_at", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+# Every row has a checksum of its other columns, in their order: see `indexer.checksums`.
+for _table in metadata.tables.values():
+    _sum = Computed(f"row_crc32({', '.join(_table.columns.keys())})", persisted=True)
+    _table.append_column(Column("checksum", Integer, _sum, nullable=False))

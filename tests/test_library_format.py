@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -69,9 +70,9 @@ def sections():
 
 
 def described(section):
-    """The columns in a section's table."""
+    """The columns in a section's table, and the one that all have."""
     cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
-    return [name for cell in cells for name in re.findall(r"\w+", cell)]
+    return [*(name for cell in cells for name in re.findall(r"\w+", cell)), "checksum"]
 
 
 def test_every_table_and_column_is_described_and_none_beyond():
@@ -99,7 +100,7 @@ def test_types_are_those_of_the_schema():
 def test_what_the_database_holds_is_described(library):
     with closing(sqlite3.connect(library.path / "library.db")) as db:
         tables = {
-            name: [column for _, column, *_ in db.execute(f"PRAGMA table_info({name})")]
+            name: [column for _, column, *_ in db.execute(f"PRAGMA table_xinfo({name})")]
             for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             if not name.startswith("sqlite_")
         }
@@ -110,6 +111,45 @@ def test_what_the_database_holds_is_described(library):
     named = re.search(r"\n    \.align/\n((?:      .+\n)+)", DOCUMENT)[1]
     for path in library.path.iterdir():
         assert path.name in named.replace(", -shm", ", library.db-shm"), path
+
+
+def documented_checksum(values):
+    data = b""
+    for value in values:
+        match value:
+            case None:
+                data += b"n"
+            case int():
+                data += b"i" + value.to_bytes(8, "little", signed=True)
+            case float():
+                data += b"r" + np.array(value, "<f8").tobytes()
+            case str():
+                data += b"t" + len(value.encode()).to_bytes(8, "little") + value.encode()
+            case bytes():
+                data += b"b" + len(value).to_bytes(8, "little") + value
+    return zlib.crc32(data)
+
+
+def test_checksums_are_computed_as_described(small, tmp_path):
+    """And read by any program, which can copy the library and check it too."""
+    (tmp_path / "fields.csv").write_text("path,rank,town\nphotos/copy.png,3,Köln\n")
+    small.annotate(tmp_path / "fields.csv")
+    (tmp_path / "photos/bad.png").write_bytes(b"bad")
+    small.index([], FakeEncoder)
+    with (
+        closing(sqlite3.connect(small.path / "library.db")) as db,
+        closing(sqlite3.connect(tmp_path / "copy.db")) as copy,
+    ):
+        db.backup(copy)
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        types = set()
+        for name in metadata.tables.keys() - {"phrases"}:
+            rows = copy.execute(f"SELECT * FROM {name}").fetchall()
+            assert rows, name
+            for *values, checksum in rows:
+                assert checksum == documented_checksum(values), name
+                types |= {type(value) for value in values}
+    assert types == {type(None), int, float, str, bytes}
 
 
 def run_example(folder, library, *arguments):

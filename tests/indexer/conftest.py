@@ -1,7 +1,9 @@
 """A folder of small pictures, and an encoder that counts."""
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,7 @@ from PIL import Image
 
 from encoder.decoding import Decoders
 from encoder.fake import COLOURS, FakeEncoder
-from indexer import IndexReport, Library, database, generations, journal, vectors
+from indexer import IndexReport, Library, checksums, database, generations, journal, vectors
 from indexer.content import Content
 from indexer.records import Model
 from indexer.tuning import Queries
@@ -211,14 +213,29 @@ def settled(clock):
 @pytest.fixture
 def sql():
     """Look into, or meddle with, the database behind the library's back."""
-    import sqlite3
-    from contextlib import closing
 
     def run(library, statement, *parameters):
         with closing(sqlite3.connect(library.path / "library.db")) as db, db:
+            checksums.register(db)
             return db.execute(statement, parameters).fetchall()
 
     return run
+
+
+@pytest.fixture
+def damage():
+    """Change one value of one row as a failing disk does: the checksum stays what it was."""
+
+    def strike(library, table, rowid, column, value):
+        with closing(sqlite3.connect(library.path / "library.db")) as db, db:
+            db.execute("PRAGMA ignore_check_constraints = ON")
+            row = f"FROM {table} WHERE rowid = ?"
+            checksum, old = db.execute(f"SELECT checksum, {column} {row}", (rowid,)).fetchone()
+            db.create_function("row_crc32", -1, lambda *values: checksum, deterministic=True)
+            db.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
+            return old
+
+    return strike
 
 
 @pytest.fixture

@@ -2,14 +2,21 @@
 
 import os
 import sqlite3
-import zlib
 from contextlib import closing
 
 import numpy as np
 import pytest
 
 from encoder.fake import FakeEncoder
-from indexer import EmbeddingError, Finding, Library, LibraryDamaged, LibraryLocked, Repair
+from indexer import (
+    EmbeddingError,
+    Finding,
+    Library,
+    LibraryDamaged,
+    LibraryError,
+    LibraryLocked,
+    Repair,
+)
 from indexer.lock import writing
 
 COLOURS = ["red", "green", "blue", "yellow", "purple"]
@@ -108,88 +115,56 @@ def test_generations_are_rebuilt(filled, which):
     assert rows == {"image": 4, "text": 3}
 
 
-# What no redundancy tells: names and times that nothing else depends on, or that the next run sees.
-UNPROTECTED = {
-    ("files", "path"),
-    ("files", "size"),
-    ("files", "mtime_ns"),
-    ("files", "racy"),
-    ("files", "sidecar"),
-    ("items", "width"),
-    ("items", "height"),
-    ("items", "format"),
-    ("items", "taken_at"),
-    ("roots", "path"),
-    ("roots", "relative"),
-    ("roots", "recursive"),
-    ("roots", "exclude"),
-    ("roots", "follow_symlinks"),
-    ("roots", "device"),
-    ("library", "uuid"),
-    ("library", "created_at"),
-    ("models", "name"),
-    ("models", "fingerprint"),
-    ("changes", "seq"),
-    ("changes", "op"),
-    ("changes", "kind"),
-    ("changes", "item_id"),
-    ("generations", "type"),
-    ("generations", "recall"),
-    ("generations", "faiss_version"),
-    ("generations", "created_at"),
-    ("generations", "seq"),
-    ("generations", "id"),
-}
-
-
-def rows_of(path):
-    """Every table by its rows, or None where SQLite cannot read one."""
+def values_of(path):
+    """Every table by its rows; a value with its type."""
     with closing(sqlite3.connect(path)) as db:
-        db.text_factory = bytes
-        try:
-            tables = [name.decode() for (name,) in db.execute("SELECT name FROM sqlite_master")]
-            found = {}
-            for table in tables:
-                if not table.startswith(("sqlite_", "items_by", "alembic")):
-                    cursor = db.execute(f"SELECT rowid, * FROM {table}")
-                    columns = [column[0] for column in cursor.description]
-                    found[table] = {row[0]: dict(zip(columns, row, strict=True)) for row in cursor}
-            return found
-        except sqlite3.DatabaseError:
-            return None
+        db.text_factory = lambda data: ("text", data)
+        tables = db.execute("SELECT CAST(name AS BLOB) FROM sqlite_master WHERE type = 'table'")
+        return {
+            table: sorted(db.execute(f"SELECT rowid, * FROM {table.decode()}").fetchall(), key=repr)
+            for (table,) in tables.fetchall()
+        }
 
 
-def test_bit_flips_in_every_region_of_the_database(filled, tmp_path):
-    """Each is found, or changes no row, or only what nothing else in a library tells."""
+def places(path):
+    """Bytes to flip: some of all the file, and more of the pages where the rows of tables are."""
+    whole = path.read_bytes()
+    chosen = set(range(0, len(whole), 367))
+    with closing(sqlite3.connect(path)) as db:
+        pages = db.execute("SELECT rootpage FROM sqlite_master WHERE type = 'table'").fetchall()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    for (page,) in pages:
+        used = [at for at in range((page - 1) * size, page * size) if whole[at]]
+        chosen.update(used[::23])
+    return sorted(chosen)
+
+
+def test_bit_flips_in_every_region_of_the_database(filled):
+    """Each is found, or changes no value of any row; but that numbers are left out, harmlessly."""
     path = filled.library.path / "library.db"
     filled.library.close()
     whole = path.read_bytes()
-    before = rows_of(path)
-    missed = set()
+    before = values_of(path)
+    numbers = dict(row[1:] for row in before.pop(b"sqlite_sequence"))
     found_some = 0
-    for at in range(0, len(whole), 367):
+    for at in places(path):
         flip(path, at, at % 8)
         try:
             with Library.open(filled.folder) as library:
                 found = library.verify()
-        except LibraryDamaged:
+        except LibraryError:
             found = [Finding("database", "", "", False)]
         found_some += bool(found)
         if not found:
-            after = rows_of(path)
-            assert after is not None, at
-            assert after.keys() == before.keys(), at
-            for table, rows in before.items():
-                assert after[table].keys() == rows.keys(), (at, table)
-                for rowid, row in rows.items():
-                    for column, value in row.items():
-                        if after[table][rowid][column] != value:
-                            missed.add((table, column))
+            after = values_of(path)
+            last = dict(row[1:] for row in after.pop(b"sqlite_sequence"))
+            assert after == before, at
+            assert last.keys() == numbers.keys(), at
+            assert all(last[name] >= number for name, number in numbers.items()), at
         for name in ("library.db-wal", "library.db-shm"):
             path.with_name(name).unlink(missing_ok=True)
         path.write_bytes(whole)
-    assert missed <= UNPROTECTED
-    assert found_some > 10
+    assert found_some > 100
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.97])
@@ -226,7 +201,7 @@ def half(*numbers):
         (half(1, 0, 0), "its embedding is of the wrong length"),
         (b"", "its embedding is of the wrong length"),
         ("text", "its embedding is of the wrong length"),
-        (half(-1, 0, 0, 0), "its embedding is not the one that was written"),
+        (half(-1, 0, 0, 0), "its embedding is not the one that was indexed"),
         (None, "has no embedding"),
     ],
 )
@@ -248,30 +223,6 @@ def test_a_bad_embedding(filled, sql, vector, problem):
     assert filled.ids("2.png") == [3]
 
 
-def test_an_embedding_that_the_index_has_otherwise(filled, sql):
-    vector = half(-1, 0, 0, 0)
-    statement = "UPDATE embeddings SET vector = ?, crc32 = ? WHERE item_id = 3"
-    sql(filled.library, statement, vector, zlib.crc32(vector))
-    problem = "its embedding is not the one that was indexed"
-    assert Finding("embedding", "item 3", problem, True, (3,)) in filled.library.verify()
-
-
-def test_a_flipped_embedding_in_no_index_is_found(photos, sql):
-    for n in range(150):
-        photos.paint(f"{n:03}.png", (n, 0, 0))
-    photos.index()
-    photos.paint("new.png", "green")
-    photos.rescan()
-    (newest,) = photos.ids("new.png")
-    ((vector,),) = sql(photos.library, f"SELECT vector FROM embeddings WHERE item_id = {newest}")
-    flipped = vector[:-2] + bytes([vector[-2] ^ 1]) + vector[-1:]
-    assert abs(np.linalg.norm(np.frombuffer(flipped, "<f2")) - 1) < 1e-3  # as good as any
-    sql(photos.library, f"UPDATE embeddings SET vector = ? WHERE item_id = {newest}", flipped)
-    problem = "its embedding is not the one that was written"
-    found = Finding("embedding", f"item {newest}", problem, True, (newest,))
-    assert photos.library.verify() == [found]
-
-
 def test_bad_embeddings_of_many_texts_are_one_finding(photos, sql):
     photos.index(photos.write("t.txt", "\n".join(f"text {n}" for n in range(9))))
     before = photos.nearest("red", 9, kind="text")
@@ -283,16 +234,6 @@ def test_bad_embeddings_of_many_texts_are_one_finding(photos, sql):
     photos.rescan()
     assert photos.nearest("red", 9, kind="text") == before
     assert photos.library.verify() == []
-
-
-def test_a_damaged_text_is_read_again(filled, sql):
-    sql(filled.library, "UPDATE items SET text = 'a bed thing' WHERE text = 'a red thing'")
-    assert kinds(filled.library.verify()) == ["item"]
-    done = mended(filled)
-    assert done.lost == ["1 damaged texts, which the next `align index` reads again as new items"]
-    indexed_again(filled)
-    texts = sql(filled.library, "SELECT text FROM items WHERE kind = 'text' ORDER BY position")
-    assert texts == [("a red thing",), ("a green one",), ("white",)]
 
 
 @pytest.mark.parametrize("table", ["items", "files"])

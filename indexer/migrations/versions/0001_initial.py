@@ -7,6 +7,11 @@ revision = "0001"
 down_revision = None
 
 
+def _checksum(*columns: str) -> sa.Column[int]:
+    computed = sa.Computed(f"row_crc32({', '.join(columns)})", persisted=True)
+    return sa.Column("checksum", sa.Integer, computed, nullable=False)
+
+
 def upgrade() -> None:
     op.create_table(
         "models",
@@ -14,6 +19,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("fingerprint", sa.Text, nullable=False, unique=True),
         sa.Column("dim", sa.Integer, nullable=False),
+        _checksum("id", "name", "fingerprint", "dim"),
     )
     op.create_table(
         "library",
@@ -23,6 +29,7 @@ def upgrade() -> None:
         sa.Column("model_id", sa.Integer, sa.ForeignKey("models.id")),
         sa.Column("layout", sa.Text, nullable=False, server_default="auto"),
         sa.Column("target_recall", sa.Float, nullable=False, server_default="0.95"),
+        _checksum("id", "uuid", "created_at", "model_id", "layout", "target_recall"),
     )
     op.create_table(
         "roots",
@@ -33,6 +40,7 @@ def upgrade() -> None:
         sa.Column("device", sa.Integer),
         sa.Column("follow_symlinks", sa.Boolean, nullable=False, server_default="0"),
         sa.Column("exclude", sa.Text, nullable=False, server_default="[]"),
+        _checksum("id", "path", "relative", "recursive", "device", "follow_symlinks", "exclude"),
         sa.UniqueConstraint("path", "relative"),
     )
     op.create_table(
@@ -45,6 +53,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary),
         sa.Column("racy", sa.Boolean, nullable=False, server_default="0"),
         sa.Column("sidecar", sa.Text),
+        _checksum("id", "root_id", "path", "size", "mtime_ns", "digest", "racy", "sidecar"),
         sa.UniqueConstraint("root_id", "path"),
     )
     op.create_table(
@@ -65,6 +74,22 @@ def upgrade() -> None:
         sa.Column("lens", sa.Text),
         sa.Column("latitude", sa.Float),
         sa.Column("longitude", sa.Float),
+        _checksum(
+            "id",
+            "file_id",
+            "kind",
+            "position",
+            "digest",
+            "text",
+            "width",
+            "height",
+            "format",
+            "taken_at",
+            "camera",
+            "lens",
+            "latitude",
+            "longitude",
+        ),
         sqlite_autoincrement=True,
     )
     op.create_index("items_by_file", "items", ["file_id"])
@@ -78,7 +103,7 @@ def upgrade() -> None:
             "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
         ),
         sa.Column("vector", sa.LargeBinary, nullable=False),
-        sa.Column("crc32", sa.Integer, nullable=False),
+        _checksum("item_id", "model_id", "vector"),
     )
     op.create_table(
         "phrases",
@@ -86,6 +111,7 @@ def upgrade() -> None:
             "model_id", sa.Integer, sa.ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
         ),
         sa.Column("vectors", sa.LargeBinary, nullable=False),
+        _checksum("model_id", "vectors"),
     )
     op.create_table(
         "fields",
@@ -96,6 +122,7 @@ def upgrade() -> None:
         sa.Column("number", sa.Float),
         sa.Column("text", sa.Text),
         sa.Column("from_sidecar", sa.Boolean, nullable=False),
+        _checksum("item_id", "name", "number", "text", "from_sidecar"),
     )
     op.create_table(
         "failures",
@@ -104,6 +131,7 @@ def upgrade() -> None:
         ),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("at", sa.Text, nullable=False),
+        _checksum("file_id", "reason", "at"),
     )
     op.create_table(
         "changes",
@@ -111,6 +139,7 @@ def upgrade() -> None:
         sa.Column("item_id", sa.Integer, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("op", sa.Text, nullable=False),
+        _checksum("seq", "item_id", "kind", "op"),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -132,5 +161,22 @@ def upgrade() -> None:
         sa.Column("curve", sa.Text),
         sa.Column("faiss_version", sa.Text, nullable=False),
         sa.Column("created_at", sa.Text, nullable=False),
+        _checksum(
+            "id",
+            "kind",
+            "model_id",
+            "seq",
+            "name",
+            "bytes",
+            "sha256",
+            "count",
+            "type",
+            "nlist",
+            "nprobe",
+            "recall",
+            "curve",
+            "faiss_version",
+            "created_at",
+        ),
         sqlite_autoincrement=True,
     )
