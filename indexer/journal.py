@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -74,7 +75,8 @@ def _place(home: bytes, folder: bytes) -> dict[str, object]:
 
 
 def _absorb(db: Connection, inner: Root, outer: Root) -> None:
-    """What the inner root left out stays left out, and the links it followed are followed."""
+    """What the inner root left out stays left out, and the links it followed are followed. Where it
+    is not mounted now, its files wait for it as before."""
     place = os.path.relpath(inner.path, outer.path)
     watch_how(
         db,
@@ -82,6 +84,10 @@ def _absorb(db: Connection, inner: Root, outer: Root) -> None:
         exclude=[*outer.exclude, *excludes.below(inner.exclude, place)],
         follow_symlinks=outer.follow_symlinks or inner.follow_symlinks,
     )
+    mounts = [*outer.mounts, *((os.path.join(place, path), dev) for path, dev in inner.mounts)]
+    if inner.device is not None:
+        mounts.append((place, inner.device))
+    set_devices(db, replace(outer, mounts=tuple(sorted(mounts))))
     prefix = os.path.join(place, b"")
     longer = cast(literal(prefix, LargeBinary).op("||")(files.c.path), LargeBinary)
     moved = update(files).where(files.c.root_id == inner.id)
@@ -96,9 +102,11 @@ def watch_how(db: Connection, root: Root, *, exclude: Iterable[str], follow_syml
     db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
-def set_device(db: Connection, root_id: int, device: int | None) -> None:
-    """Remember the number of the device that a root is on."""
-    db.execute(update(roots).where(roots.c.id == root_id).values(device=device))
+def set_devices(db: Connection, root: Root) -> None:
+    """Remember the device that a root is on, and those mounted below it."""
+    mounts = json.dumps([(os.fsdecode(path), device) for path, device in root.mounts])
+    row = {"device": root.device, "mounts": mounts}
+    db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
 def relocate(db: Connection, home: bytes, root_id: int, folder: bytes) -> None:

@@ -42,7 +42,8 @@ library = Table(
 )
 
 # A relative path is relative to the folder that holds the library directory. `device` is the file
-# system's number when the root was seen last, `exclude` a JSON list of globs.
+# system's number when the root was seen last, `exclude` a JSON list of globs, `mounts` one of pairs
+# of a path and a device.
 roots = Table(
     "roots",
     metadata,
@@ -53,6 +54,7 @@ roots = Table(
     Column("device", Integer),
     Column("follow_symlinks", Boolean, nullable=False, server_default="0"),
     Column("exclude", Text, nullable=False, server_default="[]"),
+    Column("mounts", Text, nullable=False, server_default="[]"),
     UniqueConstraint("path", "relative"),
 )
 

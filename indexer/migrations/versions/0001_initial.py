@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("device", sa.Integer),
         sa.Column("follow_symlinks", sa.Boolean, nullable=False, server_default="0"),
         sa.Column("exclude", sa.Text, nullable=False, server_default="[]"),
+        sa.Column("mounts", sa.Text, nullable=False, server_default="[]"),
         sa.UniqueConstraint("path", "relative"),
     )
     op.create_table(
