@@ -16,10 +16,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    and_,
+    case,
     cast,
     delete,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -28,6 +31,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from indexer import excludes
 from indexer.catalogue import Root, all_roots, among, within
 from indexer.content import Content
+from indexer.fields import Said
 from indexer.layout import Choice
 from indexer.records import FieldValue, Kind, Model
 from indexer.schema import (
@@ -43,7 +47,6 @@ from indexer.schema import (
     phrases,
     roots,
 )
-from indexer.sidecars import Said
 
 UNFINISHED = -1
 """A size no file has, for one whose items are not all written yet."""
@@ -212,10 +215,26 @@ def add_item(db: Connection, file_id: int, position: int, content: Content) -> i
 
 
 def describe_picture(db: Connection, file_id: int, said: Said) -> None:
-    """Write what sidecars say of a file's picture in place of what they said before. Where an
-    annotation has the same name, it stands."""
+    """Write what sidecars say of a file's picture in place of what they said before. What the
+    picture says itself of time and place stands, and so does an annotation of the same name."""
     of_file = select(items.c.id).where(items.c.file_id == file_id, items.c.kind == "image")
-    db.execute(update(items).where(items.c.id.in_(of_file)).values(text=said.caption))
+    no_time = or_(items.c.taken_at.is_(None), items.c.time_from_sidecar)
+    no_place = or_(items.c.latitude.is_(None), items.c.place_from_sidecar)
+    latitude, longitude = said.place or (None, None)
+    db.execute(
+        update(items)
+        .where(items.c.id.in_(of_file))
+        .values(
+            text=said.caption,
+            taken_at=case(
+                (no_time, said.taken_at and said.taken_at.isoformat()), else_=items.c.taken_at
+            ),
+            latitude=case((no_place, latitude), else_=items.c.latitude),
+            longitude=case((no_place, longitude), else_=items.c.longitude),
+            time_from_sidecar=and_(no_time, literal(said.taken_at is not None)),
+            place_from_sidecar=and_(no_place, literal(said.place is not None)),
+        )
+    )
     db.execute(delete(fields).where(fields.c.item_id.in_(of_file), fields.c.from_sidecar))
     rows = [
         _field(item_id, name, value, from_sidecar=True)

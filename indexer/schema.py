@@ -92,6 +92,8 @@ items = Table(
     Column("lens", Text),
     Column("latitude", Float),
     Column("longitude", Float),
+    Column("time_from_sidecar", Boolean, nullable=False, server_default="0"),
+    Column("place_from_sidecar", Boolean, nullable=False, server_default="0"),
     Index("items_by_file", "file_id"),
     Index("items_by_digest", "kind", "digest"),
     sqlite_autoincrement=True,

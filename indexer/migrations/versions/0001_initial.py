@@ -66,6 +66,8 @@ def upgrade() -> None:
         sa.Column("lens", sa.Text),
         sa.Column("latitude", sa.Float),
         sa.Column("longitude", sa.Float),
+        sa.Column("time_from_sidecar", sa.Boolean, nullable=False, server_default="0"),
+        sa.Column("place_from_sidecar", sa.Boolean, nullable=False, server_default="0"),
         sqlite_autoincrement=True,
     )
     op.create_index("items_by_file", "items", ["file_id"])
