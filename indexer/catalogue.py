@@ -41,6 +41,10 @@ from indexer.schema import (
     roots,
 )
 
+Mounts = tuple[tuple[bytes, int], ...]
+"""Folders of a root that are on another device than the folder above them: paths relative to the
+root, sorted, and the numbers of the devices."""
+
 _Key = TypeVar("_Key")
 
 
@@ -56,6 +60,12 @@ class Root:
     follow_symlinks: bool = False
     exclude: tuple[str, ...] = ()
     """Globs of what is left out, as `indexer.excludes` reads them."""
+    mounts: Mounts = ()
+    """Those that held files when they were looked at last."""
+
+    def at(self, place: bytes) -> bytes:
+        """The absolute path of `place`, relative to the root; b"" for the root itself."""
+        return os.path.join(self.path, place) if place else self.path
 
 
 @dataclass(frozen=True)
@@ -181,6 +191,9 @@ def all_roots(db: Connection, home: bytes) -> list[Root]:
             device=row.device,
             follow_symlinks=row.follow_symlinks,
             exclude=tuple(json.loads(row.exclude)),
+            mounts=tuple(
+                sorted((os.fsencode(path), device) for path, device in json.loads(row.mounts))
+            ),
         )
         for row in db.execute(select(roots).order_by(roots.c.id))
     ]

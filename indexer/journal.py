@@ -6,6 +6,7 @@ All functions belong inside the caller's transaction.
 import json
 import os
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,10 +15,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    and_,
+    case,
     cast,
     delete,
     insert,
     literal,
+    or_,
     select,
     update,
 )
@@ -26,6 +30,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from indexer import excludes
 from indexer.catalogue import Root, all_roots, among, within
 from indexer.content import Content
+from indexer.fields import Said
 from indexer.layout import Choice
 from indexer.records import FieldValue, Kind, Model
 from indexer.schema import (
@@ -41,7 +46,6 @@ from indexer.schema import (
     phrases,
     roots,
 )
-from indexer.sidecars import Said
 
 UNFINISHED = -1
 """A size no file has, for one whose items are not all written yet."""
@@ -73,7 +77,8 @@ def _place(home: bytes, folder: bytes) -> dict[str, object]:
 
 
 def _absorb(db: Connection, inner: Root, outer: Root) -> None:
-    """What the inner root left out stays left out, and the links it followed are followed."""
+    """What the inner root left out stays left out, and the links it followed are followed. Where it
+    is not mounted now, its files wait for it as before."""
     place = os.path.relpath(inner.path, outer.path)
     watch_how(
         db,
@@ -81,6 +86,10 @@ def _absorb(db: Connection, inner: Root, outer: Root) -> None:
         exclude=[*outer.exclude, *excludes.below(inner.exclude, place)],
         follow_symlinks=outer.follow_symlinks or inner.follow_symlinks,
     )
+    mounts = [*outer.mounts, *((os.path.join(place, path), dev) for path, dev in inner.mounts)]
+    if inner.device is not None:
+        mounts.append((place, inner.device))
+    set_devices(db, replace(outer, mounts=tuple(sorted(mounts))))
     prefix = os.path.join(place, b"")
     longer = cast(literal(prefix, LargeBinary).op("||")(files.c.path), LargeBinary)
     moved = update(files).where(files.c.root_id == inner.id)
@@ -95,9 +104,11 @@ def watch_how(db: Connection, root: Root, *, exclude: Iterable[str], follow_syml
     db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
-def set_device(db: Connection, root_id: int, device: int | None) -> None:
-    """Remember the number of the device that a root is on."""
-    db.execute(update(roots).where(roots.c.id == root_id).values(device=device))
+def set_devices(db: Connection, root: Root) -> None:
+    """Remember the device that a root is on, and those mounted below it."""
+    mounts = json.dumps([(os.fsdecode(path), device) for path, device in root.mounts])
+    row = {"device": root.device, "mounts": mounts}
+    db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
 def relocate(db: Connection, home: bytes, root_id: int, folder: bytes) -> None:
@@ -203,10 +214,26 @@ def add_item(db: Connection, file_id: int, position: int, content: Content) -> i
 
 
 def describe_picture(db: Connection, file_id: int, said: Said) -> None:
-    """Write what sidecars say of a file's picture in place of what they said before. Where an
-    annotation has the same name, it stands."""
+    """Write what sidecars say of a file's picture in place of what they said before. What the
+    picture says itself of time and place stands, and so does an annotation of the same name."""
     of_file = select(items.c.id).where(items.c.file_id == file_id, items.c.kind == "image")
-    db.execute(update(items).where(items.c.id.in_(of_file)).values(text=said.caption))
+    no_time = or_(items.c.taken_at.is_(None), items.c.time_from_sidecar)
+    no_place = or_(items.c.latitude.is_(None), items.c.place_from_sidecar)
+    latitude, longitude = said.place or (None, None)
+    db.execute(
+        update(items)
+        .where(items.c.id.in_(of_file))
+        .values(
+            text=said.caption,
+            taken_at=case(
+                (no_time, said.taken_at and said.taken_at.isoformat()), else_=items.c.taken_at
+            ),
+            latitude=case((no_place, latitude), else_=items.c.latitude),
+            longitude=case((no_place, longitude), else_=items.c.longitude),
+            time_from_sidecar=and_(no_time, literal(said.taken_at is not None)),
+            place_from_sidecar=and_(no_place, literal(said.place is not None)),
+        )
+    )
     db.execute(delete(fields).where(fields.c.item_id.in_(of_file), fields.c.from_sidecar))
     rows = [
         _field(item_id, name, value, from_sidecar=True)

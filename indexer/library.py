@@ -180,7 +180,8 @@ class Library:
 
         A root that is missing, unreadable, empty though it was not, or on another device and
         without files that are known, is left alone and named in the report, while the others go on;
-        with `allow_missing` what is gone is forgotten, unless the root is there but unreadable.
+        with `allow_missing` what is gone is forgotten, unless the root is there but unreadable. The
+        same holds for a folder below a root that was on another device than the folder above it.
 
         Files that cannot be read become failures. Raises LibraryLocked, SourceNotFound,
         SourceExcluded and UnsupportedFile before anything is written; ModelMismatch,
@@ -207,11 +208,9 @@ class Library:
                 )
                 for root in sorted(parts, key=lambda root: root.id):
                     known = catalogue.known_files(db, root.id, run.model_id)
-                    device = scan(
-                        root, parts[root], known, differences, allow_missing=allow_missing
-                    )
-                    if device != root.device:
-                        journal.set_device(db, root.id, device)
+                    seen = scan(root, parts[root], known, differences, allow_missing=allow_missing)
+                    if seen != root:
+                        journal.set_devices(db, seen)
             report = run.run(differences)
             self._publish(engine, load_encoder, layout=layout, progress=progress)
         return replace(report, seconds=time.monotonic() - started)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from indexer.catalogue import FileItem
 from indexer.content import Content
+from indexer.fields import Said
 from indexer.scan import Found
-from indexer.sidecars import Said
 
 
 @dataclass

@@ -116,7 +116,8 @@ class IndexReport:
     """Pictures and texts that went through the encoder."""
     seconds: float = 0.0
     unavailable: tuple[str, ...] = ()
-    """A sentence with the reason and the remedy for every root that was left alone."""
+    """A sentence with the reason and the remedy for every root, and every folder below one on a
+    device of its own, that was left alone."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,9 @@ class RootStatus:
     follow_symlinks: bool = False
     exclude: tuple[str, ...] = ()
     """Globs of what is left out."""
+    away: tuple[tuple[Path, RootState], ...] = ()
+    """Folders below with files that are known, on devices of their own when they were looked at
+    last, whose state is not ``ok`` now."""
 
 
 @dataclass(frozen=True)

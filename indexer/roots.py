@@ -6,13 +6,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from indexer import catalogue, journal
+from indexer import catalogue, devices, journal
 from indexer.catalogue import Root
 from indexer.errors import RootsOverlap, SourceNotFound, UnknownPath
 from indexer.excludes import Excludes, literal
 from indexer.records import Forgotten, RootState, RootStatus
 from indexer.sources import kind_of
-from indexer.walk import file_status, holds_any_file
+from indexer.walk import file_status
 
 
 def statuses(db: Connection, home: bytes) -> list[RootStatus]:
@@ -23,25 +23,19 @@ def statuses(db: Connection, home: bytes) -> list[RootStatus]:
             path=_path(root.path),
             recursive=root.recursive,
             files=files.get(root.id, 0),
-            state=_state(root, files.get(root.id, 0)),
+            state=devices.state(root, b"", root.device, expect_files=root.id in files),
             follow_symlinks=root.follow_symlinks,
             exclude=root.exclude,
+            away=_away(db, root),
         )
         for root in catalogue.all_roots(db, home)
     ]
 
 
-def _state(root: Root, files: int) -> RootState:
-    try:
-        os.scandir(root.path).close()
-        device = os.stat(root.path).st_dev
-    except (FileNotFoundError, NotADirectoryError):
-        return "missing"
-    except OSError:
-        return "unreadable"
-    if files and not holds_any_file(root):
-        return "empty"
-    return "ok" if root.device in (None, device) else "other device"
+def _away(db: Connection, root: Root) -> tuple[tuple[Path, RootState], ...]:
+    held = [mount for mount in root.mounts if catalogue.files_within(db, root.id, mount[0])]
+    states = ((path, devices.state(root, path, device, expect_files=True)) for path, device in held)
+    return tuple((_path(root.at(path)), state) for path, state in states if state != "ok")
 
 
 def move(db: Connection, home: bytes, old: Path, new: Path) -> None:

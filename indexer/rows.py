@@ -174,7 +174,7 @@ def _reset_library(db: Connection) -> str:
         )
     )
     return (
-        "what the index is to be: say --layout and --target-recall to `align rebuild` again where"
+        "what the index is to be: say --index and --target-recall to `align rebuild` again where"
         " they were not the default"
     )
 
@@ -201,6 +201,7 @@ def _doubt_root(db: Connection, row: Mapping[str, Value]) -> str:
             device=None,
             follow_symlinks=bool(row["follow_symlinks"]),
             exclude=exclude if sound else "[]",
+            mounts="[]",
         )
     )
     return (

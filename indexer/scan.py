@@ -3,14 +3,15 @@
 import os
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from indexer import sidecars
+from indexer import devices, sidecars
 from indexer.catalogue import File, Root
 from indexer.excludes import Excludes
+from indexer.records import RootState
 from indexer.sidecars import Sidecars
 from indexer.sources import kind_of
-from indexer.walk import behind_link, file_status, holds_any_file, walk
+from indexer.walk import behind_link, file_status, walk
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Scan:
     unchanged: int = 0
     """Live items in files that need not be opened."""
     unavailable: list[str] = field(default_factory=list)
-    """Why a root was left alone, and the remedy: a sentence a root."""
+    """Why a root or a folder mounted below it was left alone, and the remedy: a sentence each."""
 
 
 def scan(
@@ -79,14 +80,15 @@ def scan(
     into: Scan,
     *,
     allow_missing: bool = False,
-) -> int | None:
+) -> Root:
     """Compare the `parts` of a root (relative paths, b"" for the whole) with all its `known` files.
 
     Pictures are found by walking; files that were named once, texts among them, are looked for one
     by one. A root that cannot be read is left alone; so is one that misses files and holds none at
-    all, or lies on another device than before, unless `allow_missing`.
+    all, or lies on another device than before, unless `allow_missing`. The same holds for a folder
+    that was on another device than the folder above it.
 
-    Returns the number of the device to remember for the root.
+    Returns the root as it is to be remembered, with the devices that were found.
     """
     if root.follow_symlinks and root.recursive:
         # Only a walk of the whole tells which of the ways to a folder is the one to take.
@@ -99,14 +101,14 @@ def scan(
         if allow_missing:
             into.gone += _by_path(in_scope.values())
         else:
-            into.unavailable.append(_sentence(root, "does not exist", known))
-        return root.device
+            into.unavailable.append(_sentence(root, b"", "does not exist", known))
+        return root
     except OSError as error:
         into.unavailable.append(
             f"{os.fsdecode(root.path)} cannot be read ({error.strerror}); mount or restore it and"
             " run again, nothing of it was deleted"
         )
-        return root.device
+        return root
 
     excludes = Excludes(root.exclude)
     seen = {part: status for part in parts if (status := file_status(root, part)) is not None}
@@ -131,16 +133,12 @@ def scan(
         else:
             seen[file.path] = status
 
-    if missing and not allow_missing:
-        reason = None
-        if not seen and not holds_any_file(root):
-            reason = f"is empty but the library knows {_files(known)} in it"
-        elif root.device not in (None, device):
-            lacks = f"{_files(missing)} of the {len(known):,} that the library knows"
-            reason = f"is on another device than before and lacks {lacks}"
-        if reason:
-            into.unavailable.append(_sentence(root, reason, known))
-            return root.device
+    away = {} if allow_missing else _away(root, known, missing, seen)
+    into.unavailable += [_sentence(root, place, reason, known) for place, reason in away.items()]
+    if b"" in away:
+        return root
+    missing = [file for file in missing if not _covered(file.path, away)]
+    seen = {path: status for path, status in seen.items() if not _covered(path, away)}
     into.gone += _by_path([*missing, *excluded])
     into.unchanged += sum(file.items for file in unknowable)
     for path, status in sorted(seen.items()):
@@ -151,7 +149,45 @@ def scan(
             into.unchanged += before.items
         else:
             into.found.append(found)
-    return device if b"" in parts or root.device is None else root.device
+    kept = [
+        mount
+        for mount in root.mounts
+        if _covered(mount[0], away) or not _covered(mount[0], parts)  # not looked at as a whole
+    ]
+    mounts = dict([*devices.mounts_above(root, seen), *kept])
+    return replace(
+        root,
+        device=device if b"" in parts or root.device is None else root.device,
+        mounts=tuple(sorted(mounts.items())),
+    )
+
+
+def _away(
+    root: Root, known: Collection[File], missing: Collection[File], seen: Collection[bytes]
+) -> dict[bytes, str]:
+    """Which folders are to be left alone, and why: some that were mounted below the root, or b""
+    for all of it."""
+    away: dict[bytes, str] = {}
+    for place, device in (*root.mounts, (b"", root.device)):
+        missing = [file for file in missing if not _covered(file.path, away)]
+        lacking = [file for file in missing if _covered(file.path, [place])]
+        if not lacking:
+            continue
+        nothing = not any(_covered(path, [place]) for path in seen)
+        state = devices.state(root, place, device, expect_files=nothing)
+        if state != "ok":
+            held = [file for file in known if _covered(file.path, [place])]
+            away[place] = _reason(state, lacking, held)
+    return {b"": away[b""]} if b"" in away else away
+
+
+def _reason(state: RootState, lacking: Collection[File], known: Collection[File]) -> str:
+    if state == "empty":
+        return f"is empty but the library knows {_files(known)} in it"
+    if state == "other device":
+        lacks = f"{_files(lacking)} of the {len(known):,} that the library knows"
+        return f"is on another device than before and lacks {lacks}"
+    return "does not exist" if state == "missing" else "cannot be read"
 
 
 def _is_settled(known: File, found: Found) -> bool:
@@ -185,12 +221,11 @@ def _sidecars(
     return sidecars.find(picture, status_of)
 
 
-def _sentence(root: Root, reason: str, known: Collection[File]) -> str:
+def _sentence(root: Root, place: bytes, reason: str, known: Collection[File]) -> str:
+    path = os.fsdecode(root.at(place))
+    moved = "" if place else " say where it is now with `align roots move`,"
     loss = "accept the loss with --allow-missing" if known else "let it go with `align forget`"
-    return (
-        f"{os.fsdecode(root.path)} {reason}; mount or restore it, say where it is now with"
-        f" `align roots move`, or {loss}; nothing of it was deleted"
-    )
+    return f"{path} {reason}; mount or restore it,{moved} or {loss}; nothing of it was deleted"
 
 
 def _files(files: Collection[File]) -> str:

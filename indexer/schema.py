@@ -43,7 +43,8 @@ library = Table(
 )
 
 # A relative path is relative to the folder that holds the library directory. `device` is the file
-# system's number when the root was seen last, `exclude` a JSON list of globs.
+# system's number when the root was seen last, `exclude` a JSON list of globs, `mounts` one of pairs
+# of a path and a device.
 roots = Table(
     "roots",
     metadata,
@@ -54,6 +55,7 @@ roots = Table(
     Column("device", Integer),
     Column("follow_symlinks", Boolean, nullable=False, server_default="0"),
     Column("exclude", Text, nullable=False, server_default="[]"),
+    Column("mounts", Text, nullable=False, server_default="[]"),
     UniqueConstraint("path", "relative"),
 )
 
@@ -91,6 +93,8 @@ items = Table(
     Column("lens", Text),
     Column("latitude", Float),
     Column("longitude", Float),
+    Column("time_from_sidecar", Boolean, nullable=False, server_default="0"),
+    Column("place_from_sidecar", Boolean, nullable=False, server_default="0"),
     Index("items_by_file", "file_id"),
     Index("items_by_digest", "kind", "digest"),
     sqlite_autoincrement=True,

@@ -1,14 +1,15 @@
-"""Sidecars: ``name.txt`` and ``name.json`` beside a picture, its caption and its fields."""
+"""Sidecars: ``name.txt`` and ``name.json`` beside a picture, its caption and its fields, or what
+Google Takeout puts there."""
 
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from encoder.errors import TextError
-from indexer.fields import field_value
-from indexer.records import FieldValue
+from indexer import takeout
+from indexer.fields import Said, field_value
 from indexer.texts import is_unicode
 
 MAX_BYTES = 1 << 20
@@ -31,26 +32,24 @@ class Sidecars:
     """Another one where any of them came, went or changed."""
 
 
-@dataclass(frozen=True)
-class Said:
-    """What the sidecars of a picture say."""
-
-    caption: str | None = None
-    fields: Mapping[str, FieldValue] = field(default_factory=dict)
-
-
 def find(picture: bytes, status_of: Callable[[bytes], os.stat_result | None]) -> Sidecars | None:
     """The sidecars of the picture at `picture`; None where it has none.
 
-    ``a.jpg.txt`` comes before ``a.txt``. `status_of` gives None for a path without a regular file.
+    ``a.jpg.txt`` comes before ``a.txt``, and names of Takeout in between. `status_of` gives None
+    for a path without a regular file.
     """
+    stem = os.path.splitext(picture)[0]
+    places = {
+        _CAPTION: (picture + _CAPTION, stem + _CAPTION),
+        _FIELDS: (picture + _FIELDS, *takeout.names(picture), stem + _FIELDS),
+    }
     chosen: dict[bytes, bytes] = {}
     stamp = []
     for ending in ENDINGS:
-        for place, stem in enumerate((picture, os.path.splitext(picture)[0])):
-            status = status_of(stem + ending)
+        for place, path in enumerate(places[ending]):
+            status = status_of(path)
             if status is not None:
-                chosen[ending] = stem + ending
+                chosen[ending] = path
                 stamp.append(f"{place}{ending.decode()} {status.st_size} {status.st_mtime_ns}")
                 break
     if not chosen:
@@ -62,11 +61,12 @@ def read(folder: bytes, sidecars: Sidecars) -> Said:
     """What `sidecars`, relative to `folder`, say. One that cannot be read is logged and ignored.
 
     The text file is the caption, whole and stripped. Of the JSON object ``caption`` or ``text`` is
-    the caption where there is no text file; other numbers, texts and booleans become fields.
+    the caption where there is no text file; other numbers, texts and booleans become fields. Of an
+    object of Takeout it is what `takeout.said` makes of it.
     """
     said = _read(folder, sidecars.fields, _object) if sidecars.fields else Said()
     text = _read(folder, sidecars.caption, _text) if sidecars.caption else Said()
-    return Said(text.caption or said.caption, said.fields)
+    return replace(said, caption=text.caption or said.caption)
 
 
 def _read(folder: bytes, path: bytes, parse: Callable[[str], Said]) -> Said:
@@ -98,6 +98,8 @@ def _object(whole: str) -> Said:
         raise TextError("not JSON") from None
     if not isinstance(values, dict):
         raise TextError("not a JSON object")
+    if takeout.is_takeout(values):
+        return takeout.said(values)
     captions = [field_value(values.pop(name, None)) for name in _CAPTION_NAMES]
     named = ((name.strip(), field_value(raw)) for name, raw in values.items() if is_unicode(name))
     return Said(

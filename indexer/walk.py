@@ -55,9 +55,9 @@ def walk(
                 yield path, entry
 
 
-def holds_any_file(root: Root) -> bool:
-    """Whether there is a file that a walk without exclusions would come by."""
-    return any(walk(root, [b""], Excludes(())))
+def holds_any_file(root: Root, part: bytes = b"") -> bool:
+    """Whether there is a file that a walk of `part` without exclusions would come by."""
+    return any(walk(root, [part], Excludes(())))
 
 
 def file_status(root: Root, path: bytes) -> os.stat_result | None:

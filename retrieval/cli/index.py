@@ -75,7 +75,8 @@ def command(
     --exclude and --follow-symlinks hold for the folders of the PATHs, or without a PATH for all.
 
     A watched folder that is missing, suddenly empty, or on another device and incomplete is left
-    alone with all it held; the others are brought up to date, and the exit status is 1.
+    alone with all it held; the others are brought up to date, and the exit status is 1. So is a
+    folder below it on a device of its own.
 
     The library is the one given, or found from PATH or the current folder upwards; where there is
     none, a new one is made inside the first folder, in .align.

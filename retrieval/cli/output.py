@@ -3,18 +3,25 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
 from tqdm import tqdm
 
-from indexer import GenerationStatus
+from indexer import GenerationStatus, RootStatus
 from retrieval.results import Results
 
 
 def print_json(values: dict[str, Any]) -> None:
     """One JSON object on a line of its own."""
     click.echo(json.dumps(values))
+
+
+def root_values(root: RootStatus) -> dict[str, Any]:
+    """A watched folder as `print_json` takes it."""
+    away = {str(path): state for path, state in root.away}
+    return {**asdict(root), "path": str(root.path), "away": away}
 
 
 def print_hits(results: Results, as_json: bool) -> None:

@@ -1,6 +1,5 @@
 """`align roots`"""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import click
 from indexer import Library, RootStatus
 from retrieval.cli.libraries import locate
 from retrieval.cli.options import json_option, library_option, wait_option
-from retrieval.cli.output import count, print_json, say
+from retrieval.cli.output import count, print_json, root_values, say
 
 
 @click.group(invoke_without_command=True)
@@ -19,7 +18,8 @@ def command(ctx: click.Context, library: Path | None, as_json: bool) -> None:
     """List the watched folders: path, files known in it, state and options.
 
     The state is ok, missing, unreadable, empty (although files are known) or other device (than
-    before). `align roots move` says where a folder is now.
+    before). A folder below that had a device of its own is listed where its state is not ok.
+    `align roots move` says where a folder is now.
     """
     ctx.obj = library
     if ctx.invoked_subcommand is not None:
@@ -29,7 +29,7 @@ def command(ctx: click.Context, library: Path | None, as_json: bool) -> None:
     width = max((len(click.format_filename(root.path)) for root in roots), default=0)
     for root in roots:
         if as_json:
-            print_json({**asdict(root), "path": str(root.path)})
+            print_json(root_values(root))
         else:
             path = click.format_filename(root.path)
             row = f"{path:<{width}}  {count(root.files, 'file'):>12}  {root.state:<12}"
@@ -41,6 +41,7 @@ def _options(root: RootStatus) -> str:
         *([] if root.recursive else ["only files that were named"]),
         *(["follows symlinks"] if root.follow_symlinks else []),
         *([f"excludes {' '.join(root.exclude)}"] if root.exclude else []),
+        *(f"{click.format_filename(path)}: {state}" for path, state in root.away),
     ]
     return ", ".join(said)
 

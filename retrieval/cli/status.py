@@ -8,7 +8,7 @@ import click
 from indexer import Library, Status
 from retrieval.cli.libraries import locate
 from retrieval.cli.options import json_option, library_option
-from retrieval.cli.output import count, generation_rows, print_json, print_rows, say
+from retrieval.cli.output import count, generation_rows, print_json, print_rows, root_values, say
 
 
 @click.command()
@@ -27,7 +27,7 @@ def command(as_json: bool, library: Path | None) -> None:
 
 
 def _values(path: Path, status: Status) -> dict[str, object]:
-    roots = [{**asdict(root), "path": str(root.path)} for root in status.roots]
+    roots = [root_values(root) for root in status.roots]
     return {"library": str(path), **asdict(status), "roots": roots}
 
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ def test_roots_are_listed(folder: Path, other: Path) -> None:
             "state": "ok",
             "follow_symlinks": False,
             "exclude": [],
+            "away": {},
         },
         {
             "path": str(other),
@@ -67,6 +70,7 @@ def test_roots_are_listed(folder: Path, other: Path) -> None:
             "state": "ok",
             "follow_symlinks": True,
             "exclude": ["raw", "*.gif"],
+            "away": {},
         },
     ]
     first, second = align(folder, "roots").stdout.splitlines()
@@ -94,6 +98,27 @@ def test_a_missing_root_is_status_1_after_the_report(folder: Path, other: Path) 
     ]
     assert [root["state"] for root in listed(folder)] == ["ok", "missing"]
     assert align(folder, "index", "--allow-missing").stdout.startswith("1 deleted, 7 unchanged")
+
+
+def test_a_disk_below_a_root_that_is_away(folder: Path, other: Path, tmp_path: Path) -> None:
+    usb = other / "usb"
+    usb.mkdir()
+    Image.new("RGB", (4, 4), COLOURS["yellow"]).save(usb / "yellow.png")
+    align(folder, "index")
+    with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
+        db.execute("UPDATE roots SET mounts = '[[\"usb\", 1]]' WHERE id = 2")
+    shutil.move(usb, tmp_path / "away")
+    result = align(folder, "index", status=1)
+    assert result.stderr == (
+        f"align: {usb} does not exist; mount or restore it, or accept the loss with"
+        " --allow-missing; nothing of it was deleted\n"
+    )
+    assert [root["away"] for root in listed(folder)] == [{}, {str(usb): "missing"}]
+    assert json.loads(align(folder, "status", "--json").stdout)["roots"] == listed(folder)
+    second = align(folder, "roots").stdout.splitlines()[1]
+    assert second.endswith(f" 2 files  ok            {usb}: missing")
+    assert align(folder, "index", "--allow-missing").stdout.startswith("1 deleted, ")
+    assert listed(folder)[1]["away"] == {}
 
 
 def test_a_root_is_moved(folder: Path, other: Path) -> None:

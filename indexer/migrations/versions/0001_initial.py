@@ -40,7 +40,17 @@ def upgrade() -> None:
         sa.Column("device", sa.Integer),
         sa.Column("follow_symlinks", sa.Boolean, nullable=False, server_default="0"),
         sa.Column("exclude", sa.Text, nullable=False, server_default="[]"),
-        _checksum("id", "path", "relative", "recursive", "device", "follow_symlinks", "exclude"),
+        sa.Column("mounts", sa.Text, nullable=False, server_default="[]"),
+        _checksum(
+            "id",
+            "path",
+            "relative",
+            "recursive",
+            "device",
+            "follow_symlinks",
+            "exclude",
+            "mounts",
+        ),
         sa.UniqueConstraint("path", "relative"),
     )
     op.create_table(
@@ -74,6 +84,8 @@ def upgrade() -> None:
         sa.Column("lens", sa.Text),
         sa.Column("latitude", sa.Float),
         sa.Column("longitude", sa.Float),
+        sa.Column("time_from_sidecar", sa.Boolean, nullable=False, server_default="0"),
+        sa.Column("place_from_sidecar", sa.Boolean, nullable=False, server_default="0"),
         _checksum(
             "id",
             "file_id",
@@ -89,6 +101,8 @@ def upgrade() -> None:
             "lens",
             "latitude",
             "longitude",
+            "time_from_sidecar",
+            "place_from_sidecar",
         ),
         sqlite_autoincrement=True,
     )
