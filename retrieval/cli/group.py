@@ -18,6 +18,8 @@ COMMANDS = {
     "captions": "Find texts that describe a picture.",
     "roots": "List the watched folders, or say where one was moved.",
     "forget": "Forget files, folders or whole roots.",
+    "classify": "Say which of some labels describes a picture best.",
+    "tag": "Write the labels of pictures into the library, to filter by.",
     "annotate": "Add the columns of a table to the pictures it names.",
     "duplicates": "List pictures that are there more than once.",
     "failures": "List the files that could not be read, and why.",
