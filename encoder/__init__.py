@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from encoder.errors import (
         AlignError,
         CheckpointError,
+        DatasetError,
         EncoderError,
         HubError,
         PictureError,
@@ -32,6 +33,7 @@ _HOMES = {
     "errors": (
         "AlignError",
         "CheckpointError",
+        "DatasetError",
         "EncoderError",
         "HubError",
         "PictureError",
@@ -52,6 +54,7 @@ __all__ = [
     "AlignModel",
     "AlignOutput",
     "CheckpointError",
+    "DatasetError",
     "Decoded",
     "Decoders",
     "Embeddings",

@@ -4,6 +4,7 @@ AlignError                     the root: one clear sentence that names the remed
 ├── EncoderError
 │   ├── CheckpointError        a checkpoint directory that is incomplete, foreign or damaged
 │   └── HubError               a model that is neither here nor reachable
+├── DatasetError               pictures with captions that cannot be read as asked
 ├── PictureError               bytes that are not a readable picture
 ├── TextError                  bytes that are not a readable text file
 ├── FilterError                (defined in `indexer.filters`)
@@ -25,6 +26,10 @@ class CheckpointError(EncoderError):
 
 class HubError(EncoderError):
     """A model is not on this machine and could not be fetched."""
+
+
+class DatasetError(AlignError):
+    """Annotations, pictures or a split of a dataset are not what was asked for."""
 
 
 class PictureError(AlignError):

@@ -29,6 +29,7 @@ class FakeEncoder:
     """
 
     dim = 4
+    temperature = 0.1
 
     def __init__(self, name: str = "fake", fingerprint: str = "fa4e") -> None:
         self.name = name

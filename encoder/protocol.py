@@ -32,6 +32,10 @@ class Encoder(Protocol):
     def dim(self) -> int:
         """Length of an embedding."""
 
+    @property
+    def temperature(self) -> float:
+        """What cosines are divided by to become logits; above 0."""
+
     def prepare(self, picture: Image.Image) -> Pixels:
         """The slow part of preprocessing (resize, crop) of one upright RGB picture; safe to call
         from several threads at once.

@@ -371,6 +371,12 @@ def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
     return groups
 
 
+def ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
+    """Every item of `kind`, (n,) ascending."""
+    query = select(items.c.id).where(items.c.kind == kind).order_by(items.c.id)
+    return np.fromiter(db.execute(query).scalars(), np.int64)
+
+
 def distinct_ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
     """The smallest id of every content among the items of `kind`, (n,) ascending."""
     query = select(func.min(items.c.id)).where(items.c.kind == kind).group_by(items.c.digest)

@@ -259,6 +259,18 @@ def annotate(db: Connection, values: Iterable[tuple[int, str, FieldValue]]) -> N
         )
 
 
+def replace_fields(
+    db: Connection, names: Collection[str], values: Iterable[tuple[int, str, FieldValue]]
+) -> None:
+    """As `annotate`, leaving out items that are gone; nothing else keeps a field with one of
+    `names`, but what a sidecar gave."""
+    db.execute(delete(fields).where(fields.c.name.in_(names), ~fields.c.from_sidecar))
+    rows = list(values)
+    meant = among(items.c.id, (row[0] for row in rows))
+    live = set(db.execute(select(items.c.id).where(meant)).scalars())
+    annotate(db, (row for row in rows if row[0] in live))
+
+
 def _field(item_id: int, name: str, value: FieldValue, *, from_sidecar: bool) -> dict[str, object]:
     return {
         "item_id": item_id,

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -336,6 +336,15 @@ class Library:
         with self._writing(wait) as engine, engine.begin() as db:
             return annotations.annotate(db, self._home, table)
 
+    def replace_fields(
+        self, names: Collection[str], values: Iterable[tuple[int, str, float]], *, wait: float = 0
+    ) -> None:
+        """Make `values` (item id, field name, number), whose fields are all among `names`, all that
+        items hold by these names, apart from what sidecars say. Ids that are not live are left out.
+        Raises LibraryLocked."""
+        with self._writing(wait) as engine, engine.begin() as db:
+            journal.replace_fields(db, names, values)
+
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order asked; ids that are not live are left out."""
         wanted = [int(id) for id in ids]
@@ -357,6 +366,11 @@ class Library:
         found = np.isin(wanted, live)
         rows[found] = stored[np.searchsorted(live, wanted[found])]
         return rows
+
+    def ids(self, kind: Kind) -> npt.NDArray[np.int64]:
+        """Every live item of `kind`: ids (n,), ascending."""
+        with self._reader.begin() as db:
+            return catalogue.ids(db, kind)
 
     def distinct(self, kind: Kind) -> npt.NDArray[np.int64]:
         """One live item of every content of `kind`: ids (n,), ascending."""

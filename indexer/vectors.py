@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Row, Select, exists, func, select
 
+from indexer import catalogue
 from indexer.catalogue import Generation, among
 from indexer.records import Kind
 from indexer.schema import changes, embeddings, items, phrases
@@ -78,8 +79,7 @@ def sampled_vectors(
     db: Connection, kind: Kind, model_id: int, dim: int, count: int, seed: int
 ) -> Vectors:
     """Embeddings of at most `count` live items, the same ones for the same seed and library."""
-    query = select(items.c.id).where(items.c.kind == kind).order_by(items.c.id)
-    ids = np.fromiter(db.execute(query).scalars(), np.int64)
+    ids = catalogue.ids(db, kind)
     if len(ids) > count:
         ids = np.random.default_rng(seed).choice(ids, count, replace=False)
     return vectors_of(db, model_id, dim, ids)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from indexer import Filters
+    from retrieval.classification import LabelScore, classify
     from retrieval.duplicates import Duplicates, find_duplicates
     from retrieval.engine import Engine, open_library
     from retrieval.errors import QueryError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from retrieval.results import Hit, Results
 
 _HOMES = {
+    "classification": ("LabelScore", "classify"),
     "duplicates": ("Duplicates", "find_duplicates"),
     "engine": ("Engine", "Filters", "open_library"),
     "errors": ("QueryError",),
@@ -27,9 +29,11 @@ __all__ = [
     "Engine",
     "Filters",
     "Hit",
+    "LabelScore",
     "QueryError",
     "Results",
     "Weighted",
+    "classify",
     "find_duplicates",
     "open_library",
 ]

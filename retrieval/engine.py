@@ -2,19 +2,25 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, get_args
 
+import numpy as np
+
 from encoder import Encoder
 from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
+from retrieval.classification import label_embeddings, probabilities
+from retrieval.errors import QueryError
 from retrieval.grouping import leaders
 from retrieval.query import PictureSource, Query, Weighted
 from retrieval.results import Hit, Results
-from retrieval.settings import DEFAULT_K, NEAR_DUPLICATE
+from retrieval.settings import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
+
+_CHUNK = 10_000
 
 Sort = Literal["score", "date"]
 
@@ -111,6 +117,42 @@ class Engine:
         """The `k` texts of the library that describe `picture` best; a path or an upright RGB
         image. `filters` and `sort` are those of `search`. PictureError where it cannot be read."""
         return self._nearest(Query.combine(images=[picture]), k, "text", filters, sort)
+
+    def tag(
+        self,
+        labels: Sequence[str],
+        *,
+        confidence: float = CONFIDENCE,
+        templates: Sequence[str] = (TEMPLATE,),
+        wait: float = 0,
+    ) -> dict[str, int]:
+        """Give every picture of the library, for each of `labels` whose probability among them all
+        is at least `confidence`, in (0, 1], a field of that name that holds it, to filter by;
+        returns the number of pictures by label. Files are not touched.
+
+        A field of a label's name that a picture had before goes, but for what a sidecar says.
+        Raises QueryError as `classify` does, and for a label that no filter could name;
+        LibraryLocked where another writer does not end within `wait` seconds.
+        """
+        if not 0 < confidence <= 1:
+            raise QueryError(f"the confidence {confidence} must be above 0 and at most 1")
+        for label in labels:
+            if label != label.strip() or set(label) & set("=<>!"):
+                raise QueryError(f"the label {label!r} cannot be the name of a field")
+        texts = label_embeddings(self.encoder, labels, templates)
+        counts = dict.fromkeys(labels, 0)
+        tags: list[tuple[int, str, float]] = []
+        ids = self.library.ids("image")
+        for start in range(0, len(ids), _CHUNK):
+            some = ids[start : start + _CHUNK].tolist()
+            rows = self.library.embeddings(some)
+            found = probabilities(rows, texts, self.encoder.temperature)
+            found[~rows.any(axis=1)] = 0  # deleted meanwhile, or not embedded yet
+            for i, j in np.argwhere(found >= confidence).tolist():
+                tags.append((some[i], labels[j], float(found[i, j])))
+                counts[labels[j]] += 1
+        self.library.replace_fields(labels, tags, wait=wait)
+        return counts
 
     def close(self) -> None:
         """Close the library."""

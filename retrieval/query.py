@@ -114,7 +114,7 @@ class Query:
         All texts are embedded in one call and all pictures in another. PictureError where a
         picture cannot be read, QueryError where the terms cancel.
         """
-        images = [_image(term.content) for term in self.pictures]
+        images = [open_picture(term.content) for term in self.pictures]
         rows = [encoder.encode_texts([term.content for term in self.texts])] if self.texts else []
         rows += [encoder.encode_images(images)] if images else []
         weights = np.array(self._weights, np.float64)
@@ -131,7 +131,8 @@ def _weighted(term: Content | Weighted[Content]) -> Weighted[Content]:
     return term if isinstance(term, Weighted) else Weighted(term)
 
 
-def _image(picture: PictureSource) -> Image.Image:
+def open_picture(picture: PictureSource) -> Image.Image:
+    """The upright RGB image; PictureError, which names the file, where it cannot be read."""
     if isinstance(picture, Image.Image):
         return picture
     try:

@@ -16,6 +16,8 @@ COMMANDS = {
     "search": "Find pictures that match a text.",
     "similar": "Find pictures that look like a picture.",
     "captions": "Find texts that describe a picture.",
+    "classify": "Say which of some labels describes a picture best.",
+    "tag": "Write the labels of pictures into the library, to filter by.",
     "roots": "List the watched folders, or say where one was moved.",
     "forget": "Forget files, folders or whole roots.",
     "annotate": "Add the columns of a table to the pictures it names.",

@@ -1,0 +1,88 @@
+"""Pictures with captions: what models are trained on and measured with."""
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+from encoder.images import read_picture
+
+
+class DatasetPicture(Protocol):
+    """One picture of a dataset, not decoded yet; a small value that can be pickled."""
+
+    @property
+    def name(self) -> str:
+        """What people find it by: a path within the dataset, or a key."""
+
+    def exists(self) -> bool:
+        """Whether it is there to be read."""
+
+    def digest(self) -> bytes:
+        """SHA-256 of its content; OSError where it is not there."""
+
+    def open(self) -> Image.Image:
+        """The upright RGB picture; PictureError where it cannot be decoded, OSError where it is not
+        there."""
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """A picture in a file of its own, or `size` bytes of a larger one from `offset` on."""
+
+    name: str
+    path: Path
+    offset: int = 0
+    size: int | None = None
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.is_file()
+
+    def digest(self) -> bytes:
+        """SHA-256 of the encoded picture."""
+        return hashlib.sha256(self._read()).digest()
+
+    def open(self) -> Image.Image:
+        """The upright RGB picture."""
+        return read_picture(io.BytesIO(self._read())).image
+
+    def _read(self) -> bytes:
+        with open(self.path, "rb") as file:
+            file.seek(self.offset, os.SEEK_SET)
+            return file.read(-1 if self.size is None else self.size)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and all its captions, stripped of surrounding white space; at least one."""
+
+    picture: DatasetPicture
+    captions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The examples of one split, in the order of their file."""
+
+    name: str
+    """``flickr30k``, ``flickr8k``, ``coco``, ``scenes`` or ``custom``."""
+    split: str
+    """``test``, ``train+restval`` and so on; ``all`` where the file knows no splits."""
+    layout: str
+    """What it was read from, in words, such as ``Karpathy JSON``."""
+    examples: tuple[Example, ...]
+    notes: tuple[str, ...] = ()
+    """What the reader saw and left out, one sentence each."""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    @property
+    def captions(self) -> int:
+        """Captions of all examples together."""
+        return sum(len(example.captions) for example in self.examples)

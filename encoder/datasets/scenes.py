@@ -1,0 +1,62 @@
+"""Drawn scenes as a dataset: any number of pictures, and no file."""
+
+import hashlib
+from dataclasses import dataclass
+
+from PIL import Image
+
+from encoder.datasets.dataset import Dataset, Example
+from encoder.errors import DatasetError
+from encoder.scenes import Pairs, make_scene
+
+SIDE = 224
+"""Pixels, of either side."""
+
+_PART = 10_000_000
+SPLITS: dict[str, tuple[int, Pairs]] = {
+    "train": (0, "seen"),
+    "val": (3 * _PART, "seen"),
+    "test": (_PART, "seen"),
+    "held-out": (_PART, "held-out"),
+}
+"""First seed and (colour, kind) pairs of each split; ``held-out`` are pairs that no other has."""
+
+
+@dataclass(frozen=True)
+class ScenePicture:
+    """A scene, drawn whenever it is opened."""
+
+    seed: int
+    pairs: Pairs
+
+    @property
+    def name(self) -> str:
+        """Its pairs and seed."""
+        return f"{self.pairs}-{self.seed}"
+
+    def exists(self) -> bool:
+        """Always."""
+        return True
+
+    def digest(self) -> bytes:
+        """SHA-256 of the pixels."""
+        return hashlib.sha256(self.open().tobytes()).digest()
+
+    def open(self) -> Image.Image:
+        """Draw it."""
+        return make_scene(self.seed, self.pairs).draw(SIDE)
+
+
+def drawn_scenes(count: int, split: str = "test") -> Dataset:
+    """The first `count` scenes of a split, five captions each, the first of them full.
+
+    Raises DatasetError for a split that is none of `SPLITS`.
+    """
+    if split not in SPLITS:
+        raise DatasetError(f"scenes have no split {split}: choose one of {', '.join(SPLITS)}")
+    first, pairs = SPLITS[split]
+    examples = (
+        Example(ScenePicture(seed, pairs), make_scene(seed, pairs).captions())
+        for seed in range(first, first + count)
+    )
+    return Dataset("scenes", split, "drawn", tuple(examples))

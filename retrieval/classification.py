@@ -1,0 +1,89 @@
+"""Zero-shot classification: which of some labels describes a picture best."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from encoder import Embeddings, Encoder
+from retrieval.errors import QueryError
+from retrieval.query import PictureSource, open_picture
+from retrieval.settings import TEMPLATE
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How probable a label is among those that were asked about."""
+
+    label: str
+    probability: float
+    """In [0, 1]; those of one picture add up to 1."""
+
+
+def classify(
+    encoder: Encoder,
+    pictures: Iterable[PictureSource],
+    labels: Sequence[str],
+    *,
+    templates: Sequence[str] = (TEMPLATE,),
+) -> list[list[LabelScore]]:
+    """For each picture, a path or an upright RGB image, all `labels`, the most probable first.
+
+    The probabilities are the softmax of cosine / temperature. A label stands for the mean of its
+    embeddings in all `templates`, each with a ``{}`` in the label's place. Raises QueryError for
+    fewer than two labels, one that is there twice or blank, and a template without ``{}``;
+    PictureError where a picture cannot be read.
+    """
+    texts = label_embeddings(encoder, labels, templates)
+    found = []
+    waiting = list(pictures)
+    for start in range(0, len(waiting), _BATCH):
+        opened = [open_picture(picture) for picture in waiting[start : start + _BATCH]]
+        rows = probabilities(encoder.encode_images(opened), texts, encoder.temperature)
+        found += [_ordered(labels, row) for row in rows]
+    return found
+
+
+def label_embeddings(
+    encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = (TEMPLATE,)
+) -> Embeddings:
+    """What `labels` are in the space, (n, dim): the mean of their embeddings in all `templates`,
+    normalised again (arXiv 2103.00020, section 3.1.4). Raises QueryError as `classify` does."""
+    if isinstance(labels, str) or isinstance(templates, str):
+        raise TypeError("labels and templates take a list, as in labels=['cat', 'dog']")
+    if any(not label.strip() for label in labels):
+        raise QueryError("a label is blank: leave it out")
+    if len(set(labels)) < len(labels):
+        raise QueryError("a label is there twice: give each once")
+    if len(labels) < 2:
+        raise QueryError("probabilities are among labels: give two or more")
+    if not templates:
+        raise QueryError("there is no template: give one such as 'a photo of a {}'")
+    for template in templates:
+        if "{}" not in template:
+            raise QueryError(f"the template {template!r} has no {{}} where the label goes")
+    filled = [template.replace("{}", label) for label in labels for template in templates]
+    rows = encoder.encode_texts(filled).reshape(len(labels), len(templates), -1)
+    mean: Embeddings = rows.mean(axis=1)
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    return mean
+
+
+def probabilities(
+    images: Embeddings, labels: Embeddings, temperature: float
+) -> npt.NDArray[np.float64]:
+    """Softmax over `labels` (m, dim) of cosine / `temperature` for each of `images` (n, dim);
+    (n, m), rows adding up to 1."""
+    logits = images.astype(np.float64) @ labels.T.astype(np.float64) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    grown: npt.NDArray[np.float64] = np.exp(logits)
+    grown /= grown.sum(axis=1, keepdims=True)
+    return grown
+
+
+def _ordered(labels: Sequence[str], row: npt.NDArray[np.float64]) -> list[LabelScore]:
+    best_first = np.argsort(-row, kind="stable").tolist()
+    return [LabelScore(labels[i], float(row[i])) for i in best_first]

@@ -1,0 +1,55 @@
+"""`align classify`"""
+
+from pathlib import Path
+
+import click
+
+from encoder.errors import PictureError
+from retrieval.cli.options import device_option, json_option, label_options, model_option
+from retrieval.cli.output import print_json, say
+from retrieval.settings import DEFAULT_MODEL
+
+
+@click.command()
+@click.argument(
+    "files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True
+)
+@label_options
+@json_option
+@model_option
+@device_option
+def command(
+    files: tuple[Path, ...],
+    labels: list[str],
+    templates: list[str],
+    as_json: bool,
+    model: str | None,
+    device: str,
+) -> int:
+    """Say which of some labels describes each picture FILE best: probability, label, path.
+
+    A picture's probabilities are among the labels given and add up to 1; --json prints them all.
+
+    \b
+      align classify holiday/*.jpg --labels beach,mountains,city
+    """
+    from encoder import load_encoder
+    from retrieval.classification import classify, label_embeddings
+
+    encoder = load_encoder(model or DEFAULT_MODEL, device)
+    label_embeddings(encoder, labels, templates)  # wrong ones are no file's fault
+    failed = 0
+    for file in files:
+        try:
+            (found,) = classify(encoder, [file], labels, templates=templates)
+        except PictureError as error:
+            say(f"align: {error}")
+            failed += 1
+            continue
+        if as_json:
+            scores = {score.label: score.probability for score in found}
+            print_json({"path": str(file.absolute()), "label": found[0].label, "scores": scores})
+        else:
+            best = found[0]
+            click.echo(f"{best.probability:.3f}  {best.label}  {click.format_filename(file)}")
+    return int(failed > 0)

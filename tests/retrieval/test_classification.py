@@ -1,0 +1,312 @@
+"""Zero-shot classification, and tags made with it."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from encoder import AlignModel, FakeEncoder, PictureError, load_encoder
+from encoder.checkpoint import save
+from encoder.fake import COLOURS
+from indexer import Filters, Library
+from retrieval import Engine, LabelScore, QueryError, classify
+from retrieval.classification import label_embeddings, probabilities
+from retrieval.cli import main
+from tests.encoder import conftest as models
+
+TEMPLATES = ["a photo of a {}", "this is a {} on a beach", "{}"]
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model of random weights that tell pictures and texts apart."""
+    directory = tmp_path_factory.mktemp("checkpoint")
+    pixels = torch.rand(6, 3, 80, 80, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    model = models.enliven_model(AlignModel(models.tiny_config()), pixels)
+    vocab = {word: i for i, word in enumerate(models.WORDS)}
+    tokenizer = models.BertWordPieceTokenizer(vocab, lowercase=True)
+    save(directory, model, models.ALIGN_BASE, tokenizer.to_str())
+    return directory
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Image.Image]:
+    return [models.draw_picture(seed, (120 + 9 * seed, 100)) for seed in range(5)]
+
+
+def reference(checkpoint: Path) -> Any:
+    return transformers.pipeline(
+        "zero-shot-image-classification",
+        model=transformers.AlignModel.from_pretrained(checkpoint),
+        tokenizer=transformers.BertTokenizerFast(tokenizer_file=str(checkpoint / "tokenizer.json")),
+        image_processor=transformers.EfficientNetImageProcessorPil.from_pretrained(checkpoint),
+    )
+
+
+def test_equals_the_pipeline_of_the_reference(checkpoint: Path, photos: list[Image.Image]) -> None:
+    labels = ["cat", "dog", "walking on the beach"]
+    theirs = reference(checkpoint)(
+        photos, candidate_labels=labels, hypothesis_template="a photo of a {}"
+    )
+    ours = classify(load_encoder(str(checkpoint), "cpu"), photos, labels)
+    winners = set()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert [score.label for score in mine] == [score["label"] for score in other]
+        for score, expected in zip(mine, other, strict=True):
+            assert score.probability == pytest.approx(expected["score"], abs=1e-5)
+        winners.add(mine[0].label)
+    assert len(winners) > 1  # or the pictures were not told apart, and nothing was compared
+
+
+def test_probabilities_by_hand() -> None:
+    images = np.array([[1, 0], [0.6, 0.8]], np.float32)
+    labels = np.array([[1, 0], [0, 1]], np.float32)
+    found = probabilities(images, labels, 0.5)
+    first = math.exp(2) / (math.exp(2) + 1)
+    second = math.exp(1.2) / (math.exp(1.2) + math.exp(1.6))
+    np.testing.assert_allclose(found, [[first, 1 - first], [second, 1 - second]], rtol=1e-6)
+
+
+def test_a_small_temperature_overflows_nothing() -> None:
+    rows = np.eye(2, dtype=np.float32)
+    np.testing.assert_array_equal(probabilities(rows, rows, 1e-6), np.eye(2))
+
+
+def test_an_ensemble_is_the_mean_of_unit_vectors_normalised_again(checkpoint: Path) -> None:
+    encoder = load_encoder(str(checkpoint), "cpu")
+    found = label_embeddings(encoder, ["cat", "dog"], TEMPLATES)
+    for label, row in zip(["cat", "dog"], found, strict=True):
+        each = [encoder.encode_texts([template.format(label)])[0] for template in TEMPLATES]
+        mean = np.mean(each, axis=0)
+        np.testing.assert_allclose(row, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_labels_may_hold_braces() -> None:
+    class Heard(FakeEncoder):
+        def encode_texts(self, texts: Any) -> Any:
+            heard.extend(texts)
+            return super().encode_texts(texts)
+
+    heard: list[str] = []
+    label_embeddings(Heard(), ["{0}", "red"], ["a {}, {}"])
+    assert heard == ["a {0}, {0}", "a red, red"]
+
+
+def test_the_most_probable_label_first(tmp_path: Path) -> None:
+    Image.new("RGB", (5, 5), "red").save(tmp_path / "a.png")
+    green = Image.new("RGB", (5, 5), COLOURS["green"])
+    found = classify(FakeEncoder(), [str(tmp_path / "a.png"), green], ["blue", "green", "red"])
+    assert [[score.label for score in scores] for scores in found] == [
+        ["red", "blue", "green"],
+        ["green", "blue", "red"],
+    ]
+    total = math.exp(10) + 2 * math.exp(5)  # cosines 1 and twice 1/2, divided by 0.1
+    assert found[0][0] == LabelScore("red", pytest.approx(math.exp(10) / total, rel=1e-5))
+    assert sum(score.probability for score in found[1]) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "templates", "complaint"),
+    [
+        (["cat"], ["{}"], "give two or more"),
+        ([], ["{}"], "give two or more"),
+        (["cat", " "], ["{}"], "a label is blank"),
+        (["cat", "cat"], ["{}"], "there twice"),
+        (["cat", "dog"], ["photo"], "'photo' has no {} where the label goes"),
+        (["cat", "dog"], [], "there is no template"),
+    ],
+)
+def test_what_is_refused(labels: list[str], templates: list[str], complaint: str) -> None:
+    with pytest.raises(QueryError, match=complaint):
+        classify(FakeEncoder(), [], labels, templates=templates)
+
+
+def test_a_string_is_no_list_of_labels() -> None:
+    with pytest.raises(TypeError, match="labels and templates take a list"):
+        classify(FakeEncoder(), [], "cat")
+
+
+def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"no picture")
+    with pytest.raises(PictureError, match=r"a\.jpg cannot be read: not a picture"):
+        classify(FakeEncoder(), [tmp_path / "a.jpg"], ["cat", "dog"])
+
+
+def fields(library: Library) -> dict[str, dict[str, Any]]:
+    return {item.path.stem: dict(item.fields) for item in library.items(library.ids("image"))}
+
+
+def test_tags_are_fields_to_filter_by(engine: Engine) -> None:
+    assert engine.tag(["red", "green"], confidence=0.6, templates=["{}"]) == {"red": 1, "green": 1}
+    labels = label_embeddings(FakeEncoder(), ["red", "green"], ["{}"])
+    row = FakeEncoder().encode_images([Image.new("RGB", (9, 9), "red")])
+    expected = probabilities(row, labels, FakeEncoder.temperature)[0, 0]
+    tags = fields(engine.library)
+    assert tags == {"red": {"red": ANY_NUMBER}, "green": {"green": ANY_NUMBER}, "blue": {}}
+    assert tags["red"]["red"] == pytest.approx(expected, abs=1e-3)
+    hits = engine.search("blue", filters=Filters.parse(fields=["red>=0.5"]))
+    assert [hit.path.stem for hit in hits] == ["red"]
+
+
+class _AnyNumber(float):
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float)
+
+    __hash__ = float.__hash__
+
+
+ANY_NUMBER = _AnyNumber()
+
+
+def test_tagging_again_replaces_these_labels_alone(engine: Engine) -> None:
+    engine.tag(["red", "green"], confidence=0.6, templates=["{}"])
+    engine.tag(["blue", "white"], confidence=0.9, templates=["{}"])
+    engine.tag(["red", "yellow"], confidence=0.999, templates=["{}"])
+    assert [sorted(of) for of in fields(engine.library).values()] == [["blue"], ["green"], []]
+
+
+def test_half_is_enough_for_both_of_two_labels(engine: Engine) -> None:
+    """Blue is as far from red as from green."""
+    assert engine.tag(["red", "green"], templates=["{}"]) == {"red": 2, "green": 2}
+    assert fields(engine.library)["blue"] == {"red": 0.5, "green": 0.5}
+
+
+def test_what_a_sidecar_says_stays(folder: Path) -> None:
+    (folder / "blue.json").write_text(json.dumps({"green": "no"}))
+    with Library.open(folder) as library:
+        library.index([], FakeEncoder)
+    with Engine(Library.open(folder), lambda name: FakeEncoder()) as engine:
+        engine.tag(["red", "green"], confidence=0.6, templates=["{}"])
+        assert fields(engine.library)["blue"] == {"green": "no"}
+
+
+def test_pictures_deleted_meanwhile_are_left_out(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Library.replace_fields
+
+    def late(self: Library, *values: Any, **more: Any) -> None:
+        with Library.open(folder) as other:
+            other.forget([folder / "red.png"])
+        put(self, *values, **more)
+
+    monkeypatch.setattr(Library, "replace_fields", late)
+    engine.tag(["red", "green"], confidence=0.6, templates=["{}"])
+    assert fields(engine.library) == {"green": {"green": ANY_NUMBER}, "blue": {}}
+
+
+def test_pictures_without_an_embedding_get_no_tag(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row of zeros is as near to either label, and half is enough."""
+    before = engine.tag(["blue", "yellow"], templates=["{}"])
+    ids = engine.library.ids("image")
+    monkeypatch.setattr(engine.library, "ids", lambda kind: np.append(ids, 99))
+    assert engine.tag(["blue", "yellow"], templates=["{}"]) == before
+
+
+@pytest.mark.parametrize("label", ["a=b", "x>1", "oh!", " red"])
+def test_a_label_that_no_filter_could_name(engine: Engine, label: str) -> None:
+    with pytest.raises(QueryError, match="cannot be the name of a field"):
+        engine.tag(["red", label])
+
+
+@pytest.mark.parametrize("confidence", [0, -1, 1.01, math.nan])
+def test_a_confidence_that_is_none(engine: Engine, confidence: float) -> None:
+    with pytest.raises(QueryError, match="above 0 and at most 1"):
+        engine.tag(["red", "green"], confidence=confidence)
+
+
+@pytest.fixture
+def align(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    for name in ("ALIGN_LIBRARY", "ALIGN_MODEL", "ALIGN_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("encoder.load_encoder", lambda *_: FakeEncoder(), raising=False)
+    monkeypatch.chdir(folder)
+
+    def align(*arguments: str, status: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == status, result.output
+        return result
+
+    return align
+
+
+def test_classify_prints_the_best(align: Callable[..., Result]) -> None:
+    shown = align("classify", "red.png", "blue.png", "--labels", "red, green,blue").stdout
+    assert [line.split()[1:] for line in shown.splitlines()] == [
+        ["red", "red.png"],
+        ["blue", "blue.png"],
+    ]
+
+
+def test_classify_prints_all_as_json(align: Callable[..., Result], folder: Path) -> None:
+    (folder / "labels.txt").write_text("red\n\ngreen\n")
+    (folder / "templates.txt").write_text("a {}\nmany {} things\n")
+    line = align(
+        *("classify", "red.png", "--labels-file", "labels.txt"),
+        *("--template", "{}", "--templates-file", "templates.txt", "--json"),
+    ).stdout
+    (expected,) = classify(
+        FakeEncoder(), ["red.png"], ["red", "green"], templates=["{}", "a {}", "many {} things"]
+    )
+    assert json.loads(line) == {
+        "path": str(folder / "red.png"),
+        "label": "red",
+        "scores": {score.label: score.probability for score in expected},
+    }
+
+
+def test_classify_goes_on_after_a_file_that_is_no_picture(align: Callable[..., Result]) -> None:
+    result = align(
+        "classify", "captions.txt", "gone.png", "red.png", "--labels", "red,blue", status=1
+    )
+    assert result.stdout.split()[1:] == ["red", "red.png"]
+    assert result.stderr.splitlines() == [
+        "align: captions.txt cannot be read: not a picture in a known format",
+        "align: gone.png cannot be opened: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize("command", [["classify", "red.png"], ["tag"]])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "Missing option '--labels' or '--labels-file'"),
+        (["--labels", " , "], "Missing option '--labels' or '--labels-file'"),
+        (["--labels", "red"], "give two or more"),
+        (["--labels", "red,red"], "give two or more"),
+        (["--labels", "red,blue", "--template", "a photo"], "has no {} where the label goes"),
+        (["--labels-file", "none.txt"], "'none.txt' does not exist"),
+    ],
+)
+def test_wrong_usage(
+    align: Callable[..., Result], command: list[str], options: list[str], complaint: str
+) -> None:
+    result = align(*command, *options, status=2)
+    assert complaint in result.stderr
+    assert result.stdout == ""
+
+
+def test_tag_says_how_many(align: Callable[..., Result], folder: Path) -> None:
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    shown = align("tag", "--labels", "red,green", "--template", "{}", "--confidence", "0.6").stdout
+    assert [line.split() for line in shown.splitlines()] == [
+        ["red:", "1", "picture"],
+        ["green:", "1", "picture"],
+    ]
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    hits = align("search", "blue", "--field", "green>=0.6", "--json").stdout
+    assert [Path(json.loads(line)["path"]).name for line in hits.splitlines()] == ["green.png"]
+    assert json.loads(align("tag", "--labels", "red,white", "--json").stdout).keys() == {
+        "red",
+        "white",
+    }
