@@ -292,9 +292,9 @@ class Library:
         """Forget the items of files and folders, which need not exist any more: searches find them
         no longer. A root that is forgotten as a whole is no longer watched.
 
-        What still lies in a watched folder is excluded there until `index` is given its path.
-        Raises UnknownPath where the library knows nothing at one of `paths`, then nothing is
-        forgotten, and LibraryLocked.
+        What still lies in a watched folder, or may where that is unavailable, is excluded there
+        until `index` is given its path. Raises UnknownPath where the library knows nothing at one
+        of `paths`, then nothing is forgotten, and LibraryLocked.
         """
         with self._writing(wait) as engine, engine.begin() as db:
             return roots.forget(db, self._home, paths)

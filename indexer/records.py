@@ -128,7 +128,8 @@ class Forgotten:
     roots: tuple[Path, ...]
     """Folders that are no longer watched."""
     excluded: tuple[Path, ...]
-    """What still lies in a watched folder, left out from now on."""
+    """What still lies in a watched folder, or may where that is unavailable; left out
+    from now on."""
 
 
 RootState = Literal["ok", "missing", "unreadable", "empty", "other device"]

@@ -80,8 +80,9 @@ def _exists(root: Root, path: bytes) -> bool:
 def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
     """Forget the items of files, folders and whole roots, wherever they are on disk or gone.
 
-    What a run would find again is excluded from its root. Raises UnknownPath where nothing is known
-    at one of `paths`; then the caller must roll back.
+    What a run would find again is excluded from its root, and from one that is away what it may
+    find. Raises UnknownPath where nothing is known at one of `paths`; then the caller must roll
+    back.
     """
     roots = catalogue.all_roots(db, home)
     chosen: dict[Root, set[bytes]] = {}
@@ -98,6 +99,7 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
 
     items, dropped, excluded = 0, list[Path](), list[Path]()
     for root, inside in chosen.items():
+        away = _state(root, len(catalogue.files_within(db, root.id, b""))) != "ok"
         for place in sorted(inside):
             items += journal.delete_files(db, catalogue.files_within(db, root.id, place))
         if b"" in inside or not (root.recursive or catalogue.files_within(db, root.id, b"")):
@@ -106,7 +108,7 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
             continue
         globs = list(root.exclude)
         for place in sorted(inside):
-            if _would_return(root, place) and not Excludes(globs).cover(place):
+            if _may_return(root, place, away) and not Excludes(globs).cover(place):
                 globs.append(literal(place))
                 excluded.append(_path(os.path.join(root.path, place)))
         journal.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
@@ -123,11 +125,13 @@ def _place(db: Connection, root: Root, path: bytes) -> bytes | None:
     return place if catalogue.files_within(db, root.id, place) else None
 
 
-def _would_return(root: Root, place: bytes) -> bool:
-    """Whether a run that excludes nothing would find something there again."""
-    absolute = os.path.join(root.path, place)
-    picture = os.path.exists(absolute) and kind_of(place) == "image"
-    return root.recursive and (picture or os.path.isdir(absolute))
+def _may_return(root: Root, place: bytes, away: bool) -> bool:
+    """Whether a run that excludes nothing may find something there again: of a root that is `away`
+    nobody can tell what will be there when it is back."""
+    absolute, kind = os.path.join(root.path, place), kind_of(place)
+    picture = kind == "image" and (away or os.path.exists(absolute))
+    folder = os.path.isdir(absolute) or (away and kind is None)
+    return root.recursive and (picture or folder)
 
 
 def _path(path: bytes) -> Path:

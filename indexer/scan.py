@@ -143,7 +143,7 @@ def scan(
     into.unchanged += sum(file.items for file in unknowable)
     for path, status in sorted(seen.items()):
         before = in_scope.get(path)
-        said = _sidecars(root, path, pictures, beside)
+        said = _sidecars(root, path, pictures, beside, excludes)
         found = Found(root, path, status.st_size, status.st_mtime_ns, before, said)
         if before and _is_settled(before, found):
             into.unchanged += before.items
@@ -203,15 +203,17 @@ def _sidecars(
     picture: bytes,
     walked: Collection[bytes],
     beside: Mapping[bytes, os.DirEntry[bytes]],
+    excludes: Excludes,
 ) -> Sidecars | None:
-    """Of a file that was `walked` past, found in `beside`, what else was seen on the way."""
+    """Of a file that was `walked` past, found in `beside`, what else was seen on the way; of
+    another, what lies there and is not excluded."""
     if kind_of(picture) != "image":
         return None
 
     def status_of(path: bytes) -> os.stat_result | None:
         try:
             if picture not in walked:
-                return file_status(root, path)
+                return None if excludes.cover(path) else file_status(root, path)
             return (
                 beside[path].stat(follow_symlinks=root.follow_symlinks) if path in beside else None
             )

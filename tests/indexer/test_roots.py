@@ -336,3 +336,18 @@ def test_forgetting_names_in_any_bytes(photos):
     assert photos.library.forget([path]) == Forgotten(1, (), (path,))
     assert photos.rescan() == {"unchanged": 1}
     assert photos.index(path) == {"added": 1, "embedded": 1}
+
+
+@pytest.mark.parametrize("mount_point", [True, False])
+def test_what_is_forgotten_of_a_root_that_is_away_stays_away(two, other, mount_point):
+    two.paint("../other/sub/d.png", "yellow")
+    caption = two.write("../other/t.txt", "white")
+    two.index(other, caption)
+    other.rename(other.parent / "away")
+    if mount_point:
+        other.mkdir()
+    chosen = [other / "b.png", other / "sub", other / "t.txt"]
+    assert two.library.forget(chosen) == Forgotten(3, (), (other / "b.png", other / "sub"))
+    (other.parent / "away").rename(other)
+    assert two.rescan() == {"unchanged": 2}
+    assert two.index(other / "b.png") == {"added": 1, "embedded": 1}

@@ -236,6 +236,15 @@ def test_a_picture_that_was_named_has_sidecars_too(photos, said, tmp_path, must_
     assert said("../other/b.png")[0] == "three"
 
 
+def test_a_sidecar_that_is_excluded_says_nothing_of_a_picture_that_was_named(photos, said):
+    picture = photos.paint("a.png", "red")
+    photos.write("a.txt", "one")
+    photos.index(exclude=["*.txt"])
+    assert said() == (None, {})
+    assert photos.index(picture) == {"unchanged": 1}
+    assert said() == (None, {})
+
+
 def test_a_file_of_texts_may_be_a_sidecar_and_stays_what_it_is(photos, said):
     photos.paint("a.png", "red")
     texts = photos.write("a.txt", "green\nblue")

@@ -1,0 +1,266 @@
+"""What a library must hold, as plain dicts: the other side of `test_state_machine`."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path, PurePath
+
+from PIL import Image
+
+from encoder.fake import COLOURS
+from indexer import RootStatus
+
+Key = tuple[str, bytes | str]
+"""Kind, and a picture's bytes or a text: equal for items that may stand for each other."""
+Place = PurePath
+"""The name of a root and a path in it, such as ``photos/a/1.png``, wherever the root lies now."""
+Value = float | str
+
+
+def png(colour: str, size: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (size, size), COLOURS[colour]).save(file, "PNG")
+    return file.getvalue()
+
+
+PICTURES = {png(name, size): name for name in ("red", "green", "blue", "white") for size in (4, 5)}
+DIGESTS = {sha256(data).digest(): data for data in PICTURES}
+GARBAGE = (b"", b"no picture", next(iter(PICTURES))[:-20])
+TEXTS = (b"red", b"green\nred", b"red\n\nred\nsomething", b"a house\nblue", b"", b"\xff")
+OBJECTS: dict[bytes, tuple[str | None, dict[str, Value]]] = {
+    b'{"n": 1, "m": "boat"}': (None, {"n": 1.0, "m": "boat"}),
+    b'{"n": "2", "caption": " a boat "}': ("a boat", {"n": "2"}),
+    b'{"n": 3, "text": "a house", "m": [1]}': ("a house", {"n": 3.0}),
+    b"no JSON": (None, {}),
+    b"": (None, {}),
+}
+"""Caption and fields by what a JSON file says."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as the library knows it."""
+
+    data: bytes
+    items: tuple[tuple[Key, int], ...]
+    """Keys and ids, by position."""
+    failed: bool
+    stamp: tuple[object, ...]
+    """Which sidecars it had, of which size and time."""
+    caption: str | None
+    fields: dict[str, Value]
+    """What the sidecars say."""
+
+
+@dataclass
+class Root:
+    """A folder that is watched."""
+
+    home: Path
+    """Where the library takes it to be."""
+    exclude: tuple[str, ...] = ()
+
+    def leaves_out(self, place: Place) -> bool:
+        """Whether a glob matches the path, or a folder on the way to it."""
+        parts = place.parts[1:]
+        return any(
+            fnmatchcase("/".join(parts[: n + 1]), glob.removeprefix("/"))
+            if "/" in glob
+            else fnmatchcase(parts[n], glob)
+            for n in range(len(parts))
+            for glob in self.exclude
+        )
+
+
+@dataclass
+class Look:
+    """What a run comes by."""
+
+    files: list[Place] = field(default_factory=list)
+    gone: list[Place] = field(default_factory=list)
+    """Known before and no longer there, or left out."""
+    unavailable: list[Path] = field(default_factory=list)
+    """Roots that are left alone."""
+
+
+def kind_of(place: Place) -> str:
+    return {".txt": "text", ".json": "object"}.get(place.suffix.lower(), "image")
+
+
+def keys_of(place: Place, data: bytes) -> list[Key] | None:
+    """What is in a file; None where it cannot be read."""
+    if kind_of(place) == "image":
+        return [("image", data)] if data in PICTURES else None
+    try:
+        return [("text", line) for line in data.decode().split("\n") if line]
+    except UnicodeDecodeError:
+        return None
+
+
+def within(place: Place, scope: Place | None) -> bool:
+    return scope is None or place == scope or scope in place.parents
+
+
+@dataclass
+class Shadow:
+    """Operations change it as they change the files and the library."""
+
+    seats: dict[str, Path]
+    """Where the folders lie, by name."""
+    roots: dict[str, Root] = field(default_factory=dict)
+    """Watched folders, in the order of when they came to be watched."""
+    disk: dict[Place, bytes] = field(default_factory=dict)
+    held: dict[Place, File] = field(default_factory=dict)
+    """Files that the library knows."""
+    annotated: dict[int, dict[str, Value]] = field(default_factory=dict)
+    """By id; for ever, since no id is used twice."""
+
+    def path(self, place: Place) -> Path:
+        """Where a file or folder is."""
+        return self.seats[place.parts[0]].joinpath(*place.parts[1:])
+
+    def known_path(self, place: Place) -> Path:
+        """Where the library takes it to be."""
+        root = self.roots.get(place.parts[0])
+        return root.home.joinpath(*place.parts[1:]) if root else self.path(place)
+
+    def place(self, known_path: Path) -> Place:
+        name, home = next(
+            (name, root.home)
+            for name, root in self.roots.items()
+            if known_path.is_relative_to(root.home)
+        )
+        return PurePath(name, known_path.relative_to(home))
+
+    def is_away(self, name: str) -> bool:
+        return self.roots[name].home != self.seats[name]
+
+    def statuses(self) -> list[RootStatus]:
+        known = [place.parts[0] for place in self.held]
+        return [
+            RootStatus(root.home, True, known.count(name), self._state(name), exclude=root.exclude)
+            for name, root in self.roots.items()
+        ]
+
+    def _state(self, name):
+        if not self.is_away(name):
+            return "ok"
+        if not self.roots[name].home.is_dir():
+            return "missing"
+        return "empty" if any(place.parts[0] == name for place in self.held) else "ok"
+
+    def items(self) -> Iterator[tuple[int, Key, Place]]:
+        for place, file in self.held.items():
+            for key, id in file.items:
+                yield id, key, place
+
+    def fields(self, id: int, place: Place) -> dict[str, Value]:
+        """An annotation stands, whatever a sidecar says."""
+        return self.held[place].fields | self.annotated.get(id, {})
+
+    def in_order(self, places: Iterable[Place]) -> list[Place]:
+        """As runs look at them: it decides who takes over whose items."""
+        names = list(self.roots)
+        return sorted(places, key=lambda p: (names.index(p.parts[0]), os.fsencode(p)))
+
+    def look(self, scope: Place | None, *, allow_missing: bool) -> Look:
+        """What a run over `scope`, or over everything, must come by. Texts are looked at only where
+        they are known or named."""
+        look = Look()
+        for name, root in self.roots.items():
+            here = PurePath(name)
+            if scope is not None and scope.parts[0] != name:
+                continue
+            known = [place for place in self.held if within(place, here) and within(place, scope)]
+            if self.is_away(name):
+                missing = [place for place in known if not root.leaves_out(place)]
+                if not allow_missing and (missing or not root.home.is_dir()):
+                    look.unavailable.append(root.home)
+                else:
+                    look.gone += known
+                continue
+            seen = {
+                place
+                for place in self.disk
+                if within(place, here) and within(place, scope) and not root.leaves_out(place)
+                if kind_of(place) == "image" or place in self.held or place == scope
+            }
+            look.files += seen
+            look.gone += [place for place in known if place not in seen]
+        return Look(self.in_order(look.files), self.in_order(look.gone), look.unavailable)
+
+    def read(self, place: Place, items: tuple[tuple[Key, int], ...]) -> File:
+        """A file as a run that looks at it now must know it."""
+        data = self.disk[place]
+        failed = keys_of(place, data) is None
+        if kind_of(place) != "image":
+            return File(data, items, failed, (), None, {})
+        stamp, caption, fields = [], None, {}
+        for ending in (".json", ".txt"):
+            names = (place.name + ending, place.stem + ending)
+            beside = next((s for name in names if self._is_seen(s := place.with_name(name))), None)
+            if beside is None:
+                continue
+            status = self.path(beside).stat()
+            stamp.append((beside.name == names[0], ending, status.st_size, status.st_mtime_ns))
+            if ending == ".json":
+                caption, fields = OBJECTS[self.disk[beside]]
+            else:
+                caption = self.disk[beside].decode(errors="ignore").strip() or caption
+        return File(data, items, failed, tuple(stamp), caption, fields)
+
+    def _is_seen(self, place: Place) -> bool:
+        return place in self.disk and not self.roots[place.parts[0]].leaves_out(place)
+
+    def globs(self, scope: Place | None, exclude: tuple[str, ...] | None) -> dict[str, Root]:
+        """The roots as they are when a run over `scope` was given `exclude`: who names a path that
+        was forgotten wants it back."""
+        roots = dict(self.roots)
+        for name, root in self.roots.items():
+            if scope is None or scope.parts[0] == name:
+                wanted = literal(scope) if scope else None
+                globs = root.exclude if exclude is None else exclude
+                kept = tuple(dict.fromkeys(glob for glob in globs if glob != wanted))
+                roots[name] = Root(root.home, kept)
+        return roots
+
+    def left_out(self) -> set[Place]:
+        """What lies in a root and is excluded by its own path."""
+        named = {
+            PurePath(name + glob)
+            for name, root in self.roots.items()
+            for glob in root.exclude
+            if glob.startswith("/")
+        }
+        return {place for place in named if self.path(place).exists()}
+
+    def forget(self, places: Iterable[Place]) -> tuple[int, set[str], set[Place]] | None:
+        """How many items go, which roots, and what is left out from now on; None, and nothing
+        happens, where nothing is known at one of the places."""
+        known = {place: [p for p in self.held if within(p, place)] for place in places}
+        if any(not (files or place in map(PurePath, self.roots)) for place, files in known.items()):
+            return None
+        gone = {file: self.held[file] for files in known.values() for file in files}
+        roots, excluded = set[str](), set[Place]()
+        for place in sorted(known):
+            name = place.parts[0]
+            if PurePath(name) in known:
+                roots.add(name)
+                continue
+            # Of a root that is away nobody can tell what will be there again.
+            returns = self.is_away(name) or self.path(place).exists()
+            root = self.roots[name]
+            if returns and kind_of(place) != "text" and not root.leaves_out(place):
+                self.roots[name] = Root(root.home, (*root.exclude, literal(place)))
+                excluded.add(place)
+        self.held = {place: file for place, file in self.held.items() if place not in gone}
+        self.roots = {name: root for name, root in self.roots.items() if name not in roots}
+        return sum(len(file.items) for file in gone.values()), roots, excluded
+
+
+def literal(place: Place) -> str:
+    """The glob of one place."""
+    return "/" + "/".join(place.parts[1:])
