@@ -1,7 +1,7 @@
 """The watched folders: what state they are in, where they went, and what is to be forgotten."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -26,16 +26,24 @@ def statuses(db: Connection, home: bytes) -> list[RootStatus]:
             state=devices.state(root, b"", root.device, expect_files=root.id in files),
             follow_symlinks=root.follow_symlinks,
             exclude=root.exclude,
-            away=_away(db, root),
+            away=tuple(
+                (_path(root.at(place)), state) for place, state in _away(db, root, root.mounts)
+            ),
         )
         for root in catalogue.all_roots(db, home)
     ]
 
 
-def _away(db: Connection, root: Root) -> tuple[tuple[Path, RootState], ...]:
-    held = [mount for mount in root.mounts if catalogue.files_within(db, root.id, mount[0])]
-    states = ((path, devices.state(root, path, device, expect_files=True)) for path, device in held)
-    return tuple((_path(root.at(path)), state) for path, state in states if state != "ok")
+def _away(
+    db: Connection, root: Root, parts: Iterable[tuple[bytes, int | None]]
+) -> Iterator[tuple[bytes, RootState]]:
+    """Which of `parts`, that were on these devices, are not as they were when the files known in
+    them were seen, and what they are now."""
+    for place, device in parts:
+        if catalogue.files_within(db, root.id, place):
+            state = devices.state(root, place, device, expect_files=True)
+            if state != "ok":
+                yield place, state
 
 
 def move(db: Connection, home: bytes, old: Path, new: Path) -> None:
@@ -99,7 +107,7 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
 
     items, dropped, excluded = 0, list[Path](), list[Path]()
     for root, inside in chosen.items():
-        away = _state(root, len(catalogue.files_within(db, root.id, b""))) != "ok"
+        away = [part for part, _ in _away(db, root, [(b"", root.device), *root.mounts])]
         for place in sorted(inside):
             items += journal.delete_files(db, catalogue.files_within(db, root.id, place))
         if b"" in inside or not (root.recursive or catalogue.files_within(db, root.id, b"")):
@@ -108,7 +116,9 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
             continue
         globs = list(root.exclude)
         for place in sorted(inside):
-            if _may_return(root, place, away) and not Excludes(globs).cover(place):
+            if _may_return(root, place, away=_is_below(place, away)) and not Excludes(globs).cover(
+                place
+            ):
                 globs.append(literal(place))
                 excluded.append(_path(os.path.join(root.path, place)))
         journal.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
@@ -125,9 +135,13 @@ def _place(db: Connection, root: Root, path: bytes) -> bytes | None:
     return place if catalogue.files_within(db, root.id, place) else None
 
 
-def _may_return(root: Root, place: bytes, away: bool) -> bool:
-    """Whether a run that excludes nothing may find something there again: of a root that is `away`
-    nobody can tell what will be there when it is back."""
+def _is_below(place: bytes, folders: Sequence[bytes]) -> bool:
+    return any(not folder or catalogue.within(place, folder) for folder in folders)
+
+
+def _may_return(root: Root, place: bytes, *, away: bool) -> bool:
+    """Whether a run that excludes nothing may find something there again: of what is `away` nobody
+    can tell what will be there when it is back."""
     absolute, kind = os.path.join(root.path, place), kind_of(place)
     picture = kind == "image" and (away or os.path.exists(absolute))
     folder = os.path.isdir(absolute) or (away and kind is None)

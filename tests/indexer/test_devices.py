@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from encoder.fake import FakeEncoder
-from indexer import RootStatus, devices
+from indexer import Forgotten, RootStatus, devices
 from indexer.catalogue import Root
 
 REMEDY = "; mount or restore it, or accept the loss with --allow-missing; nothing of it was deleted"
@@ -249,3 +249,16 @@ def test_reembedding_waits_for_a_disk_that_is_away(photos, usb, unmount):
     mount()
     assert photos.rescan(encoder=new, reembed=True) == {"unchanged": 3, "embedded": 2}
     assert photos.library.model.name == "other"
+
+
+def test_what_is_forgotten_of_a_disk_that_is_away_stays_away(photos, usb, unmount):
+    mount = unmount(usb)
+    chosen = [usb / "b.png", usb / "deep"]
+    assert photos.library.forget(chosen) == Forgotten(2, (), tuple(chosen))
+    photos.paint("z.png", "white")  # or the whole root would be taken for one that is away
+    gone = photos.folder / "a.png"
+    gone.unlink()
+    assert photos.library.forget([gone]) == Forgotten(1, (), ())
+    mount()
+    photos.paint("a.png", "red")
+    assert photos.rescan() == {"added": 2, "embedded": 2}

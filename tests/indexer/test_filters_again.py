@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import event
 
 from encoder.fake import FakeEncoder
-from indexer import FilterError, Filters, Library, UnknownPath, database, journal, mounts
+from indexer import FilterError, Filters, Library, UnknownPath, checksums, database, journal, mounts
 
 SETUP = """
 from contextlib import closing
 from pathlib import Path
 import shutil, sqlite3
 from encoder.fake import FakeEncoder
-from indexer import Library
+from indexer import Library, checksums
 """
 WORKER = f"""{SETUP}
 import sys
@@ -169,6 +169,7 @@ WRITES = {
     "another program": (
         {"after": "2024"},
         "with closing(sqlite3.connect(library.path / 'library.db')) as db, db:"
+        " checksums.register(db);"
         " db.execute(\"UPDATE items SET taken_at = '2025-01-01' WHERE id = 1\")",
         [],
         ["photos/a.png"],
@@ -377,5 +378,6 @@ def test_a_copy_that_was_put_in_place_is_another_library(flags, tmp_path):
     assert search(flags.library, fields=["on=1"]) == [1]
     flags.library.close()
     with closing(sqlite3.connect(home / ".align/library.db")) as db, db:
+        checksums.register(db)
         db.execute("UPDATE fields SET number = (item_id = 5)")
     assert search(flags.library, fields=["on=1"]) == [5]

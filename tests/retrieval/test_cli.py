@@ -141,6 +141,7 @@ def test_status(photos: Path, tiny_model: Path) -> None:
             "state": "ok",
             "follow_symlinks": False,
             "exclude": [],
+            "away": {},
         }
     ]
     assert status["journal_mode"] == "wal"

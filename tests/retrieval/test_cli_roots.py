@@ -13,7 +13,7 @@ from PIL import Image
 
 from encoder import FakeEncoder
 from encoder.fake import COLOURS
-from indexer import Library
+from indexer import Library, checksums
 from retrieval.cli import main
 
 
@@ -106,6 +106,7 @@ def test_a_disk_below_a_root_that_is_away(folder: Path, other: Path, tmp_path: P
     Image.new("RGB", (4, 4), COLOURS["yellow"]).save(usb / "yellow.png")
     align(folder, "index")
     with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
+        checksums.register(db)
         db.execute("UPDATE roots SET mounts = '[[\"usb\", 1]]' WHERE id = 2")
     shutil.move(usb, tmp_path / "away")
     result = align(folder, "index", status=1)
