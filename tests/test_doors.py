@@ -8,6 +8,7 @@ import pytest
 
 PACKAGES = [
     "encoder",
+    "encoder.datasets",
     "encoder.scenes",
     "encoder.training",
     "indexer",
@@ -47,6 +48,7 @@ def test_lazy_doors_say_the_same_twice(name: str) -> None:
     ("name", "heavy"),
     [
         ("encoder", "torch,tokenizers,PIL,numpy"),
+        ("encoder.datasets", "torch,tokenizers,pillow_heif"),
         ("indexer", "torch,tokenizers,faiss,alembic,click"),
         ("retrieval", "torch,tokenizers,faiss,sqlalchemy,numpy"),
     ],

@@ -41,7 +41,7 @@ class StoredPicture:
 
     def exists(self) -> bool:
         """Whether the file is there."""
-        return self.path.is_file()
+        return os.path.isfile(self.path)  # False too where the name is too long or forbidden
 
     def digest(self) -> bytes:
         """SHA-256 of the encoded picture."""

@@ -1,0 +1,87 @@
+"""A user's own tables: CSV with the columns image and caption, and JSON lines."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from encoder.datasets.records import Place, Record, Source, captions_of, field, merged
+
+_IMAGE, _CAPTION, _SPLIT = "image", "caption", "split"
+
+
+def is_csv_header(line: str) -> bool:
+    """Whether a line is the header of such a table."""
+    try:
+        return {_IMAGE, _CAPTION} <= set(_columns(next(csv.reader([line]), [])))
+    except csv.Error:
+        return False
+
+
+def read_csv(path: Path, text: str) -> Source:
+    """The source that a header and rows make, one row a caption, the rows of a picture anywhere.
+
+    Commas separate, double quotes enclose. A column ``split`` is obeyed, others are ignored.
+    """
+    return Source(path, "CSV", merged(_rows(path, text)), own=True)
+
+
+def _columns(header: list[str]) -> list[str]:
+    return [name.strip().lower() for name in header]
+
+
+def _rows(path: Path, text: str) -> Iterator[Record]:
+    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    columns: list[str] = []
+    place = Place(path, "line 1")
+    try:
+        for row in rows:
+            if not columns:
+                columns = _columns(row)
+            elif row:
+                yield _row(columns, row, place)
+            place = Place(path, f"line {rows.line_num + 1}")
+    except csv.Error as error:
+        raise place.error(f"is not CSV ({error}); look for a quote that nothing closes") from None
+
+
+def _row(columns: list[str], row: list[str], place: Place) -> Record:
+    if len(row) != len(columns):
+        raise place.error(
+            f"the header has columns: {len(columns)}, this row: {len(row)}; put a caption with"
+            " commas into double quotes"
+        )
+    cells = dict(zip(columns, row, strict=True))
+    split = cells.get(_SPLIT, "").strip() or None
+    return Record(cells[_IMAGE].strip(), (cells[_CAPTION],), place, split)
+
+
+def read_json_lines(path: Path, text: str) -> Source:
+    """The source that objects ``{"image": ..., "captions": [...]}`` make, one a line.
+
+    ``caption`` may stand for ``captions``, and either be one text or a list of them; a picture may
+    have several lines. ``split`` is obeyed, other keys are ignored.
+    """
+    return Source(path, "JSON lines", merged(_objects(path, text)), own=True)
+
+
+def _objects(path: Path, text: str) -> Iterator[Record]:
+    # Not splitlines(): JSON may hold what Unicode calls a line separator.
+    for n, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            place = Place(path, f"line {n}")
+            entry = parse_object(line, place)
+            split = field(entry, _SPLIT, str, place) if entry.get(_SPLIT) else None
+            yield Record(field(entry, _IMAGE, str, place), captions_of(entry, place), place, split)
+
+
+def parse_object(text: str, place: Place) -> Mapping[str, object]:
+    """The JSON object that `text` is; DatasetError where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise place.error("is not a JSON object; correct or remove it")
+    return value
