@@ -94,23 +94,26 @@ def index_scores(
     The index of pictures is tuned with `phrases()`, not with the captions that are asked of it; the
     index of texts with a sample of the pictures. IndexUsed.kind is what became of `kind`.
     """
-    found, images_lists, texts_lists = [], [], []
+    indexes = [
+        (
+            trial_index(block.images, kind, phrases),
+            trial_index(block.texts, kind, partial(_sample, block.images, TUNED)),
+        )
+        for block in blocks
+    ]
     progress.start(sum(len(b.texts) + len(b.images) for b in blocks), "searches")
     try:
-        for block in blocks:
-            images = trial_index(block.images, kind, phrases)
-            texts = trial_index(block.texts, kind, partial(_sample, block.images, TUNED))
-            found.append(
-                Scores(
-                    _index_direction(images, block.texts, block.owner, block.content, ks, progress),
-                    _index_direction(texts, block.images, block.content, block.owner, ks, progress),
-                )
+        found = [
+            Scores(
+                _index_direction(images, b.texts, b.owner, b.content, ks, progress),
+                _index_direction(texts, b.images, b.content, b.owner, ks, progress),
             )
-            images_lists.append(images.lists)
-            texts_lists.append(texts.lists)
+            for b, (images, texts) in zip(blocks, indexes, strict=True)
+        ]
     finally:
         progress.finish()
-    used = _largest(images_lists), _largest(texts_lists)
+    of_images, of_texts = zip(*indexes, strict=True)
+    used = _largest(of_images), _largest(of_texts)
     return mean_scores(found), IndexUsed("ivf" if any(used) else "flat", *used)
 
 
@@ -186,5 +189,5 @@ def _sample(rows: Rows, count: int) -> Rows:
     return rows[np.sort(np.random.default_rng(SEED).choice(len(rows), count, replace=False))]
 
 
-def _largest(lists: Sequence[tuple[int, int] | None]) -> tuple[int, int] | None:
-    return max((pair for pair in lists if pair is not None), default=None)
+def _largest(indexes: Sequence[TrialIndex]) -> tuple[int, int] | None:
+    return max((index.lists for index in indexes if index.lists), default=None)

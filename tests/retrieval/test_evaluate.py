@@ -344,7 +344,7 @@ def test_lists_of_pictures_are_tuned_with_phrases_not_with_captions(
     assert again.texts == []
 
 
-def test_progress_is_told_in_steps_that_add_up(photos: Dataset) -> None:
+def test_progress_is_told_in_steps_that_add_up(photos: Dataset, five_thousand: Dataset) -> None:
     told: list[Any] = []
 
     class Listening(NullProgress):
@@ -356,6 +356,14 @@ def test_progress_is_told_in_steps_that_add_up(photos: Dataset) -> None:
 
     evaluate(FakeEncoder(), photos, index="flat", progress=Listening())
     assert told == [["pictures", 4, 4], ["captions", 8, 8], ["searches", 12, 12]]
+    told.clear()
+    evaluate(FakeEncoder(), custom(*five_thousand.examples[:70]), index="ivf", progress=Listening())
+    assert [[total, done] for _, total, done in told] == [
+        [70, 70],
+        [70, 70],
+        [500, 500],
+        [140, 140],
+    ]
 
 
 @pytest.mark.parametrize("ks", [(), (0, 1)])
