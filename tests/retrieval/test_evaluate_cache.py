@@ -27,7 +27,11 @@ def the_file(folder: Path) -> Path:
     return folder / "fa4e-images.f32"
 
 
-def test_rows_come_back_bit_by_bit(tmp_path: Path, rows: np.ndarray) -> None:
+@pytest.mark.parametrize("chunk", [3, 4096])
+def test_rows_come_back_bit_by_bit(
+    tmp_path: Path, rows: np.ndarray, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrieval.evaluation.cache._CHUNK", chunk)
     first = opened(tmp_path / "new" / "folder")
     first.add(DIGESTS[:7], rows[:7])
     first.add(DIGESTS[7:], rows[7:])
