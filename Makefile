@@ -37,6 +37,9 @@ clean:
 	$(INSTALL) torch --editable .
 	@touch $@
 
+# Of clip-benchmark the tests need what imports torch and tqdm alone; it would bring torchvision and
+# many more.
 .venv/dev.stamp: .venv/runtime.stamp
 	$(INSTALL) --editable '.[dev]'
+	$(INSTALL) --no-deps clip-benchmark
 	@touch $@

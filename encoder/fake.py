@@ -30,6 +30,8 @@ class FakeEncoder:
 
     dim = 4
     temperature = 0.1
+    revision: str | None = None
+    preprocessing = "8x8 box"
 
     def __init__(self, name: str = "fake", fingerprint: str = "fa4e") -> None:
         self.name = name

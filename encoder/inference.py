@@ -37,6 +37,7 @@ class AlignEncoder:
         self.device = device
         self.temperature = float(checkpoint.model.temperature.detach())
         self.dim = checkpoint.model.config.projection_dim
+        self.preprocessing = checkpoint.preprocessor.in_words()
         self._preprocessor = checkpoint.preprocessor
         self._tokenizer = checkpoint.tokenizer
         fold_batch_norms(checkpoint.model)

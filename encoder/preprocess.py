@@ -66,6 +66,17 @@ class Preprocessor:
         values["image_processor_type"] = "EfficientNetImageProcessor"
         path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
 
+    def in_words(self) -> str:
+        """Such as ``346x346 bilinear, centre crop 289x289``, width first."""
+        steps = []
+        if self.do_resize:
+            height, width = self.size
+            steps.append(f"{width}x{height} {Image.Resampling(self.resample).name.lower()}")
+        if self.do_center_crop:
+            height, width = self.crop_size
+            steps.append(f"centre crop {width}x{height}")
+        return ", ".join(steps) or "as it is"
+
     def prepare(self, picture: Image.Image) -> Pixels:
         """Resize and crop one RGB picture; (height, width, 3) uint8. The aspect is not kept."""
         if self.do_resize:

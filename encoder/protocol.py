@@ -29,6 +29,14 @@ class Encoder(Protocol):
         comparable embeddings."""
 
     @property
+    def revision(self) -> str | None:
+        """The hub's commit its files came from; None for local or bundled ones."""
+
+    @property
+    def preprocessing(self) -> str:
+        """What becomes of a picture before it is embedded, in words."""
+
+    @property
     def dim(self) -> int:
         """Length of an embedding."""
 

@@ -22,6 +22,7 @@ from indexer.filters import FieldTest, FilterError, Filters, Near
 from indexer.layout import Choice
 from indexer.library import Library, find_library
 from indexer.progress import NULL, NullProgress, Progress
+from indexer.queries import bundled_phrases
 from indexer.records import (
     AnnotationReport,
     Failure,
@@ -38,6 +39,7 @@ from indexer.records import (
     Status,
 )
 from indexer.texts import read_text_file
+from indexer.trial import TrialIndex, trial_index
 
 __all__ = [
     "NULL",
@@ -77,8 +79,11 @@ __all__ = [
     "SourceNotFound",
     "Status",
     "StorageError",
+    "TrialIndex",
     "UnknownPath",
     "UnsupportedFile",
+    "bundled_phrases",
     "find_library",
     "read_text_file",
+    "trial_index",
 ]

@@ -89,7 +89,7 @@ def nearest(
         near = _indexed_candidates(view.opened, view.hidden, query, k, excluded, allowed, margin)
         more = vectors.vectors_of(db, view.model_id, view.model.dim, near)
         ids, rows = np.concatenate([ids, more[0]]), np.concatenate([rows, more[1]])
-    scores = _exact_scores(rows, query)
+    scores = exact_scores(rows, query)
     order = np.lexsort((ids, -scores))[:k]
     return Neighbours(ids[order], scores[order], view.degraded)
 
@@ -139,7 +139,7 @@ def _indexed_candidates(
     return ann.candidates(opened.index, query, k, chosen, nprobe, margin)
 
 
-def _exact_scores(
+def exact_scores(
     rows: npt.NDArray[np.float32], query: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
     """Row by row in float64: equal vectors get equal scores wherever they were stored, which

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PIL import Image
 
@@ -44,7 +45,13 @@ class ScenePicture:
 
     def open(self) -> Image.Image:
         """Draw it."""
-        return make_scene(self.seed, self.pairs).draw(SIDE)
+        return _drawn(self).copy()
+
+
+@lru_cache(maxsize=16)
+def _drawn(picture: ScenePicture) -> Image.Image:
+    """Most are opened right after their digest was asked for."""
+    return make_scene(picture.seed, picture.pairs).draw(SIDE)
 
 
 def drawn_scenes(count: int, split: str = "test") -> Dataset:

@@ -28,6 +28,7 @@ COMMANDS = {
     "verify": "Look for damage in a library.",
     "repair": "Rebuild what can be rebuilt of a damaged library.",
     "demo": "Draw 500 scenes, index them and ask five questions.",
+    "evaluate": "Measure Recall@K of a model on pictures with captions.",
     "train": "Train a model on pictures with captions.",
 }
 """Name and one-line help of every command; each lives in the module `retrieval.cli.NAME`."""

@@ -1,6 +1,17 @@
 """Recall of encoders and indexes."""
 
-from retrieval.evaluation.metrics import ranks, recall
+from retrieval.evaluation.evaluate import evaluate
+from retrieval.evaluation.metrics import mean_rank, median_rank, ranks, recall
+from retrieval.evaluation.report import Evaluation, Report
 from retrieval.evaluation.scenes import scene_recall
 
-__all__ = ["ranks", "recall", "scene_recall"]
+__all__ = [
+    "Evaluation",
+    "Report",
+    "evaluate",
+    "mean_rank",
+    "median_rank",
+    "ranks",
+    "recall",
+    "scene_recall",
+]

@@ -22,8 +22,7 @@ class Direction:
     few alone."""
     mean_rank: float | None
     milliseconds: float
-    """Median time of one query's search, its embedding left out; of an exact search its share of
-    the block that is computed at once."""
+    """Median time of one query's search, one after another, its embedding left out."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class IndexUsed:
 
     kind: Literal["flat", "ivf"]
     image_lists: tuple[int, int] | None
-    """(nlist, nprobe) of the index of pictures; None where it is flat."""
+    """(nlist, nprobe) of the index of pictures, over folds the largest; None where it is flat."""
     text_lists: tuple[int, int] | None
 
 

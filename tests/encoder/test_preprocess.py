@@ -166,3 +166,18 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CheckpointError, match="is not a preprocessor config"):
         Preprocessor.read(path)
+
+
+@pytest.mark.parametrize(
+    ("preprocessor", "words"),
+    [
+        (
+            Preprocessor(size=(346, 400), resample=2, do_center_crop=True, crop_size=(280, 289)),
+            "400x346 bilinear, centre crop 289x280",
+        ),
+        (Preprocessor(), "346x346 bicubic"),
+        (Preprocessor(do_resize=False), "as it is"),
+    ],
+)
+def test_in_words(preprocessor: Preprocessor, words: str) -> None:
+    assert preprocessor.in_words() == words

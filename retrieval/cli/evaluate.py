@@ -1,0 +1,194 @@
+"""`align evaluate`"""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from retrieval.cli.options import device_option
+from retrieval.cli.output import ProgressBar, print_json
+from retrieval.settings import DEFAULT_MODEL, MODEL_VARIABLE
+
+DATASETS = ("flickr30k", "flickr8k", "coco", "scenes", "custom")
+COCO_FOLDS = 5
+
+
+def _parse_ks(ctx: click.Context, param: click.Parameter, value: str) -> Sequence[int]:
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter("takes numbers from 1 on, such as 1,5,10", ctx, param)
+    return sorted({int(part) for part in parts})
+
+
+def _check_folder(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """What is found out too late costs the whole run."""
+    if path and not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"the folder {path.parent} does not exist", ctx, param)
+    return path
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "align-retrieval"
+
+
+_OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
+
+
+@click.command()
+@click.argument("dataset", type=click.Choice(DATASETS))
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="Folder of the pictures; by default that of the annotations.",
+)
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path),
+    help="File of the captions, in any layout that the field uses.",
+)
+@click.option(
+    "--names",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that lists the pictures of the split, one a line, where the captions do not say.",
+)
+@click.option("--split", help="Which of its splits, by default test; + joins several.")
+@click.option("--pictures", type=click.IntRange(min=1), help="Only the first so many.")
+@click.option(
+    "--captions",
+    type=click.Choice(["all", "first5"]),
+    default="all",
+    show_default=True,
+    help="Captions of each picture that count.",
+)
+@click.option(
+    "--folds", type=click.Choice(["5x1k"]), help="Mean over five blocks of 1,000 pictures."
+)
+@click.option(
+    "--index",
+    type=click.Choice(["exact", "flat", "ivf"]),
+    default="exact",
+    show_default=True,
+    help="Beside the exact figures those through an index, as a library would have it.",
+)
+@click.option(
+    "--k",
+    "ks",
+    default="1,5,10",
+    show_default=True,
+    metavar="K,...",
+    callback=_parse_ks,
+    help="The K of Recall@K.",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["table", "json", "clip_benchmark"]),
+    default="table",
+    show_default=True,
+    help="What is printed; clip_benchmark is the result file of that program.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=_OUTPUT,
+    callback=_check_folder,
+    help="File to write the whole report to, as JSON.",
+)
+@click.option(
+    "--plot",
+    "plot_file",
+    type=_OUTPUT,
+    callback=_check_folder,
+    help="HTML file to write curves, ranks and the worst misses to.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=_cache_folder,
+    show_default="~/.cache/align-retrieval",
+    help="Folder where embeddings are kept: a second run takes seconds.",
+)
+@click.option("--allow-missing", is_flag=True, help="Leave out pictures that cannot be read.")
+@click.option(
+    "--model",
+    default=DEFAULT_MODEL,
+    show_default=True,
+    envvar=MODEL_VARIABLE,
+    show_envvar=True,
+    help="Checkpoint: a folder, a hub id or align-mini.",
+)
+@device_option
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Pictures embedded and kept at once.",
+)
+def command(
+    dataset: str,
+    images: Path | None,
+    annotations: Path | None,
+    names: Path | None,
+    split: str | None,
+    pictures: int | None,
+    captions: Literal["all", "first5"],
+    folds: str | None,
+    index: Literal["exact", "flat", "ivf"],
+    ks: Sequence[int],
+    style: Literal["table", "json", "clip_benchmark"],
+    json_file: Path | None,
+    plot_file: Path | None,
+    cache: Path,
+    allow_missing: bool,
+    model: str,
+    device: str,
+    batch_size: int,
+) -> None:
+    """Measure Recall@K of a model on DATASET, text to image and image to text.
+
+    scenes are drawn and need no files; custom is any pictures with captions of your own. Embeddings
+    are kept, so that the same run again takes seconds and gives the same figures.
+
+    \b
+      align evaluate scenes --pictures 500 --model align-mini
+      align evaluate flickr30k --images flickr30k-images --annotations dataset_flickr30k.json
+      align evaluate coco --images coco --annotations dataset_coco.json --folds 5x1k
+    """
+    from encoder import load_encoder
+    from encoder.datasets import open_dataset
+    from retrieval.evaluation import evaluate
+    from retrieval.evaluation.output import table, to_clip_benchmark, to_json
+
+    opened = open_dataset(
+        dataset, annotations=annotations, images=images, split=split, names=names, limit=pictures
+    )
+    evaluation = evaluate(
+        load_encoder(model, device),
+        opened,
+        captions=captions,
+        folds=COCO_FOLDS if folds else 1,
+        index=index,
+        ks=ks,
+        cache=cache,
+        allow_missing=allow_missing,
+        batch_size=batch_size,
+        progress=ProgressBar(),
+    )
+    if style == "table":
+        click.echo(table(evaluation.report))
+    else:
+        print_json(
+            to_json(evaluation.report) if style == "json" else to_clip_benchmark(evaluation.report)
+        )
+    if json_file:
+        written = json.dumps(to_json(evaluation.report), indent=2)
+        json_file.write_text(written + "\n", "utf-8")
+    if plot_file:
+        from retrieval.evaluation.plot import write_page
+
+        write_page(plot_file, evaluation, opened)

@@ -1,0 +1,82 @@
+"""Embeddings that are kept between runs, exactly as they were first computed."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+Rows = npt.NDArray[np.float32]
+
+_TOLERANCE = 1e-3
+"""How far from 1 the length of a sound embedding may be."""
+_CHUNK = 4096
+
+
+class EmbeddingCache:
+    """Embeddings of one kind by one encoder, found by the SHA-256 of what was embedded.
+
+    In `folder`, or in memory alone where it is None. The file is a row of records, each a digest of
+    32 bytes and `dim` little-endian float32, and is only ever appended to: a record that a killed
+    run left unfinished is cut off by the next one that writes, and one that is not of unit length
+    is not used. The first record of a digest counts.
+    """
+
+    def __init__(
+        self, folder: Path | None, fingerprint: str, kind: Literal["images", "texts"], dim: int
+    ) -> None:
+        self._dim = dim
+        self._record = np.dtype([("digest", "V32"), ("row", "<f4", dim)])
+        self._path = folder / f"{fingerprint}-{kind}.f32" if folder else None
+        self._kept = np.zeros(0, self._record)
+        self._places: dict[bytes, int] = {}
+        self._new: dict[bytes, Rows] = {}
+        if self._path and self._path.exists():
+            self._load(self._path)
+
+    def __contains__(self, digest: bytes) -> bool:
+        return digest in self._places or digest in self._new
+
+    def __len__(self) -> int:
+        return len(self._places) + len(self._new)
+
+    def rows(self, digests: Sequence[bytes]) -> Rows:
+        """The embeddings of `digests`, (n, dim); KeyError where one is not here."""
+        found = np.empty((len(digests), self._dim), np.float32)
+        for row, digest in zip(found, digests, strict=True):
+            kept = self._places.get(digest)
+            row[:] = self._new[digest] if kept is None else self._kept[kept]["row"]
+        return found
+
+    def add(self, digests: Sequence[bytes], rows: Rows) -> None:
+        """Keep the embeddings `rows`, (n, dim), of `digests`; OSError where they cannot be
+        written."""
+        self._new.update(zip(digests, rows, strict=True))
+        if self._path is None:
+            return
+        records = np.empty(len(rows), self._record)
+        records["digest"] = np.frombuffer(b"".join(digests), "V32")
+        records["row"] = rows
+        try:
+            self._append(self._path, records.tobytes())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+
+    def _append(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")), open(path, "ab") as file:
+            file.truncate(file.tell() - file.tell() % self._record.itemsize)
+            file.write(data)
+
+    def _load(self, path: Path) -> None:
+        count = path.stat().st_size // self._record.itemsize
+        if not count:  # nothing can be mapped
+            return
+        self._kept = np.memmap(path, self._record, "r", shape=(count,))
+        for start in range(0, count, _CHUNK):
+            chunk = self._kept[start : start + _CHUNK]
+            lengths = np.linalg.norm(chunk["row"], axis=1)
+            for i in np.flatnonzero(np.abs(lengths - 1) <= _TOLERANCE).tolist():
+                self._places.setdefault(chunk["digest"][i].tobytes(), start + i)

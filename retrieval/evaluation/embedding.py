@@ -1,0 +1,132 @@
+"""Pictures and captions to rows, each content once, and never again where there is a cache."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from encoder import Embeddings, Encoder, PictureError, Pixels
+from encoder.datasets import DatasetPicture
+from indexer import Progress
+from retrieval.evaluation.cache import EmbeddingCache
+
+TEXT_BATCH = 128
+AHEAD = 2
+"""Batches that are decoded while one is embedded."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class EmbeddedPictures:
+    """What came of pictures; those that could not be read have no row."""
+
+    rows: Embeddings
+    """(readable, dim), in order."""
+    content: npt.NDArray[np.int64]
+    """(readable,), equal where two pictures have equal content."""
+    unreadable: Mapping[int, str]
+    """Why, by the place among the pictures given."""
+
+
+def embed_pictures(
+    encoder: Encoder,
+    pictures: Sequence[DatasetPicture],
+    cache: EmbeddingCache,
+    *,
+    batch_size: int,
+    workers: int | None,
+    progress: Progress,
+    on_unreadable: Callable[[int, str], None],
+) -> EmbeddedPictures:
+    """Embed `pictures`, at most `batch_size` at a time, decoding in `workers` threads ahead.
+
+    `on_unreadable` hears at once of each picture that cannot be read, and may raise. At most
+    ``(1 + AHEAD) * batch_size`` prepared pictures are in memory.
+    """
+
+    def read(picture: DatasetPicture) -> tuple[bytes, Pixels | None] | str:
+        try:
+            digest = picture.digest()
+            return digest, None if digest in cache else encoder.prepare(picture.open())
+        except PictureError as error:
+            return str(error)
+        except OSError as error:
+            return error.strerror or str(error)
+
+    digests: list[bytes] = []
+    unreadable: dict[int, str] = {}
+    pending: dict[bytes, Pixels] = {}
+
+    def embed() -> None:
+        if pending:
+            cache.add(list(pending), encoder.encode_images(list(pending.values())))
+            pending.clear()
+
+    progress.start(len(pictures), "pictures")
+    try:
+        with closing(_ahead(read, pictures, AHEAD * batch_size, workers)) as results:
+            for number, result in enumerate(results):
+                if isinstance(result, str):
+                    unreadable[number] = result
+                    on_unreadable(number, result)
+                else:
+                    digest, pixels = result
+                    digests.append(digest)
+                    if pixels is not None and digest not in cache:
+                        pending[digest] = pixels
+                    if len(pending) == batch_size:
+                        embed()
+                progress.advance(1)
+            embed()
+    finally:
+        progress.finish()
+    numbers: dict[bytes, int] = {}
+    content = [numbers.setdefault(digest, len(numbers)) for digest in digests]
+    return EmbeddedPictures(cache.rows(digests), np.array(content, np.int64), unreadable)
+
+
+def embed_texts(
+    encoder: Encoder, texts: Sequence[str], cache: EmbeddingCache, progress: Progress, what: str
+) -> Embeddings:
+    """Embed `texts`; (n, dim), in order. `what` names them to `progress`."""
+    digests = [hashlib.sha256(text.encode()).digest() for text in texts]
+    missing = {d: text for d, text in zip(digests, texts, strict=True) if d not in cache}
+    # A batch is padded to its longest text: alike ones together cost less.
+    ordered = sorted(missing, key=lambda digest: len(missing[digest]), reverse=True)
+    if not ordered:
+        return cache.rows(digests)
+    progress.start(len(ordered), what)
+    try:
+        for start in range(0, len(ordered), TEXT_BATCH):
+            batch = ordered[start : start + TEXT_BATCH]
+            cache.add(batch, encoder.encode_texts([missing[digest] for digest in batch]))
+            progress.advance(len(batch))
+    finally:
+        progress.finish()
+    return cache.rows(digests)
+
+
+def _ahead(
+    function: Callable[[T], R], values: Sequence[T], depth: int, workers: int | None
+) -> Generator[R]:
+    """As `map`, in threads, at most `depth` results ahead of whoever takes them."""
+    pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), "align-evaluate")
+    waiting: deque[Future[R]] = deque()
+    try:
+        for value in values:
+            waiting.append(pool.submit(function, value))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

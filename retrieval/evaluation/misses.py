@@ -1,0 +1,51 @@
+"""The captions whose pictures came last, and what came in their place."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from retrieval.evaluation.report import Miss
+from retrieval.evaluation.scoring import Embedded, Numbers
+
+MOST = 24
+FIRST = 5
+"""Pictures that are shown of what came first."""
+
+
+def worst_misses(
+    blocks: Sequence[Embedded],
+    text_ranks: Sequence[Numbers],
+    captions: Sequence[str],
+    examples: Sequence[int],
+) -> tuple[Miss, ...]:
+    """At most `MOST` captions whose picture was not the first, worst first, of a picture (and its
+    copies) one at most. `captions` are the texts of all blocks; `examples` numbers the pictures of
+    all blocks in their dataset."""
+    places = [
+        (block, text)
+        for block, found in enumerate(text_ranks)
+        for text in np.flatnonzero(found > 1).tolist()
+    ]
+    places.sort(key=lambda place: -text_ranks[place[0]][place[1]])
+    text_starts = np.cumsum([0, *(len(block.texts) for block in blocks)])
+    image_starts = np.cumsum([0, *(len(block.images) for block in blocks)])
+    misses, seen = [], set()
+    for number, text in places:
+        block = blocks[number]
+        owner = int(block.owner[text])
+        if owner in seen:
+            continue
+        seen.add(owner)
+        scores = block.images @ block.texts[text]
+        first = image_starts[number] + np.argsort(-scores, kind="stable")[:FIRST]
+        misses.append(
+            Miss(
+                captions[text_starts[number] + text],
+                examples[image_starts[number] + block.picture[text]],
+                int(text_ranks[number][text]),
+                tuple(examples[i] for i in first),
+            )
+        )
+        if len(misses) == MOST:
+            break
+    return tuple(misses)
