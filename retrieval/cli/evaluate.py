@@ -8,11 +8,11 @@ from typing import Literal
 
 import click
 
+from encoder.datasets import DATASETS
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, print_json
 from retrieval.settings import DEFAULT_MODEL, MODEL_VARIABLE
 
-DATASETS = ("flickr30k", "flickr8k", "coco", "scenes", "custom")
 COCO_FOLDS = 5
 
 
@@ -161,17 +161,19 @@ def command(
     """
     from encoder import load_encoder
     from encoder.datasets import open_dataset
-    from retrieval.evaluation import evaluate
+    from retrieval.evaluation import check, evaluate
     from retrieval.evaluation.output import table, to_clip_benchmark, to_json
 
     opened = open_dataset(
         dataset, annotations=annotations, images=images, split=split, names=names, limit=pictures
     )
+    blocks = COCO_FOLDS if folds else 1
+    check(opened, folds=blocks, allow_missing=allow_missing)
     evaluation = evaluate(
         load_encoder(model, device),
         opened,
         captions=captions,
-        folds=COCO_FOLDS if folds else 1,
+        folds=blocks,
         index=index,
         ks=ks,
         cache=cache,

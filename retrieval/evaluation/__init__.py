@@ -1,6 +1,6 @@
 """Recall of encoders and indexes."""
 
-from retrieval.evaluation.evaluate import evaluate
+from retrieval.evaluation.evaluate import check, evaluate
 from retrieval.evaluation.metrics import mean_rank, median_rank, ranks, recall
 from retrieval.evaluation.report import Evaluation, Report
 from retrieval.evaluation.scenes import scene_recall
@@ -8,6 +8,7 @@ from retrieval.evaluation.scenes import scene_recall
 __all__ = [
     "Evaluation",
     "Report",
+    "check",
     "evaluate",
     "mean_rank",
     "median_rank",

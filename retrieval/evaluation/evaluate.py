@@ -136,6 +136,12 @@ def evaluate(
     )
 
 
+def check(dataset: Dataset, *, folds: int = 1, allow_missing: bool = False) -> None:
+    """Raise the DatasetError that `evaluate` would raise without having embedded anything: before
+    a model is fetched and loaded for it."""
+    _check_folds(_present(dataset, allow_missing, []), folds)
+
+
 @dataclass(frozen=True)
 class _Chosen:
     """An example that is there."""

@@ -19,8 +19,8 @@ def worst_misses(
     examples: Sequence[int],
 ) -> tuple[Miss, ...]:
     """At most `MOST` captions whose picture was not the first, worst first, of a picture (and its
-    copies) one at most. `captions` are the texts of all blocks; `examples` numbers the pictures of
-    all blocks in their dataset."""
+    copies) one at most, and each wording once. `captions` are the texts of all blocks; `examples`
+    numbers the pictures of all blocks in their dataset."""
     places = [
         (block, text)
         for block, found in enumerate(text_ranks)
@@ -29,18 +29,18 @@ def worst_misses(
     places.sort(key=lambda place: -text_ranks[place[0]][place[1]])
     text_starts = np.cumsum([0, *(len(block.texts) for block in blocks)])
     image_starts = np.cumsum([0, *(len(block.images) for block in blocks)])
-    misses, seen = [], set()
+    misses, seen = [], set[int | str]()
     for number, text in places:
         block = blocks[number]
-        owner = int(block.owner[text])
-        if owner in seen:
+        owner, caption = int(block.owner[text]), captions[text_starts[number] + text]
+        if owner in seen or caption in seen:
             continue
-        seen.add(owner)
+        seen |= {owner, caption}
         scores = block.images @ block.texts[text]
         first = image_starts[number] + np.argsort(-scores, kind="stable")[:FIRST]
         misses.append(
             Miss(
-                captions[text_starts[number] + text],
+                caption,
                 examples[image_starts[number] + block.picture[text]],
                 int(text_ranks[number][text]),
                 tuple(examples[i] for i in first),

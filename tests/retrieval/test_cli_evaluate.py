@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from encoder import FakeEncoder, load_encoder
-from encoder.datasets import Dataset, Example, StoredPicture, drawn_scenes
+from encoder import FakeEncoder, load_encoder, read_picture
+from encoder.datasets import Dataset, drawn_scenes
 from retrieval.cli import main
 
 COUNT = 12
@@ -94,30 +94,24 @@ def test_scenes_with_the_bundled_model(tmp_path: Path, reports: list[Any]) -> No
         assert (one.recall, one.mean_rank) == (other.recall, other.mean_rank)
 
 
-def test_photographs(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch, reports: list[Any], tmp_path: Path
-) -> None:
+def test_photographs(data_dir: Path, reports: list[Any], tmp_path: Path) -> None:
     """52 of MSCOCO through the whole command, beside a loop that holds everything at once."""
     folder = data_dir / "coco_photos"
-    listed = json.loads((folder / "dataset_coco.json").read_text())["images"]
-    examples = tuple(
-        Example(
-            StoredPicture(entry["filename"], folder / "images" / entry["filename"]),
-            tuple(sentence["raw"].strip() for sentence in entry["sentences"]),
-        )
-        for entry in listed
+    entries = json.loads((folder / "dataset_coco.json").read_text())["images"]
+    align(
+        *("coco", "--images", folder / "images", "--annotations", folder / "dataset_coco.json"),
+        *("--model", "align-mini", "--device", "cpu", "--plot", tmp_path / "plot.html"),
     )
-    dataset = Dataset("coco", "test", "Karpathy JSON", examples)
-    monkeypatch.setattr("encoder.datasets.open_dataset", lambda name, **values: dataset)
-    align("coco", "--model", "align-mini", "--device", "cpu", "--plot", tmp_path / "plot.html")
     (report,) = reports
     assert report.images == 52
     assert report.notes[0].startswith("Not the standard coco test of 5,000 pictures and 25,010")
 
     mini = load_encoder("align-mini", "cpu")
-    images = mini.encode_images([example.picture.open() for example in examples])
-    texts = mini.encode_texts([caption for example in examples for caption in example.captions])
-    owner = np.repeat(np.arange(52), [len(example.captions) for example in examples])
+    files = [folder / "images" / entry["filename"] for entry in entries]
+    images = mini.encode_images([read_picture(file).image for file in files])
+    captions = [[sentence["raw"].strip() for sentence in entry["sentences"]] for entry in entries]
+    texts = mini.encode_texts([caption for own in captions for caption in own])
+    owner = np.repeat(np.arange(52), [len(own) for own in captions])
     right = owner[:, None] == np.arange(52)
     for direction, scores, own in (
         (report.exact.text_to_image, texts @ images.T, right),
@@ -178,12 +172,20 @@ def test_json_on_stdout_is_one_line(style: str, opened: list[Any], fake: list[An
     assert "dataset" in json.loads(line)
 
 
+def test_pictures_that_are_not_there_cost_no_model(fake: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("image,caption\na.jpg,red\n")
+    result = align("custom", "--annotations", tmp_path / "a.csv", status=1)
+    assert "1 of 1 pictures are not there (a.jpg): check --images" in result.stderr
+    assert fake == []
+
+
 def test_the_one_thousand_of_coco_needs_five(opened: list[Any], fake: list[Any]) -> None:
     result = align("coco", "--folds", "5x1k", status=1)
     assert result.stdout == ""
     assert result.stderr == (
         "align: 5 folds of 1,000 take 5,000 pictures, and there are 6: leave out --folds\n"
     )
+    assert fake == []
 
 
 @pytest.mark.parametrize(

@@ -160,6 +160,13 @@ def test_worst_misses_by_a_slow_loop() -> None:
     assert len({(m.image - 1000) // 2 for m in found}) == 24
 
 
+def test_a_caption_in_the_same_words_is_one_miss() -> None:
+    data = made(100, noise=3.0)
+    _, text_ranks, _ = exact_scores([data], KS)
+    (worst,) = worst_misses([data], text_ranks, ["x"] * len(data.texts), range(100))
+    assert worst.rank == text_ranks[0].max() > 1
+
+
 def test_no_miss_without_one() -> None:
     data = made(10, noise=0.01)
     _, text_ranks, _ = exact_scores([data], KS)
