@@ -17,7 +17,9 @@ import numpy.typing as npt
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    LargeBinary,
     and_,
+    cast,
     exists,
     func,
     literal,
@@ -253,7 +255,8 @@ def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generati
 
 def generation_names(db: Connection) -> set[str]:
     """The names of all index files that are kept, of any kind and model."""
-    return set(db.execute(select(generations.c.name)).scalars())
+    names = select(cast(generations.c.name, LargeBinary))  # damaged ones must not stop a writer
+    return {os.fsdecode(name) for name in db.execute(names).scalars() if name}
 
 
 def counts(db: Connection) -> dict[Kind, int]:

@@ -148,6 +148,7 @@ class AnnotationReport:
 
 What = Literal[
     "database",
+    "index",
     "row",
     "sequence",
     "reference",
@@ -157,7 +158,8 @@ What = Literal[
     "generation",
     "file",
 ]
-"""``database`` the file itself · ``row`` rows of a table with a wrong checksum · ``sequence`` the
+"""``database`` the file itself · ``index`` an index of one of its tables · ``row`` rows of a table
+with a wrong checksum · ``sequence`` the
 last number that a table gave · ``reference`` rows of a table that belong to nothing · ``record``
 what is known of an item's file, ``embedding`` its own, ``change`` its entries in the log ·
 ``generation`` an index file · ``file`` a picture or text on disk."""

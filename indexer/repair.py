@@ -1,9 +1,11 @@
 """Rebuild what is derived: whatever `verify` finds and the database or the files can give again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, delete, literal_column, update
+from sqlalchemy.exc import IntegrityError
 
 from indexer import catalogue, journal
 from indexer.catalogue import among
@@ -61,11 +63,9 @@ def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
     """Make the database sound, or as far as it can be before `verify` looks again; what was lost by
     it, in sentences."""
     rows = {finding.where: finding.ids for finding in found if finding.what == "row"}
-    if rows:
-        if put_back(db):
-            return []
-        db.execute(delete(generations))  # each was built from what is now given up
-        return replace_rows(db, rows)
+    indexes = [finding.where for finding in found if finding.what == "index"]
+    if rows or indexes:
+        return _mend_rows(db, rows, indexes)
     lost: list[str] = []
     ids = {what: _ids(found, what) for what in ("record", "embedding", "change")}
     for finding in found:
@@ -89,6 +89,26 @@ def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
         db.execute(delete(generations).where(generations.c.name.in_(names)))
     elif what != {"sequence"}:  # each was built from what is now corrected
         db.execute(delete(generations))
+    return lost
+
+
+def _mend_rows(
+    db: Connection, rows: Mapping[str, Collection[int]], indexes: Collection[str]
+) -> list[str]:
+    """Put damaged rows right, or where there are none that can be do without them, and make indexes
+    anew that did not fit them."""
+    lost: list[str] = []
+    # Or a row could not be changed that an index lacks.
+    db.exec_driver_sql("PRAGMA writable_schema = ON")
+    try:
+        if rows and not put_back(db):
+            db.execute(delete(generations))  # each was built from what is now given up
+            lost = replace_rows(db, rows)
+        for name in indexes:
+            with suppress(IntegrityError), db.begin_nested():  # while two rows seem to be the same
+                db.exec_driver_sql(f"REINDEX {name}")
+    finally:
+        db.exec_driver_sql("PRAGMA writable_schema = OFF")
     return lost
 
 

@@ -35,11 +35,17 @@ def explain(error: sqlite3.Error, database: Path) -> LibraryError | None:
                 f"{database} is held by another program ({error}): end it and run again, {_SAFE}"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return LibraryDamaged(
-                f"{database} cannot be read ({error}); restore it from a backup, or delete it and"
-                " run `align index` again"
-            )
+            return _damaged(error, database)
+    if "Could not decode to UTF-8" in str(error):  # Python's own error, without a code
+        return _damaged("a text in it is damaged", database)
     return None
+
+
+def _damaged(problem: object, database: Path) -> LibraryDamaged:
+    return LibraryDamaged(
+        f"{database} cannot be read ({problem}); `align repair` may help, else restore it from a"
+        " backup, or delete it and run `align index` again"
+    )
 
 
 @contextmanager

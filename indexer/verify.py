@@ -5,27 +5,24 @@ Everything here reads, and works beside a writer.
 
 import hashlib
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, create_engine, func, or_, select
+from sqlalchemy import Connection, Engine, func, or_, select
 from sqlalchemy.exc import DatabaseError
 
-from indexer import catalogue, checksums, database, generations, vectors
+from indexer import catalogue, generations, integrity, vectors
+from indexer.integrity import listed
 from indexer.progress import NULL, Progress
 from indexer.records import KINDS, Finding, Model
-from indexer.rows import INSTEAD
 from indexer.schema import (
-    SCHEMA_VERSION,
     changes,
     embeddings,
     failures,
     files,
     items,
-    metadata,
     models,
 )
 from indexer.schema import generations as published
@@ -38,8 +35,6 @@ _TOLERANCE = 2e-3
 """How far from 1 the length of an embedding may be, float16's own rounding among it."""
 _SAMPLE = 10_000
 """Embeddings of a generation that are compared with the database's."""
-
-REMEDY = "restore it from a backup, or delete it and run `align index` again"
 
 Ids = npt.NDArray[np.int64]
 
@@ -58,11 +53,10 @@ def verify(
     try:
         with reader.begin() as db:
             # The rest believes what the rows say.
-            found = [*_database(db, directory)] or [*_rows(db)]
-            if found:
+            if found := [*integrity.damage(db, directory)]:
                 return found
             found = [
-                *_sequences(db),
+                *integrity.sequences(db),
                 *_references(db),
                 *_files(db),
                 *_items(db),
@@ -79,61 +73,8 @@ def verify(
                 chosen = list(_chosen(db, home, part))
             found += _read_files(chosen, progress)
     except DatabaseError as error:
-        return [_unreadable(directory, str(error.orig))]
+        return [integrity.unreadable(directory, str(error.orig))]
     return _merged(found)
-
-
-def _unreadable(directory: Path, problem: str) -> Finding:
-    return Finding("database", str(directory / database.NAME), f"{problem}; {REMEDY}", False)
-
-
-def _database(db: Connection, directory: Path) -> Iterator[Finding]:
-    for (said,) in db.exec_driver_sql("PRAGMA integrity_check(10)"):
-        if said != "ok":
-            yield _unreadable(directory, str(said))
-    expected = create_engine("sqlite://")
-    with expected.begin() as fresh:
-        connection = fresh.connection.driver_connection
-        assert isinstance(connection, sqlite3.Connection)
-        checksums.register(connection)
-        metadata.create_all(fresh)
-        missing = _statements(fresh) - _statements(db)
-    expected.dispose()
-    if missing:
-        yield _unreadable(directory, "its tables are not those of its schema")
-    numbers = db.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
-    if numbers != [f"{SCHEMA_VERSION:04}"]:
-        yield _unreadable(directory, f"the number of its schema is {numbers}")
-
-
-def _statements(db: Connection) -> set[tuple[str, str, str, str]]:
-    rows = db.exec_driver_sql(
-        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql NOT NULL"
-    )
-    return {(kind, name, table, " ".join(sql.split())) for kind, name, table, sql in rows}
-
-
-def _rows(db: Connection) -> Iterator[Finding]:
-    for table in metadata.sorted_tables:
-        ids = tuple(row.rowid for row in checksums.damaged_rows(db, table))
-        if ids:
-            # As SELECT shows it: where a table has no number of its own, SQLite keeps one.
-            said = f"row {ids[0]} is" if len(ids) == 1 else f"rows {_some(ids)} are"
-            remedy = f"repair puts a flipped bit back, or {INSTEAD[table.name]}"
-            yield Finding("row", table.name, f"{said} not what was written; {remedy}", True, ids)
-
-
-def _sequences(db: Connection) -> Iterator[Finding]:
-    """Numbers that were used must not be given again."""
-    stored = catalogue.given_numbers(db)
-    used = catalogue.last_numbers(db)
-    for name, last in used.items():
-        given = stored.get(name, 0)
-        if not isinstance(given, int) or given < last:
-            problem = f"the number {last} was given, which is not remembered"
-            yield Finding("sequence", name, problem, True)
-    for stray in stored.keys() - used.keys():
-        yield Finding("sequence", str(stray), "is no table with such numbers", True)
 
 
 def _references(db: Connection) -> Iterator[Finding]:
@@ -302,7 +243,7 @@ def _generation(
         ("has items that are newer than it", np.intersect1d(shown, delta)),
     ):
         if len(ids):
-            yield _unusable(row.name, f"{said}: {_some(ids.tolist())}")
+            yield _unusable(row.name, f"{said}: {listed(ids.tolist())}")
     if len(np.unique(stored)) < len(stored):
         yield _unusable(row.name, "has items twice")
 
@@ -321,11 +262,6 @@ def _generation(
 
 def _sorted(ids: Iterable[int]) -> Ids:
     return np.unique(np.fromiter(ids, np.int64))
-
-
-def _some(ids: Sequence[int]) -> str:
-    more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
-    return ", ".join(map(str, ids[:5])) + more
 
 
 File = tuple[bytes, int, int, bytes]
@@ -394,5 +330,5 @@ def _together(group: Sequence[Finding]) -> Finding:
     first = group[0]
     ids = tuple(sorted({id for finding in group for id in finding.ids}))
     several = first.what in _MANY and len(ids) > 1
-    where = f"items {_some(ids)}" if several else first.where
+    where = f"items {listed(ids)}" if several else first.where
     return Finding(first.what, where, first.problem, first.repairable, ids)

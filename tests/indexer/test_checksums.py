@@ -1,5 +1,6 @@
 """Every value of every row: changed on disk, it is found by `verify` and put right by `repair`."""
 
+import re
 import sqlite3
 import struct
 from contextlib import closing
@@ -43,6 +44,7 @@ def rows(library, table):
     """By rowid, without the checksum."""
     names = ", ".join(c.name for c in metadata.tables[table].columns if c.computed is None)
     with closing(sqlite3.connect(library.path / "library.db")) as db:
+        db.text_factory = lambda data: data.decode(errors="surrogateescape")
         return {row[0]: row[1:] for row in db.execute(f"SELECT rowid, {names} FROM {table}")}
 
 
@@ -286,3 +288,69 @@ def test_a_damaged_number_of_the_schema(full, sql, number):
     sql(full.library, "UPDATE alembic_version SET version_num = ?", number)
     (found,) = full.library.verify()
     assert (found.what, found.repairable) == ("database", False)
+
+
+def places(path, content):
+    """Where in a file `content` begins."""
+    data = path.read_bytes()
+    return [match.start() for match in re.finditer(re.escape(content), data)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT path FROM files WHERE path = CAST('1.png' AS BLOB)",
+        "SELECT digest FROM items WHERE kind = 'image' LIMIT 1",
+        "SELECT fingerprint FROM models",
+        "SELECT name FROM fields WHERE name = 'rank' LIMIT 1",
+        "SELECT name FROM generations ORDER BY id DESC LIMIT 1",
+    ],
+)
+@pytest.mark.parametrize("bit", [0, 1, 7])
+def test_a_bit_flipped_on_disk_in_a_table_and_in_its_index(full, sql, statement, bit):
+    """Each copy of a value that is indexed, one at a time; 1.png becomes 0.png, which is gone, and
+    a text none."""
+    before = everything(full.library)
+    ((value,),) = sql(full.library, statement)
+    content = value if isinstance(value, bytes) else value.encode()
+    full.library.close()
+    path = full.library.path / "library.db"
+    whole = path.read_bytes()
+    at = places(path, content)
+    seen: set[str] = set()
+    for place in at:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        path.write_bytes(flipped)
+        with Library.open(full.folder) as library:
+            found = {finding.what for finding in library.verify()}
+            assert found <= {"row", "index"}
+            assert ("row" in found) == (everything(library) != before)
+            seen |= found
+            assert library.repair(FakeEncoder).lost == []
+            assert library.verify() == []
+            assert {**everything(library), "generations": 0} == {**before, "generations": 0}
+        for name in ("library.db-wal", "library.db-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+    assert seen == {"row", "index"}
+
+
+def test_an_index_while_two_rows_seem_to_be_the_same(full, sql):
+    """Two files of one path, until the flipped bit is back."""
+    full.paint("3.png", "yellow")
+    full.rescan()
+    before = everything(full.library)
+    full.library.close()
+    path = full.library.path / "library.db"
+    data = path.read_bytes()
+    page = int.from_bytes(data[16:18])
+    with closing(sqlite3.connect(path)) as db:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'files'"
+        start = (db.execute(query).fetchone()[0] - 1) * page
+    place = data.index(b"1.png", start, start + page)
+    path.write_bytes(data[:place] + b"3" + data[place + 1 :])
+    with Library.open(full.folder) as library:
+        assert {finding.what for finding in library.verify()} == {"row", "index"}
+        assert library.repair(FakeEncoder).lost == []
+        assert library.verify() == []
+        assert {**everything(library), "generations": 0} == {**before, "generations": 0}

@@ -37,7 +37,8 @@ EXPLAINED = [
     (
         "SQLITE_CORRUPT_INDEX",
         LibraryDamaged,
-        "cannot be read (it); restore it from a backup, or delete it and run `align index` again",
+        "cannot be read (it); `align repair` may help, else restore it from a backup, or delete it"
+        " and run `align index` again",
     ),
 ]
 
@@ -109,8 +110,8 @@ def test_searching_a_damaged_database(photos):
     with pytest.raises(LibraryDamaged) as caught, Library.open(photos.folder) as library:
         library.search(FakeEncoder().encode_texts(["red"])[0], 3)
     assert str(caught.value) == (
-        f"{file} cannot be read (database disk image is malformed); restore it from a backup, or"
-        " delete it and run `align index` again"
+        f"{file} cannot be read (database disk image is malformed); `align repair` may help, else"
+        " restore it from a backup, or delete it and run `align index` again"
     )
 
 
