@@ -278,3 +278,18 @@ class Told(list):
 @pytest.fixture
 def told():
     return Told()
+
+
+@pytest.fixture
+def clustered(unit_rows):
+    """2,000 rows of 16 around 40 directions: what lists are made for."""
+    rng = np.random.default_rng(5)
+    rows = np.repeat(unit_rows(40, 16, seed=1), 50, axis=0)
+    rows = rows + 0.2 * rng.normal(size=rows.shape)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def asked(unit_rows):
+    """60 queries for `clustered`."""
+    return unit_rows(60, 16, seed=2)

@@ -20,20 +20,6 @@ DIM = 16
 
 
 @pytest.fixture
-def clustered(unit_rows):
-    """2,000 rows around 40 directions: what lists are made for."""
-    rng = np.random.default_rng(5)
-    rows = np.repeat(unit_rows(40, DIM, seed=1), 50, axis=0)
-    rows = rows + 0.2 * rng.normal(size=rows.shape)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.fixture
-def asked(unit_rows):
-    return unit_rows(60, DIM, seed=2)
-
-
-@pytest.fixture
 def indexed(make_vectors, clustered, asked, monkeypatch):
     """A library of `clustered` with 40 lists and whatever nprobe reaches recall@10 of 0.9."""
     monkeypatch.setattr("indexer.layout.SAMPLE_PER_LIST", 50)

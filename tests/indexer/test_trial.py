@@ -8,21 +8,6 @@ import pytest
 from indexer import trial_index
 from indexer.layout import layout
 
-DIM = 16
-
-
-@pytest.fixture
-def clustered(unit_rows):
-    rng = np.random.default_rng(5)
-    rows = np.repeat(unit_rows(40, DIM, seed=1), 50, axis=0)
-    rows = rows + 0.2 * rng.normal(size=rows.shape)
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.fixture
-def asked(unit_rows):
-    return unit_rows(60, DIM, seed=2)
-
 
 def nobody():
     pytest.fail("a flat index asks nobody")
@@ -83,7 +68,7 @@ def test_all_lists_equal_flat(clustered, asked):
 
 
 def test_all_that_tie_with_the_last_come_back(unit_rows):
-    rows = np.repeat(unit_rows(3, DIM, seed=3), [5, 90, 5], axis=0)
+    rows = np.repeat(unit_rows(3, 16, seed=3), [5, 90, 5], axis=0)
     index = trial_index(rows, "flat", nobody)
     ids, scores = index.search(rows[50], 10)
     assert sorted(ids.tolist()) == list(range(5, 95))
@@ -92,6 +77,6 @@ def test_all_that_tie_with_the_last_come_back(unit_rows):
 
 @pytest.mark.parametrize("count", [1, 63])
 def test_too_few_for_lists_are_flat(unit_rows, count):
-    index = trial_index(unit_rows(count, DIM, seed=4), "ivf", nobody)
+    index = trial_index(unit_rows(count, 16, seed=4), "ivf", nobody)
     assert index.lists is None
-    assert len(index.search(unit_rows(1, DIM, seed=5)[0], 10)[0]) == min(count, 10)
+    assert len(index.search(unit_rows(1, 16, seed=5)[0], 10)[0]) == min(count, 10)
