@@ -1,12 +1,18 @@
 """Pictures with captions: readers of the field's datasets, and drawn scenes."""
 
 from encoder.datasets.dataset import Dataset, DatasetPicture, Example, StoredPicture
+from encoder.datasets.prepared import PreparedPictures, prepare_pictures
+from encoder.datasets.reader import DATASETS, open_dataset
 from encoder.datasets.scenes import drawn_scenes
 
 __all__ = [
+    "DATASETS",
     "Dataset",
     "DatasetPicture",
     "Example",
+    "PreparedPictures",
     "StoredPicture",
     "drawn_scenes",
+    "open_dataset",
+    "prepare_pictures",
 ]
