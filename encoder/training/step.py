@@ -45,8 +45,8 @@ class Towers(nn.Module):
         self.vision_model = model.vision_model
 
     def forward(self, sides: Sequence[Side]) -> list[Tensor]:
-        """(b, e) features of each side, not normalised."""
-        return [self._features(side).float() for side in sides]
+        """(b, e) features of each side, not normalised, in the precision of the weights."""
+        return [self._features(side).to(self.text_projection.weight.dtype) for side in sides]
 
     def _features(self, side: Side) -> Tensor:
         if len(side) == 1:
