@@ -71,6 +71,7 @@ def prepare_pictures(
     DatasetError that counts and names the pictures that cannot be read, unless `allow_missing`,
     which leaves them out; PictureError is never raised. `advance` is told how many more are done.
     """
+    folder.mkdir(exist_ok=True)
     names = [example.picture.name for example in dataset.examples]
     asked = json.dumps([names, asdict(preprocessor)])
     key = hashlib.sha256(asked.encode()).hexdigest()

@@ -82,7 +82,7 @@ class Trainer:
         if world.size > 1:
             self._shared = DistributedDataParallel(
                 self._towers,
-                broadcast_buffers=False,  # they are averaged in `step`
+                forward_sync_buffers=False,  # they are averaged in `step`
                 find_unused_parameters=settings.paraphrase_steps > 0,
             )
 

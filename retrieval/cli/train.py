@@ -1,6 +1,7 @@
 """`align train`"""
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +21,11 @@ from retrieval.cli.training_options import (
 )
 
 if TYPE_CHECKING:
-    from encoder.datasets import Dataset
-    from encoder.training import PairData, Start, Step, TrainingSettings, World
+    from collections.abc import Callable, Mapping
+
+    from encoder import Encoder, Preprocessor
+    from encoder.datasets import Dataset, PreparedPictures
+    from encoder.training import PairData, Start, Step, TrainingSettings
 
 
 @click.command()
@@ -38,26 +42,27 @@ def command(**options: Any) -> None:
     recipe = _recipe(asked)
 
     from encoder.training import join, train
-    from retrieval.evaluation import dataset_recall
 
     with join(asked.device) as (world, device):
         dataset = _opened(asked, recipe, train=True)
-        validation = None if asked.val_split == NONE else _opened(asked, recipe, train=False)
-        start, data = _prepared(asked, recipe, dataset, world)
+        with world.in_turn():
+            start = _start(asked, dataset)
+            data = _data(asked, recipe, dataset, start)
+            evaluate = _evaluation(asked, recipe, start)
         settings = _settings(asked, recipe, len(data), device.type == "cuda")
         talk = _Talk(settings)
         if world.first:
-            share = f", {world.size} processes" if world.size > 1 else ""
+            among = f", {world.size} processes" if world.size > 1 else ""
             say(
                 f"training on {count(len(data), 'picture')} for {count(settings.steps, 'step')} of"
-                f" {settings.batch_size:,}, {settings.precision} on {device}{share}"
+                f" {settings.batch_size:,}, {settings.precision} on {device}{among}"
             )
         train(
             start,
             data,
             settings,
             asked.out,
-            evaluate=dataset_recall(validation) if validation else lambda encoder: {},
+            evaluate=evaluate,
             report=talk.step,
             device=device,
             world=world,
@@ -97,49 +102,63 @@ def _opened(asked: Asked, recipe: Recipe, train: bool) -> "Dataset":
     )
 
 
-def _prepared(
-    asked: Asked, recipe: Recipe, dataset: "Dataset", world: "World"
-) -> "tuple[Start, PairData]":
-    """The model to start from, and the pictures as it wants them."""
-    from encoder.datasets import prepare_pictures
-    from encoder.training import (
-        Augmentation,
-        CaptionedPictures,
-        SceneData,
-        claim,
-        from_checkpoint,
-        from_scratch,
-        scene_captions,
+def _start(asked: Asked, dataset: "Dataset") -> "Start":
+    from encoder.training import claim, from_checkpoint, from_scratch, scene_captions
+
+    run = claim(asked.out)
+    if asked.source != SCRATCH:
+        return from_checkpoint(asked.source)
+    mini = asked.preset == ALIGN_MINI
+    return from_scratch(
+        scene_captions(dataset) if mini else dataset.all_captions(),
+        run / "vocabulary.json",
+        "base" if asked.preset == "base" else "mini",
+        asked.image_size,
+        asked.seed,
     )
 
-    mini = asked.preset == ALIGN_MINI
+
+def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "PairData":
+    from encoder.training import Augmentation, CaptionedPictures, SceneData
+
+    crop = recipe.min_crop if asked.min_crop is None else asked.min_crop
+    flip = recipe.flip if asked.flip is None else asked.flip
+    augmentation = Augmentation(start.preprocessor, crop, flip)
+    pictures = _prepared(asked, dataset, augmentation.kept, "pictures")
+    if asked.preset == ALIGN_MINI:
+        return SceneData(pictures)
+    return CaptionedPictures(pictures, augmentation)
+
+
+def _evaluation(
+    asked: Asked, recipe: Recipe, start: "Start"
+) -> "Callable[[Encoder], Mapping[str, float]]":
+    from retrieval.evaluation import dataset_recall
+
+    if asked.val_split == NONE:
+        return lambda encoder: {}
+    dataset = _opened(asked, recipe, train=False)
+    pictures = _prepared(asked, dataset, start.preprocessor, "validation")
+    rows = [pictures.pixels(i) for i in range(len(pictures))]
+    return dataset_recall(replace(dataset, examples=pictures.examples), rows)
+
+
+def _prepared(
+    asked: Asked, dataset: "Dataset", preprocessor: "Preprocessor", name: str
+) -> "PreparedPictures":
+    from encoder.datasets import prepare_pictures
+
     bar = ProgressBar("picture")
-    with world.in_turn():
-        run = claim(asked.out)
-        if asked.source == SCRATCH:
-            start = from_scratch(
-                scene_captions(dataset) if mini else dataset.all_captions(),
-                run / "vocabulary.json",
-                "base" if asked.preset == "base" else "mini",
-                asked.image_size,
-                asked.seed,
-            )
-        else:
-            start = from_checkpoint(asked.source)
-        crop = recipe.min_crop if asked.min_crop is None else asked.min_crop
-        flip = recipe.flip if asked.flip is None else asked.flip
-        augmentation = Augmentation(start.preprocessor, crop, flip)
-        if world.first:
-            bar.start(len(dataset), "decoding")
-        pictures = prepare_pictures(
-            dataset,
-            augmentation.kept,
-            run,
-            allow_missing=asked.allow_missing,
-            advance=bar.advance,
-        )
-        bar.finish()
-    return start, SceneData(pictures) if mini else CaptionedPictures(pictures, augmentation)
+    bar.start(len(dataset), f"decoding {name}")
+    pictures = prepare_pictures(
+        dataset,
+        preprocessor,
+        asked.out / "training" / name,
+        allow_missing=asked.allow_missing,
+        advance=bar.advance,
+    )
+    bar.finish()
+    return pictures
 
 
 def _settings(asked: Asked, recipe: Recipe, pictures: int, cuda: bool) -> "TrainingSettings":

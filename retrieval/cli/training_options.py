@@ -68,7 +68,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Pictures that are told apart in a step.",
     ),
     click.option(
-        "--micro-batch", type=_POSITIVE, help="Pictures in memory at once; by default all of them."
+        "--micro-batch",
+        type=_POSITIVE,
+        help="Pictures in memory at once, in each process; by default all.",
     ),
     click.option(
         "--learning-rate", type=_RATE, help="The highest. [default: 1e-5, from scratch 1e-3]"
@@ -117,7 +119,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default=True,
         help="Steps between saved states, each with its recall.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Of fresh weights, the order of pictures and what is shown of them.",
+    ),
 )
 
 

@@ -145,10 +145,18 @@ def test_a_broken_photograph_is_named_before_anything_is_trained(
     assert refused.exit_code == 1
     assert refused.stderr.startswith("align: 1 of 16 pictures cannot be read: 007.jpg (not there)")
     assert not (out / "model.safetensors").exists()
+    (broken / "018.jpg").unlink()  # of those that recall is measured on
     options = ("--allow-missing", "--batch-size", "7", "--image-size", "32", "--epochs", "1")
     left = train(broken, out, "--from", "scratch", *options)
     assert left.exit_code == 0, left.output
     assert "training on 14 pictures" in left.stderr
+
+    (broken / "007.jpg").write_bytes((photos / "007.jpg").read_bytes())
+    (broken / "004.jpg").write_bytes((photos / "004.jpg").read_bytes())
+    validation = train(broken, tmp_path / "other", "--from", "scratch", *TINY)
+    assert validation.exit_code == 1
+    assert "1 of 4 pictures cannot be read: 018.jpg" in validation.stderr
+    assert "step 1" not in validation.stderr
 
 
 @pytest.mark.parametrize(
