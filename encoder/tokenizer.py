@@ -35,6 +35,8 @@ class Tokenizer:
         pad = self._tokenizer.token_to_id("[PAD]")
         if pad is None or None in map(self._tokenizer.token_to_id, ("[CLS]", "[SEP]", "[UNK]")):
             raise CheckpointError(f"{directory}: the vocabulary lacks [PAD], [CLS], [SEP] or [UNK]")
+        self.json: str = self._tokenizer.to_str()
+        """Serialised, as ``tokenizer.json`` holds it."""
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(pad_id=pad, pad_token="[PAD]")
 

@@ -1,6 +1,7 @@
 """Pictures with captions: readers of the field's datasets, and drawn scenes."""
 
 from encoder.datasets.dataset import Dataset, DatasetPicture, Example, StoredPicture
+from encoder.datasets.prepared import PreparedPictures, prepare_pictures
 from encoder.datasets.reader import DATASETS, open_dataset, standard_size
 from encoder.datasets.scenes import drawn_scenes
 
@@ -9,8 +10,10 @@ __all__ = [
     "Dataset",
     "DatasetPicture",
     "Example",
+    "PreparedPictures",
     "StoredPicture",
     "drawn_scenes",
     "open_dataset",
+    "prepare_pictures",
     "standard_size",
 ]

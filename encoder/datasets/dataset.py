@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -86,3 +87,8 @@ class Dataset:
     def captions(self) -> int:
         """Captions of all examples together."""
         return sum(len(example.captions) for example in self.examples)
+
+    def all_captions(self) -> Iterator[str]:
+        """The captions of all examples."""
+        for example in self.examples:
+            yield from example.captions

@@ -1,17 +1,30 @@
-"""Training: the ALIGN loss, the loop, and the drawn data that align-mini is made from."""
+"""Training: the ALIGN loss, the loop, and the captions that align-mini is made from."""
 
-from encoder.training.data import PairData, SceneData
-from encoder.training.loop import Step, TrainingSettings, train
-from encoder.training.scenes import mini_config, train_scenes
+from encoder.training.augment import Augmentation
+from encoder.training.data import CaptionedPictures, PairData
+from encoder.training.distributed import World, join
+from encoder.training.loop import train
+from encoder.training.scenes import SceneData, scene_captions
+from encoder.training.settings import Step, TrainingSettings
+from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
+from encoder.training.state import claim
 from encoder.training.vocabulary import train_tokenizer
 
 __all__ = [
+    "Augmentation",
+    "CaptionedPictures",
     "PairData",
     "SceneData",
+    "Start",
     "Step",
     "TrainingSettings",
+    "World",
+    "claim",
+    "from_checkpoint",
+    "from_scratch",
+    "join",
     "mini_config",
+    "scene_captions",
     "train",
-    "train_scenes",
     "train_tokenizer",
 ]

@@ -1,89 +1,67 @@
-"""Train a small ALIGN model from nothing on drawn scenes: how the bundled align-mini was made."""
+"""How the bundled align-mini was made: drawn scenes, and captions that teach shapes as well."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import string
+from collections.abc import Iterator
 
-import torch
-from PIL import Image
+import numpy as np
 
-from encoder.align import AlignModel
-from encoder.config import AlignConfig, TextConfig, VisionConfig
-from encoder.inference import AlignEncoder
-from encoder.preprocess import Preprocessor
-from encoder.training.data import SceneData
-from encoder.training.loop import Step, TrainingSettings, claim, train
-from encoder.training.vocabulary import train_tokenizer
+from encoder.datasets.dataset import Dataset, DatasetPicture
+from encoder.datasets.prepared import PreparedPictures
+from encoder.datasets.scenes import ScenePicture
+from encoder.protocol import Pixels
+from encoder.scenes import make_scene
 
-MINI_PREPROCESSOR = Preprocessor(
-    size=(112, 112),
-    resample=Image.Resampling.BILINEAR,
-    rescale_factor=1 / 127.5,
-    rescale_offset=True,
-    do_normalize=False,
-    include_top=False,
-)
-"""Align-base's preprocessing (to [-1, 1], no mean and deviation) at 112 pixels, nothing cropped."""
+NONSENSE = 0.1
+"""Share of captions that get one made-up word, so that unknown words come to mean little."""
+
+SHARES = ((0.45, 0.4, 0.15), (0.4, 0.2, 0.4))
+"""Of captions that describe their scene fully, that name its things alone, and of all others, in
+the first and in the second half of training. Colours and settings tell most scenes apart: only
+captions without them teach the shapes. The others are as people ask."""
 
 
-def mini_config(vocab_size: int) -> AlignConfig:
-    """The sizes of align-mini: about 3 million parameters, half of them in either tower."""
-    return AlignConfig(
-        text_config=TextConfig(
-            vocab_size=vocab_size,
-            hidden_size=192,
-            num_hidden_layers=3,
-            num_attention_heads=4,
-            intermediate_size=768,
-            max_position_embeddings=64,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
-        ),
-        vision_config=VisionConfig(
-            image_size=112,
-            width_coefficient=1.0,
-            depth_coefficient=1.0,
-            kernel_sizes=(3, 3, 5, 3),
-            in_channels=(32, 32, 64, 128),
-            out_channels=(32, 64, 128, 256),
-            strides=(2, 2, 2, 1),
-            num_block_repeats=(2, 3, 4, 2),
-            expand_ratios=(1, 4, 4, 4),
-            hidden_dim=256,
-            batch_norm_momentum=0.95,
-            drop_connect_rate=0.0,
-        ),
-        projection_dim=256,
-        temperature_init_value=0.07,
-    )
+class SceneData:
+    """The pictures of ``drawn_scenes(count, "train")`` as a `PairData`, never augmented, with
+    captions in the shares above."""
+
+    def __init__(self, pictures: PreparedPictures) -> None:
+        self._pictures = pictures
+        self._captions = [_sorts(example.picture) for example in pictures.examples]
+        self.identity = pictures.identity
+        """The captions follow from the scenes."""
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
+        shares = SHARES[int(2 * progress)]
+        sort = rng.choice(len(shares), p=shares)
+        captions = self._captions[index][sort]
+        return _with_nonsense(captions[rng.integers(len(captions))], rng)
+
+    def pixels(self, index: int, caption: str, rng: np.random.Generator) -> Pixels:
+        return self._pictures.pixels(index)
 
 
-def train_scenes(
-    out: Path,
-    settings: TrainingSettings,
-    pictures: int,
-    *,
-    evaluate: Callable[[AlignEncoder], Mapping[str, float]],
-    report: Callable[[Step], None],
-    drawn: Callable[[int], None],
-    device: torch.device | None = None,
-) -> None:
-    """Draw `pictures` scenes, learn a vocabulary from their captions and train into `out`, with
-    weights stored as float16. `drawn` is told how many more are ready; the rest as in `train`."""
-    claim(out)
-    data = SceneData(
-        pictures, MINI_PREPROCESSOR, out / "training" / f"pictures-{pictures}.npy", advance=drawn
-    )
-    tokenizer = train_tokenizer(data.all_captions())
-    torch.manual_seed(settings.seed)
-    train(
-        AlignModel(mini_config(tokenizer.get_vocab_size())),
-        MINI_PREPROCESSOR,
-        tokenizer.to_str(),
-        data,
-        settings,
-        out,
-        evaluate=evaluate,
-        report=report,
-        device=device,
-        stored_as=torch.float16,
-    )
+def scene_captions(dataset: Dataset) -> Iterator[str]:
+    """Every caption that `SceneData` may draw, for the vocabulary."""
+    for example in dataset.examples:
+        for captions in _sorts(example.picture):
+            yield from captions
+
+
+def _sorts(picture: DatasetPicture) -> tuple[tuple[str, ...], ...]:
+    """The captions of a scene in the three sorts of `SHARES`."""
+    assert isinstance(picture, ScenePicture)
+    scene = make_scene(picture.seed, picture.pairs)
+    full, *others = scene.captions()
+    return (scene.full_caption(), full), (scene.brief_caption(),), tuple(others)
+
+
+def _with_nonsense(caption: str, rng: np.random.Generator) -> str:
+    if rng.random() >= NONSENSE:
+        return caption
+    letters = rng.choice(list(string.ascii_lowercase), size=rng.integers(3, 9))
+    words = caption.split(" ")
+    words.insert(int(rng.integers(len(words) + 1)), "".join(letters))
+    return " ".join(words)

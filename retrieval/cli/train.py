@@ -1,107 +1,218 @@
 """`align train`"""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Literal
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from retrieval.cli.options import Command, device_option
-from retrieval.cli.output import ProgressBar
-
-
-@click.group()
-def command() -> None:
-    """Train a model on pictures with captions."""
-
-
-def _number(name: str, default: int, help: str) -> Callable[[Command], Command]:
-    return click.option(
-        name, type=click.IntRange(min=1), default=default, show_default=True, help=help
-    )
-
-
-@command.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write.")
-@_number("--pictures", 80_000, "Scenes to draw.")
-@_number("--steps", 4500, "Batches to train on.")
-@_number("--batch-size", 128, "Pictures a batch.")
-@click.option("--learning-rate", default=1e-3, show_default=True, help="The highest.")
-@_number("--warmup", 200, "Steps up to it.")
-@click.option(
-    "--paraphrase-steps",
-    type=click.IntRange(min=0),
-    default=200,
-    show_default=True,
-    help="First steps, on the text tower alone: two captions of one scene are a pair.",
+from retrieval.cli.options import device_option
+from retrieval.cli.output import ProgressBar, count, say
+from retrieval.cli.training_options import (
+    ALIGN_MINI,
+    FINE_TUNING,
+    FROM_SCRATCH,
+    NONE,
+    OF_ALIGN_MINI,
+    SCRATCH,
+    Asked,
+    Recipe,
+    training_options,
 )
-@_number("--save-every", 250, "Steps between saved states, each with its held-out recall.")
-@_number("--held-out", 1000, "Unseen scenes to measure recall on.")
-@click.option("--seed", default=0, show_default=True, help="Of weights, order and captions.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16"]),
-    default="float32",
-    show_default=True,
-    help="Of the forward pass; bfloat16 is faster where the processor has it.",
-)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from encoder import Encoder, Preprocessor
+    from encoder.datasets import Dataset, PreparedPictures
+    from encoder.training import PairData, Start, Step, TrainingSettings
+
+
+@click.command()
+@training_options
 @device_option
-def scenes(
-    out: Path,
-    pictures: int,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    warmup: int,
-    paraphrase_steps: int,
-    save_every: int,
-    held_out: int,
-    seed: int,
-    precision: Literal["float32", "bfloat16"],
-    device: str,
-) -> None:
-    """Train a small model from nothing on drawn scenes, as align-mini was.
+def command(**options: Any) -> None:
+    """Train a model on the pictures and captions of DATASET, from a checkpoint or from scratch.
 
-    Run again after an interruption it goes on where it was saved last.
+    OUT becomes a checkpoint, which align index takes as --model: of the weights measured on
+    --val-split those with the best recall. Run again after an interruption, training goes on where
+    it was saved last. Under torchrun it runs on several GPUs; see docs/training.md.
     """
-    from encoder.inference import choose_device
-    from encoder.training import Step, TrainingSettings, train_scenes
-    from retrieval.evaluation import scene_recall
+    asked = Asked(**options)
+    recipe = _recipe(asked)
 
-    settings = TrainingSettings(
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        warmup=warmup,
-        paraphrase_steps=paraphrase_steps,
-        precision=precision,
-        seed=seed,
-        save_every=save_every,
-    )
-    drawing, training = ProgressBar("scene"), ProgressBar("step")
+    from encoder.training import join, train
 
-    def report(step: Step) -> None:
-        if not training.started:
-            training.start(steps, "training", done=step.step - 1)
-        training.advance(1)
-        training.note(f"loss {step.loss:.3f}, {step.images_per_second:.0f} images/s")
-        if step.recall is not None:
-            recalls = ", ".join(f"{name} {value:.3f}" for name, value in step.recall.items())
-            click.echo(
-                f"step {step.step}: loss {step.loss:.3f}, temperature {step.temperature:.4f},"
-                f" {step.images_per_second:.0f} images/s, held-out {recalls}",
-                err=True,
+    with join(asked.device) as (world, device):
+        dataset = _opened(asked, recipe, train=True)
+        with world.in_turn():
+            start = _start(asked, dataset)
+            data = _data(asked, recipe, dataset, start)
+            evaluate = _evaluation(asked, recipe, start)
+        settings = _settings(asked, recipe, len(data), device.type == "cuda")
+        talk = _Talk(settings)
+        if world.first:
+            among = f", {world.size} processes" if world.size > 1 else ""
+            say(
+                f"training on {count(len(data), 'picture')} for {count(settings.steps, 'step')} of"
+                f" {settings.batch_size:,}, {settings.precision} on {device}{among}"
             )
+        train(
+            start,
+            data,
+            settings,
+            asked.out,
+            evaluate=evaluate,
+            report=talk.step,
+            device=device,
+            world=world,
+        )
+        talk.bar.finish()
+        if world.first:
+            click.echo(click.format_filename(asked.out))
 
-    drawing.start(pictures, "drawing")
-    train_scenes(
-        out,
-        settings,
-        pictures,
-        evaluate=scene_recall(held_out),
-        report=report,
-        drawn=drawing.advance,
-        device=choose_device(device),
+
+def _recipe(asked: Asked) -> Recipe:
+    """What stands for options not given; UsageError where those given do not go together."""
+    if asked.preset == ALIGN_MINI:
+        if asked.source != SCRATCH or asked.dataset != "scenes":
+            raise click.UsageError(f"--preset {ALIGN_MINI} is for: scenes --from {SCRATCH}")
+        return OF_ALIGN_MINI
+    if asked.source == SCRATCH:
+        return FROM_SCRATCH
+    if asked.preset is not None or asked.image_size is not None:
+        raise click.UsageError(
+            f"--preset and --image-size are for --from {SCRATCH}: a checkpoint brings its own sizes"
+        )
+    return FINE_TUNING
+
+
+def _opened(asked: Asked, recipe: Recipe, train: bool) -> "Dataset":
+    from encoder.datasets import open_dataset
+
+    if train:
+        annotations, images = asked.annotations, asked.images
+        split, limit = asked.split, asked.pictures or recipe.pictures
+    else:
+        annotations = asked.val_annotations or asked.annotations
+        images = asked.val_images or asked.images
+        split, limit = asked.val_split, asked.val_pictures
+    return open_dataset(
+        asked.dataset, annotations=annotations, images=images, split=split, limit=limit
     )
-    training.finish()
-    click.echo(out)
+
+
+def _start(asked: Asked, dataset: "Dataset") -> "Start":
+    from encoder.training import claim, from_checkpoint, from_scratch, scene_captions
+
+    run = claim(asked.out)
+    if asked.source != SCRATCH:
+        return from_checkpoint(asked.source)
+    mini = asked.preset == ALIGN_MINI
+    return from_scratch(
+        scene_captions(dataset) if mini else dataset.all_captions(),
+        run / "vocabulary.json",
+        "base" if asked.preset == "base" else "mini",
+        asked.image_size,
+        asked.seed,
+    )
+
+
+def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "PairData":
+    from encoder.training import Augmentation, CaptionedPictures, SceneData
+
+    crop = recipe.min_crop if asked.min_crop is None else asked.min_crop
+    flip = recipe.flip if asked.flip is None else asked.flip
+    augmentation = Augmentation(start.preprocessor, crop, flip)
+    pictures = _prepared(asked, dataset, augmentation.kept, "pictures")
+    if asked.preset == ALIGN_MINI:
+        return SceneData(pictures)
+    return CaptionedPictures(pictures, augmentation)
+
+
+def _evaluation(
+    asked: Asked, recipe: Recipe, start: "Start"
+) -> "Callable[[Encoder], Mapping[str, float]]":
+    from retrieval.evaluation import dataset_recall
+
+    if asked.val_split == NONE:
+        return lambda encoder: {}
+    dataset = _opened(asked, recipe, train=False)
+    pictures = _prepared(asked, dataset, start.preprocessor, "validation")
+    rows = [pictures.pixels(i) for i in range(len(pictures))]
+    return dataset_recall(replace(dataset, examples=pictures.examples), rows)
+
+
+def _prepared(
+    asked: Asked, dataset: "Dataset", preprocessor: "Preprocessor", name: str
+) -> "PreparedPictures":
+    from encoder.datasets import prepare_pictures
+
+    bar = ProgressBar("picture")
+    bar.start(len(dataset), f"decoding {name}")
+    pictures = prepare_pictures(
+        dataset,
+        preprocessor,
+        asked.out / "training" / name,
+        allow_missing=asked.allow_missing,
+        advance=bar.advance,
+    )
+    bar.finish()
+    return pictures
+
+
+def _settings(asked: Asked, recipe: Recipe, pictures: int, cuda: bool) -> "TrainingSettings":
+    from encoder.training import TrainingSettings
+
+    per_epoch = max(1, pictures // asked.batch_size)
+    steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
+    warmup, paraphrase = asked.warmup, asked.paraphrase_steps
+    return TrainingSettings(
+        steps=steps,
+        batch_size=asked.batch_size,
+        micro_batch=asked.micro_batch,
+        learning_rate=asked.learning_rate or recipe.learning_rate,
+        image_learning_rate=asked.image_lr,
+        text_learning_rate=asked.text_lr,
+        warmup=min(200, steps // 10) if warmup is None else warmup,
+        paraphrase_steps=min(recipe.paraphrase_steps, steps // 5)
+        if paraphrase is None
+        else paraphrase,
+        freeze=asked.freeze,
+        ema=asked.ema,
+        precision=asked.precision or ("bfloat16" if cuda else "float32"),
+        seed=asked.seed,
+        save_every=asked.save_every,
+        stored_as="float16" if asked.preset == ALIGN_MINI else "float32",
+    )
+
+
+class _Talk:
+    """What is said on stderr: a bar where there is a terminal, a line where there is a recall."""
+
+    def __init__(self, settings: "TrainingSettings") -> None:
+        self._steps, self._began = settings.steps, time.monotonic()
+        self._first: int | None = None
+        self.bar = ProgressBar("step")
+
+    def step(self, step: "Step") -> None:
+        if self._first is None:
+            self._first = step.step - 1
+            self.bar.start(self._steps, "training", done=self._first)
+        self.bar.advance(1)
+        self.bar.note(f"loss {step.loss:.3f}, {step.images_per_second:.0f} images/s")
+        if step.recall is None:
+            return
+        each = (time.monotonic() - self._began) / (step.step - self._first)
+        left = each * (self._steps - step.step) / 60
+        recalls = [f"{name} {value:.3f}" for name, value in step.recall.items() if name != "rsum"]
+        rsum = [f"rsum {step.recall['rsum']:.1f}"] if "rsum" in step.recall else []
+        said = [
+            f"step {step.step:,} of {self._steps:,}: loss {step.loss:.3f}",
+            f"temperature {step.temperature:.4f}",
+            f"{step.images_per_second:.0f} images/s",
+            *recalls,
+            *rsum,
+            f"{left:.0f} minutes left" if left else "done",
+        ]
+        say(", ".join(said) + (" (the best so far)" if step.best and rsum else ""))

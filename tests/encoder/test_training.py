@@ -1,90 +1,22 @@
 import json
 import math
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from encoder import AlignConfig, AlignModel, EncoderError, Preprocessor, TextConfig, VisionConfig
+from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
+from encoder.datasets import drawn_scenes, prepare_pictures
 from encoder.scenes import HELD_OUT, make_scene
-from encoder.training import SceneData, TrainingSettings, mini_config, train, train_tokenizer
-from encoder.training.data import SHARES
-from encoder.training.loop import MIN_TEMPERATURE, learning_rate
-
-CAPTIONS = [f"{colour} {kind}" for colour in ("red", "green", "blue") for kind in ("cat", "dog")]
-TOKENIZER = train_tokenizer(CAPTIONS, vocab_size=200)
-PREPROCESSOR = Preprocessor(size=(16, 16))
-SETTINGS = TrainingSettings(
-    steps=6, batch_size=4, warmup=2, save_every=2, learning_rate=3e-3, paraphrase_steps=3
-)
-
-
-class Blots:
-    """`count` pictures, each a colour of its own."""
-
-    def __init__(self, count: int = 12) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def pixels(self, indices: Sequence[int]) -> np.ndarray:
-        return np.stack(
-            [np.full((16, 16, 3), (20 * i, 255 - 20 * i, 9), np.uint8) for i in indices]
-        )
-
-    def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
-        whole = CAPTIONS[index % 6]
-        return whole if self.count == 6 or rng.random() < 0.5 else whole[:3]
-
-
-def tiny_model(seed: int = 0, dropout: float = 0.1) -> AlignModel:
-    torch.manual_seed(seed)
-    return AlignModel(
-        AlignConfig(
-            TextConfig(
-                vocab_size=TOKENIZER.get_vocab_size(),
-                hidden_size=16,
-                num_hidden_layers=1,
-                num_attention_heads=2,
-                intermediate_size=32,
-                max_position_embeddings=16,
-                hidden_dropout_prob=dropout,
-            ),
-            VisionConfig(
-                width_coefficient=1.0,
-                depth_coefficient=1.0,
-                kernel_sizes=(3, 3),
-                in_channels=(8, 8),
-                out_channels=(8, 16),
-                strides=(1, 2),
-                num_block_repeats=(1, 1),
-                expand_ratios=(1, 2),
-            ),
-            projection_dim=16,
-            temperature_init_value=0.1,
-        )
-    )
-
-
-def run(out: Path, settings: TrainingSettings = SETTINGS, **rest: object) -> list[float]:
-    losses: list[float] = []
-    model = rest.pop("model", None) or tiny_model()
-    data = rest.pop("data", None) or Blots()
-    train(
-        model,
-        PREPROCESSOR,
-        TOKENIZER.to_str(),
-        data,
-        settings,
-        out,
-        report=lambda step: losses.append(step.loss),
-        **rest,
-    )
-    return losses
+from encoder.training import SceneData, TrainingSettings, mini_config, scene_captions
+from encoder.training.batches import batch_indices
+from encoder.training.optimizer import make_optimizer, schedule
+from encoder.training.scenes import SHARES
+from encoder.training.step import MIN_TEMPERATURE
+from tests.encoder.tiny import PREPROCESSOR, SETTINGS, TOKENIZER, Blots, run, tiny_model
 
 
 def test_resume_after_an_interruption_gives_the_same_losses_and_weights(tmp_path: Path) -> None:
@@ -102,15 +34,7 @@ def test_resume_after_an_interruption_gives_the_same_losses_and_weights(tmp_path
             raise Killed
 
     with pytest.raises(Killed):
-        train(
-            tiny_model(),
-            PREPROCESSOR,
-            TOKENIZER.to_str(),
-            Blots(),
-            SETTINGS,
-            tmp_path / "cut",
-            report=die,
-        )
+        run(tmp_path / "cut", report=die)
     rest = run(tmp_path / "cut", model=tiny_model(seed=99))
     assert seen[:2] + rest == whole
 
@@ -126,6 +50,8 @@ def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
     other = TrainingSettings(steps=8, batch_size=4, warmup=2, save_every=2, learning_rate=3e-3)
     with pytest.raises(EncoderError, match="written with other settings"):
         run(tmp_path, other)
+    with pytest.raises(EncoderError, match="written with other data"):
+        run(tmp_path, data=Blots(11))
 
 
 def test_a_finished_run_trains_no_further(tmp_path: Path) -> None:
@@ -145,17 +71,59 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 def test_evaluation_sees_the_stored_weights_at_every_save(tmp_path: Path) -> None:
     seen = []
+    settings = replace(SETTINGS, stored_as="float16")
 
     def evaluate(encoder: object) -> dict[str, float]:
         seen.append(encoder.fingerprint)
         return {"recall": 0.25}
 
-    run(tmp_path, evaluate=evaluate, stored_as=torch.float16)
+    run(tmp_path, settings, evaluate=evaluate)
     assert len(seen) == len(set(seen)) == 3
     assert seen[-1] == load(tmp_path).fingerprint
     log = (tmp_path / "training" / "log.jsonl").read_text().splitlines()
     recalls = [json.loads(line)["recall"] for line in log]
     assert recalls == [None, {"recall": 0.25}] * 3
+
+
+def test_the_checkpoint_is_the_one_with_the_highest_rsum(tmp_path: Path) -> None:
+    seen: list[str] = []
+    better: list[bool] = []
+
+    def evaluate(encoder: object) -> dict[str, float]:
+        seen.append(encoder.fingerprint)
+        return {"rsum": [10.0, 30.0, 20.0][len(seen) - 1]}
+
+    run(tmp_path, evaluate=evaluate, report=lambda step: better.append(step.best))
+    assert len(set(seen)) == 3
+    assert load(tmp_path).fingerprint == seen[1]
+    assert better == [False, True, False, True, False, False]
+
+
+def test_the_best_is_remembered_over_an_interruption(tmp_path: Path) -> None:
+    rsums = iter([30.0, 20.0, 10.0])
+    first: list[str] = []
+
+    def evaluate(encoder: object) -> dict[str, float]:
+        first.append(encoder.fingerprint)
+        return {"rsum": next(rsums)}
+
+    def die(step: object) -> None:
+        if step.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, evaluate=evaluate, report=die)
+    run(tmp_path, evaluate=evaluate)
+    assert len(first) == 3
+    assert load(tmp_path).fingerprint == first[0]
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.text_projection.bias.fill_(float("nan"))
+    with pytest.raises(EncoderError, match="loss of step 1 is nan"):
+        run(tmp_path, model=model)
 
 
 def test_paraphrase_steps_train_the_text_tower_alone(tmp_path: Path) -> None:
@@ -178,9 +146,9 @@ def test_captions_are_drawn_for_how_far_the_training_is(tmp_path: Path) -> None:
             asked.append(progress)
             return super().caption(index, rng, progress)
 
-    train(tiny_model(), PREPROCESSOR, TOKENIZER.to_str(), Asked(), SETTINGS, tmp_path)
+    run(tmp_path, data=Asked())
     sides = [2 if step < SETTINGS.paraphrase_steps else 1 for step in range(6)]
-    assert asked == [step / 6 for step in range(6) for _ in range(sides[step] * 4)]
+    assert sorted(asked) == [step / 6 for step in range(6) for _ in range(sides[step] * 4)]
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
@@ -197,48 +165,46 @@ def test_temperature_has_a_floor(tmp_path: Path) -> None:
 
 
 def test_learning_rate_warms_up_and_falls_as_a_cosine() -> None:
-    settings = TrainingSettings(steps=110, warmup=10, learning_rate=2.0)
-    rates = [learning_rate(step, settings) for step in range(110)]
-    assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
-    assert rates[10] == 2.0
-    assert rates[60] == pytest.approx(2.0 * (0.01 + 0.99 * 0.5))
-    assert rates[109] == pytest.approx(2.0 * (0.01 + 0.99 * (1 + math.cos(math.pi * 0.99)) / 2))
+    settings = TrainingSettings(steps=110, warmup=10)
+    shares = [schedule(step, settings) for step in range(110)]
+    assert shares[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert shares[10] == 1.0
+    assert shares[60] == pytest.approx(0.01 + 0.99 * 0.5)
+    assert shares[109] == pytest.approx(0.01 + 0.99 * (1 + math.cos(math.pi * 0.99)) / 2)
 
 
 def test_weight_decay_spares_norms_biases_and_the_temperature() -> None:
-    from encoder.training.loop import _parameter_groups
-
     model = tiny_model()
-    decayed, spared = _parameter_groups(model, 0.05)
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.05, 0.0)
+    groups = make_optimizer(model, TrainingSettings(weight_decay=0.05)).param_groups
     names = {id(p): name for name, p in model.named_parameters()}
-    spared_names = {names[id(p)] for p in spared["params"]}
-    assert {n for n in names.values() if n.endswith(".bias") or "norm" in n.lower()} <= spared_names
-    assert "temperature" in spared_names
-    assert "text_projection.weight" in {names[id(p)] for p in decayed["params"]}
+    spared = {names[id(p)] for g in groups if g["weight_decay"] == 0 for p in g["params"]}
+    decayed = {names[id(p)] for g in groups if g["weight_decay"] == 0.05 for p in g["params"]}
+    assert spared | decayed == set(names.values())
+    assert {n for n in names.values() if n.endswith(".bias") or "norm" in n.lower()} <= spared
+    assert "temperature" in spared
+    assert {"text_projection.weight", "vision_model.embeddings.convolution.weight"} <= decayed
 
 
 def test_an_epoch_shows_every_picture_once() -> None:
-    from encoder.training.loop import _batch
-
-    epoch = [i for step in range(3) for i in _batch(12, 4, seed=7, step=step)]
+    epoch = [i for step in range(3) for i in batch_indices(12, 4, seed=7, step=step)]
     assert sorted(epoch) == list(range(12))
-    assert epoch != [i for step in range(3, 6) for i in _batch(12, 4, seed=7, step=step)]
-    assert _batch(12, 4, seed=7, step=1) == _batch(12, 4, seed=7, step=1)
+    assert epoch != [i for step in range(3, 6) for i in batch_indices(12, 4, seed=7, step=step)]
+    assert batch_indices(12, 4, seed=7, step=1) == batch_indices(12, 4, seed=7, step=1)
 
 
-def test_scene_data_is_the_prepared_picture_and_never_shows_a_held_out_pair(tmp_path: Path) -> None:
-    drawn: list[int] = []
-    data = SceneData(3, PREPROCESSOR, tmp_path / "cache.npy", first_seed=5, advance=drawn.append)
-    assert (len(data), sum(drawn)) == (3, 3)
-    expected = PREPROCESSOR.prepare(make_scene(6, "seen").draw(224))
-    assert np.array_equal(data.pixels([1])[0], expected)
-
+def test_align_mini_s_data_are_whole_pictures_and_captions_in_shares(tmp_path: Path) -> None:
+    dataset = drawn_scenes(3, "train")
+    data = SceneData(prepare_pictures(dataset, PREPROCESSOR, tmp_path))
     rng = np.random.default_rng(0)
-    scene = make_scene(6, "seen")
+    assert len(data) == 3
+    expected = PREPROCESSOR.prepare(make_scene(1, "seen").draw(224))
+    assert np.array_equal(data.pixels(1, "", rng), expected)
+
+    scene = make_scene(1, "seen")
     full, *others = scene.captions()
     sorts = ({scene.full_caption(), full}, {scene.brief_caption()}, set(others))
     known = set().union(*sorts)
+    assert known <= set(scene_captions(dataset))
     drawn_captions = []
     for progress, shares in zip((0, 0.499, 0.5, 0.999), np.repeat(SHARES, 2, axis=0), strict=True):
         some = [data.caption(1, rng, progress) for _ in range(400)]
@@ -255,13 +221,11 @@ def test_scene_data_is_the_prepared_picture_and_never_shows_a_held_out_pair(tmp_
         words = caption.split(" ")
         assert any(" ".join(words[:i] + words[i + 1 :]) in known for i in range(len(words)))
 
+
+def test_training_scenes_never_show_a_held_out_pair() -> None:
     for seed in range(200):
         pairs = {(thing.colour, thing.kind) for thing in make_scene(seed, "seen").things}
         assert not pairs & HELD_OUT
-
-    again = SceneData(3, PREPROCESSOR, tmp_path / "cache.npy", first_seed=5, advance=drawn.append)
-    assert sum(drawn) == 3  # the cache was used
-    assert np.array_equal(again.pixels([0, 2]), data.pixels([0, 2]))
 
 
 def test_the_vocabulary_spells_unknown_words_instead_of_losing_them() -> None:

@@ -7,12 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from encoder import AlignEncoder, load_encoder
-from encoder.scenes import HELD_OUT, KINDS, make_scene
+from encoder.datasets import Dataset, Example
+from encoder.datasets.scenes import ScenePicture
+from encoder.scenes import HELD_OUT, KINDS, Pairs, make_scene
 from encoder.scenes.captions import article
 from indexer import Library
 from retrieval import Engine
 from retrieval.cli import main
-from retrieval.evaluation import scene_recall
+from retrieval.evaluation import dataset_recall
 
 FRESH = 30_000_000
 """Seeds far from training's, from the evaluation's on the way, and from the demo's."""
@@ -23,8 +25,17 @@ def mini() -> AlignEncoder:
     return load_encoder("align-mini", device="cpu")
 
 
+def fresh(count: int, pairs: Pairs) -> Dataset:
+    """Scenes with one full caption each."""
+    examples = (
+        Example(ScenePicture(seed, pairs), (make_scene(seed, pairs).full_caption(),))
+        for seed in range(FRESH, FRESH + count)
+    )
+    return Dataset("scenes", "fresh", "drawn", tuple(examples))
+
+
 def test_recall_on_a_thousand_unseen_scenes(mini: AlignEncoder) -> None:
-    found = scene_recall(1000, first_seed=FRESH)(mini)
+    found = dataset_recall(fresh(1000, "seen"))(mini)
     assert found["text_to_image@1"] >= 0.98
     assert found["text_to_image@10"] >= 0.999
     assert found["image_to_text@1"] >= 0.98
@@ -34,7 +45,7 @@ def test_recall_on_a_thousand_unseen_scenes(mini: AlignEncoder) -> None:
 def test_recall_on_pairs_that_training_never_showed(mini: AlignEncoder) -> None:
     scenes = [make_scene(seed, "held-out") for seed in range(FRESH, FRESH + 300)]
     assert all((s.things[0].colour, s.things[0].kind) in HELD_OUT for s in scenes)
-    found = scene_recall(300, "held-out", first_seed=FRESH)(mini)
+    found = dataset_recall(fresh(300, "held-out"))(mini)
     assert found["text_to_image@1"] >= 0.9
     assert found["image_to_text@1"] >= 0.9
 

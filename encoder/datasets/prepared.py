@@ -1,0 +1,180 @@
+"""Every picture of a dataset, decoded once: to know that it can be, and to be quick later."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from encoder.datasets.dataset import Dataset, DatasetPicture, Example
+from encoder.errors import DatasetError, PictureError
+from encoder.preprocess import Preprocessor
+from encoder.protocol import Pixels
+
+CACHE_BYTES = 16_000_000_000
+"""Prepared pictures are kept in a file of at most this size, and of half the free disk."""
+
+FEW = 64
+"""So few pictures are decoded here rather than in processes that would have to start."""
+
+_ARRAY, _RECORD = "pictures.npy", "pictures.json"
+
+
+class PreparedPictures:
+    """The pictures of a dataset as one `Preprocessor` makes them, in order; pictures that look
+    exactly alike are one, with the captions of all."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        digests: Sequence[str],
+        rows: Sequence[int],
+        preprocessor: Preprocessor,
+        cached: npt.NDArray[np.uint8] | None,
+    ) -> None:
+        self.examples = tuple(examples)
+        self._rows, self._preprocessor, self._cached = rows, preprocessor, cached
+        parts = [[d, *e.captions] for d, e in zip(digests, self.examples, strict=True)]
+        self.identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        """Of pixels and captions."""
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def pixels(self, index: int) -> Pixels:
+        """One picture, (h, w, 3) uint8; PictureError or OSError where it has gone since."""
+        if self._cached is None:
+            return self._preprocessor.prepare(self.examples[index].picture.open())
+        pixels: Pixels = self._cached[self._rows[index]]
+        return pixels
+
+
+def prepare_pictures(
+    dataset: Dataset,
+    preprocessor: Preprocessor,
+    folder: Path,
+    *,
+    allow_missing: bool = False,
+    advance: Callable[[int], None] = lambda n: None,
+) -> PreparedPictures:
+    """Decode all pictures of `dataset` and keep them in `folder`, where they fit `CACHE_BYTES`.
+
+    A second call with the same folder decodes only what could not be read at the first. Raises
+    DatasetError that counts and names the pictures that cannot be read, unless `allow_missing`,
+    which leaves them out; PictureError is never raised. `advance` is told how many more are done.
+    """
+    folder.mkdir(exist_ok=True)
+    names = [example.picture.name for example in dataset.examples]
+    asked = json.dumps([names, asdict(preprocessor)])
+    key = hashlib.sha256(asked.encode()).hexdigest()
+    digests = _recorded(folder / _RECORD, key, len(names))
+    to_do = [i for i, digest in enumerate(digests) if digest is None]
+    reasons = {i: "not there" for i in to_do if not dataset.examples[i].picture.exists()}
+    _refuse(reasons, names, allow_missing)
+    to_do = [i for i in to_do if i not in reasons]
+    cached = _array(folder / _ARRAY, preprocessor, len(names), fresh=not any(digests))
+    pictures = [dataset.examples[i].picture for i in to_do]
+    for i, made in zip(to_do, _decoded(pictures, preprocessor), strict=True):
+        if isinstance(made, str):
+            reasons[i] = made
+        else:
+            digests[i] = hashlib.sha256(made.tobytes()).hexdigest()
+            if cached is not None:
+                cached[i] = made
+        advance(1)
+    if to_do:
+        if isinstance(cached, np.memmap):
+            cached.flush()
+        record = folder / (_RECORD + ".part")
+        record.write_text(json.dumps({"key": key, "digests": digests}), "utf-8")
+        record.replace(folder / _RECORD)
+    _refuse(reasons, names, allow_missing)
+    alike: dict[str, list[int]] = {}
+    for i, digest in enumerate(digests):
+        if digest is not None:
+            alike.setdefault(digest, []).append(i)
+    rows = [same[0] for same in alike.values()]
+    examples = [_merged([dataset.examples[i] for i in same]) for same in alike.values()]
+    return PreparedPictures(examples, list(alike), rows, preprocessor, cached)
+
+
+def _merged(same: Sequence[Example]) -> Example:
+    captions = dict.fromkeys(caption for example in same for caption in example.captions)
+    return Example(same[0].picture, tuple(captions))
+
+
+def _recorded(path: Path, key: str, count: int) -> list[str | None]:
+    """Digests of the pictures that an earlier call decoded; None for all others."""
+    if not path.exists():
+        return [None] * count
+    record = json.loads(path.read_text("utf-8"))
+    if record["key"] != key:
+        raise DatasetError(
+            f"{path.parent} holds other pictures, or these in another size: give the same data to"
+            " go on, or a new folder as --out"
+        )
+    digests: list[str | None] = record["digests"]
+    return digests
+
+
+def _array(
+    path: Path, preprocessor: Preprocessor, count: int, fresh: bool
+) -> npt.NDArray[np.uint8] | None:
+    if not fresh:
+        return np.load(path, mmap_mode="r+") if path.exists() else None
+    crops = preprocessor.do_center_crop
+    shape = (count, *(preprocessor.crop_size if crops else preprocessor.size), 3)
+    if np.prod(shape, dtype=float) > min(CACHE_BYTES, shutil.disk_usage(path.parent).free / 2):
+        return None
+    return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+
+
+def _decoded(
+    pictures: Sequence[DatasetPicture], preprocessor: Preprocessor
+) -> Iterator[Pixels | str]:
+    """Each picture prepared, or the reason why it cannot be."""
+    jobs = [(picture, preprocessor) for picture in pictures]
+    if len(jobs) < FEW:
+        yield from map(_decode, jobs)
+        return
+    # spawn: a fork of a process that has torch's threads can hang
+    spawn = multiprocessing.get_context("spawn")
+    done = 0
+    with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
+        try:
+            for made in pool.map(_decode, jobs, chunksize=16):
+                yield made
+                done += 1
+        except BrokenProcessPool:
+            first, last = pictures[done].name, pictures[min(done + 63, len(jobs) - 1)].name
+            raise DatasetError(
+                f"a picture crashed its decoder, one of those from {first} to about {last}: take it"
+                " out of the dataset"
+            ) from None
+
+
+def _decode(job: tuple[DatasetPicture, Preprocessor]) -> Pixels | str:
+    picture, preprocessor = job
+    try:
+        return preprocessor.prepare(picture.open())
+    except (PictureError, OSError) as error:
+        return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _refuse(reasons: dict[int, str], names: Sequence[str], allow_missing: bool) -> None:
+    if not reasons or (allow_missing and len(reasons) < len(names)):
+        return
+    some = ", ".join(f"{names[i]} ({reason})" for i, reason in list(reasons.items())[:3])
+    more = f" and {len(reasons) - 3:,} more" if len(reasons) > 3 else ""
+    raise DatasetError(
+        f"{len(reasons):,} of {len(names):,} pictures cannot be read: {some}{more}; mend them, or"
+        " leave them out with --allow-missing"
+    )

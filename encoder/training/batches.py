@@ -1,0 +1,86 @@
+"""The batches of a training, made ahead of the steps that need them."""
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from encoder.protocol import Pixels
+from encoder.tokenizer import Tokenizer
+from encoder.training.data import PairData
+from encoder.training.distributed import World
+from encoder.training.settings import TrainingSettings
+
+AHEAD = 2
+"""Batches that are being made while one is trained on."""
+
+Tokens = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One micro-batch of pairs: texts, and the pictures or other texts that they belong to."""
+
+    number: int
+    """Its place in the whole batch, over all processes."""
+    texts: Tokens
+    """Ids and mask, (b, t) int64."""
+    others: Tokens | Pixels
+    """Ids and mask, or (b, h, w, 3) uint8."""
+
+
+def batches(
+    data: PairData, tokenizer: Tokenizer, settings: TrainingSettings, start: int, world: World
+) -> Iterator[list[Part]]:
+    """This process's share of every batch from step `start` on, in micro-batches.
+
+    What a picture contributes is drawn from (seed, epoch, its index) alone, so neither an
+    interruption nor the number of processes changes it.
+    """
+    share = settings.batch_size // world.size
+    parts = settings.parts(world.size)
+
+    def pair(step: int, index: int) -> tuple[str, str | Pixels]:
+        epoch = step // (len(data) // settings.batch_size)
+        rng = np.random.default_rng((settings.seed, epoch, index))
+        progress = step / settings.steps
+        caption = data.caption(index, rng, progress)
+        if step < settings.paraphrase_steps:
+            return caption, data.caption(index, rng, progress)
+        return caption, data.pixels(index, caption, rng)
+
+    waiting: deque[list[Future[tuple[str, str | Pixels]]]] = deque()
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for step in range(start, settings.steps + AHEAD):
+            if step < settings.steps:
+                whole = batch_indices(len(data), settings.batch_size, settings.seed, step)
+                mine = whole[world.rank * share : (world.rank + 1) * share]
+                waiting.append([pool.submit(pair, step, index) for index in mine])
+            if step >= start + AHEAD and waiting:
+                pairs = [future.result() for future in waiting.popleft()]
+                size = share // parts
+                yield [
+                    _part(world.rank * parts + i, pairs[i * size : (i + 1) * size], tokenizer)
+                    for i in range(parts)
+                ]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _part(number: int, pairs: list[tuple[str, str | Pixels]], tokenizer: Tokenizer) -> Part:
+    captions = [caption for caption, _ in pairs]
+    texts = [other for _, other in pairs if isinstance(other, str)]
+    pixels = [other for _, other in pairs if not isinstance(other, str)]
+    return Part(number, tokenizer(captions), tokenizer(texts) if texts else np.stack(pixels))
+
+
+def batch_indices(count: int, size: int, seed: int, step: int) -> list[int]:
+    """Indices of one batch: every epoch is a fresh permutation, its incomplete last batch left."""
+    epoch, place = divmod(step, count // size)
+    order = np.random.default_rng((seed, 1_000_003, epoch)).permutation(count)
+    return [int(i) for i in order[place * size : (place + 1) * size]]

@@ -1,0 +1,45 @@
+"""AdamW's parameter groups, and the learning rate over time."""
+
+import math
+from typing import Any
+
+import torch
+
+from encoder.align import AlignModel
+from encoder.training.settings import TrainingSettings
+
+
+def make_optimizer(model: AlignModel, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW over what is not frozen. Matrices and filters decay; norms, biases and the temperature
+    do not. A group's ``peak`` is its highest learning rate."""
+    rates = {
+        "vision_model": settings.image_learning_rate,
+        "text_model": settings.text_learning_rate,
+        "text_projection": settings.text_learning_rate,
+    }
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            peak = rates.get(name.split(".")[0]) or settings.learning_rate
+            decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
+            groups.setdefault((peak, decay), []).append(parameter)
+    made: list[dict[str, Any]] = [
+        {"params": parameters, "weight_decay": decay, "peak": peak}
+        for (peak, decay), parameters in groups.items()
+    ]
+    return torch.optim.AdamW(made, lr=settings.learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Every group at this share of its highest."""
+    for group in optimizer.param_groups:
+        group["lr"] = share * group["peak"]
+
+
+def schedule(step: int, settings: TrainingSettings) -> float:
+    """Share of the highest learning rate: linear warm-up, then a cosine to 1 %; `step` counts from
+    0."""
+    if step < settings.warmup:
+        return (step + 1) / settings.warmup
+    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2

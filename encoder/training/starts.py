@@ -1,0 +1,130 @@
+"""What a training starts from: a checkpoint, or fresh weights in one of two sizes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+
+from encoder.align import AlignModel
+from encoder.checkpoint import find, load
+from encoder.config import AlignConfig, TextConfig, VisionConfig
+from encoder.errors import EncoderError
+from encoder.preprocess import Preprocessor
+from encoder.training.vocabulary import train_tokenizer
+
+Preset = Literal["mini", "base"]
+
+PIECES = {"mini": 4096, "base": 30522}
+"""Size of the vocabulary at most; a tower's learned embedding grows with it."""
+
+MINI_PREPROCESSOR = Preprocessor(
+    size=(112, 112),
+    resample=Image.Resampling.BILINEAR,
+    rescale_factor=1 / 127.5,
+    rescale_offset=True,
+    do_normalize=False,
+    include_top=False,
+)
+"""Align-base's preprocessing (to [-1, 1], no mean and deviation) at 112 pixels, nothing cropped."""
+
+BASE_PREPROCESSOR = replace(
+    MINI_PREPROCESSOR, size=(346, 346), do_center_crop=True, crop_size=(289, 289)
+)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A model to train, and what goes with it into its checkpoint."""
+
+    model: AlignModel
+    preprocessor: Preprocessor
+    tokenizer_json: str
+    """The serialised `tokenizers.Tokenizer`."""
+
+
+def from_checkpoint(name_or_path: str) -> Start:
+    """A bundled model, a folder or a hub id, with its vocabulary and preprocessing; errors as of
+    `encoder.load_encoder`."""
+    checkpoint = load(find(name_or_path)[0])
+    return Start(checkpoint.model, checkpoint.preprocessor, checkpoint.tokenizer.json)
+
+
+def from_scratch(
+    captions: Iterable[str],
+    vocabulary: Path,
+    preset: Preset = "mini",
+    image_size: int | None = None,
+    seed: int = 0,
+) -> Start:
+    """Fresh weights in the sizes of align-mini or align-base, for square pictures of `image_size`
+    pixels (as a rule 112 or 289), and a vocabulary learned from `captions`, or read where it was
+    learned before, from the file `vocabulary`."""
+    if not vocabulary.exists():
+        partial = vocabulary.with_suffix(".part")
+        partial.write_text(train_tokenizer(captions, PIECES[preset]).to_str(), "utf-8")
+        partial.replace(vocabulary)
+    tokenizer = Tokenizer.from_file(str(vocabulary))
+    size = tokenizer.get_vocab_size()
+    config, preprocessor = {
+        "mini": (mini_config(size), MINI_PREPROCESSOR),
+        "base": (base_config(size), BASE_PREPROCESSOR),
+    }[preset]
+    if image_size is not None:
+        config = replace(config, vision_config=replace(config.vision_config, image_size=image_size))
+        preprocessor = _sized(preprocessor, image_size)
+    torch.manual_seed(seed)
+    return Start(AlignModel(config), preprocessor, tokenizer.to_str())
+
+
+def _sized(preprocessor: Preprocessor, side: int) -> Preprocessor:
+    if side < 16:
+        raise EncoderError(f"pictures of {side} pixels show nothing: give --image-size 16 or more")
+    if not preprocessor.do_center_crop:
+        return replace(preprocessor, size=(side, side))
+    whole = round(side * preprocessor.size[0] / preprocessor.crop_size[0])
+    return replace(preprocessor, size=(whole, whole), crop_size=(side, side))
+
+
+def mini_config(vocab_size: int) -> AlignConfig:
+    """The sizes of align-mini: about 3 million parameters, half of them in either tower."""
+    return AlignConfig(
+        text_config=TextConfig(
+            vocab_size=vocab_size,
+            hidden_size=192,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            intermediate_size=768,
+            max_position_embeddings=64,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        vision_config=VisionConfig(
+            image_size=112,
+            width_coefficient=1.0,
+            depth_coefficient=1.0,
+            kernel_sizes=(3, 3, 5, 3),
+            in_channels=(32, 32, 64, 128),
+            out_channels=(32, 64, 128, 256),
+            strides=(2, 2, 2, 1),
+            num_block_repeats=(2, 3, 4, 2),
+            expand_ratios=(1, 4, 4, 4),
+            hidden_dim=256,
+            batch_norm_momentum=0.95,
+            drop_connect_rate=0.0,
+        ),
+        projection_dim=256,
+        temperature_init_value=0.07,
+    )
+
+
+def base_config(vocab_size: int) -> AlignConfig:
+    """The sizes of align-base but for the vocabulary, and a temperature to start from."""
+    return AlignConfig(
+        text_config=TextConfig(vocab_size=vocab_size),
+        vision_config=VisionConfig(image_size=289, hidden_dim=640),
+        temperature_init_value=0.07,
+    )

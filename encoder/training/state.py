@@ -1,0 +1,88 @@
+"""The folder that a training writes: its state, which it goes on from, and its log."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from encoder.errors import EncoderError
+from encoder.training.settings import TrainingSettings
+from encoder.training.step import Trainer
+
+STATE, LOG = "state.safetensors", "log.jsonl"
+
+
+def claim(out: Path) -> Path:
+    """Make the folder `out`, or take up the training run in it; the folder within that the run is
+    kept in. EncoderError where `out` holds anything else, which training would write over."""
+    run = out / "training"
+    if out.exists() and not run.is_dir() and any(out.iterdir()):
+        raise EncoderError(f"{out} holds other files: give a new folder as --out")
+    run.mkdir(parents=True, exist_ok=True)
+    return run
+
+
+def save_state(
+    path: Path, trainer: Trainer, settings: TrainingSettings, data: str, step: int, best: float
+) -> None:
+    """Write all that a run needs to go on after `step` steps, whole or not at all. `data` is the
+    data's identity, `best` the highest rsum so far."""
+    tensors = {f"model.{name}": t for name, t in trainer.model.state_dict().items()}
+    if trainer.mean is not None:
+        tensors |= {f"mean.{name}": t for name, t in trainer.mean.state_dict().items()}
+    for i, state in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": t for name, t in state.items()}
+    meta = {
+        "step": str(step),
+        "best": repr(best),
+        "settings": json.dumps(asdict(settings)),
+        "data": data,
+    }
+    partial = path.with_suffix(".part")
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, meta)
+    with open(partial, "rb+") as file:
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def load_state(
+    path: Path, trainer: Trainer, settings: TrainingSettings, data: str
+) -> tuple[int, float]:
+    """Take up the state at `path`, if there is one: steps done and highest rsum so far.
+    EncoderError where it was written with other settings or data."""
+    if not path.exists():
+        return 0, -1.0
+    with safe_open(path, "pt") as file:
+        meta: dict[str, str] = file.metadata()
+    for what, ours in (("settings", json.dumps(asdict(settings))), ("data", data)):
+        if meta[what] != ours:
+            raise EncoderError(
+                f"{path} was written with other {what}: give the same to go on, or a new folder as"
+                " --out"
+            )
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "mean": {}}
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in load_file(path).items():
+        kind, rest = name.split(".", 1)
+        if kind == "optimizer":
+            i, field = rest.split(".")
+            states.setdefault(int(i), {})[field] = tensor
+        else:
+            parts[kind][rest] = tensor
+    trainer.model.load_state_dict(parts["model"])
+    if trainer.mean is not None:
+        trainer.mean.load_state_dict(parts["mean"])
+    groups = trainer.optimizer.state_dict()["param_groups"]
+    trainer.optimizer.load_state_dict({"state": states, "param_groups": groups})
+    return int(meta["step"]), float(meta["best"])
+
+
+def log_up_to(path: Path, step: int) -> Path:
+    """Cut the log of an interrupted run back to the state that is taken up."""
+    lines = path.read_text("utf-8").splitlines(keepends=True)[:step] if path.exists() else []
+    path.write_text("".join(lines), "utf-8")
+    return path

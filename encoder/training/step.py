@@ -1,0 +1,202 @@
+"""One training step on a batch of any size: the ALIGN loss with gradient caching.
+
+The loss compares every text of the batch with every picture, so that plain accumulation over parts
+would not do. Gradient caching (Gao et al. 2021, arXiv 2101.06983, section 3) embeds the parts
+without keeping what gradients need, takes the loss and its gradient by the embeddings of all, and
+embeds each part again, this time to carry that gradient back into the towers. Memory is that of one
+part. Batch norms, which couple the pictures of a part, see each part alone: their gradients and
+statistics are those of micro-batches.
+"""
+
+import copy
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from encoder.align import AlignModel, contrastive_loss
+from encoder.errors import EncoderError
+from encoder.preprocess import Preprocessor
+from encoder.training.batches import Part
+from encoder.training.distributed import World
+from encoder.training.optimizer import make_optimizer, schedule, set_learning_rate
+from encoder.training.settings import Tower, TrainingSettings
+
+MIN_TEMPERATURE = 0.01
+"""Logits beyond 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
+
+Side = tuple[Tensor, ...]
+"""What one tower embeds: texts (ids, mask), or pictures (floats,)."""
+
+
+class Towers(nn.Module):
+    """Both towers of a model, without its temperature: what processes share the gradients of."""
+
+    def __init__(self, model: AlignModel) -> None:
+        super().__init__()
+        self.text_model, self.text_projection = model.text_model, model.text_projection
+        self.vision_model = model.vision_model
+
+    def forward(self, sides: Sequence[Side]) -> list[Tensor]:
+        """(b, e) features of each side, not normalised, in the precision of the weights."""
+        return [self._features(side).to(self.text_projection.weight.dtype) for side in sides]
+
+    def _features(self, side: Side) -> Tensor:
+        if len(side) == 1:
+            return cast(Tensor, self.vision_model(side[0]))
+        return cast(Tensor, self.text_projection(self.text_model(*side)[:, 0]))
+
+
+class Trainer:
+    """A model in training, its optimizer and the running mean of its weights."""
+
+    def __init__(
+        self,
+        model: AlignModel,
+        preprocessor: Preprocessor,
+        settings: TrainingSettings,
+        world: World,
+    ) -> None:
+        self.model = model
+        self.mean = copy.deepcopy(model) if settings.ema else None
+        self._preprocessor, self._settings, self._world = preprocessor, settings, world
+        towers: dict[Tower, list[nn.Module]] = {
+            "image": [model.vision_model],
+            "text": [model.text_model, model.text_projection],
+        }
+        self._frozen = towers[settings.freeze] if settings.freeze else []
+        for tower in self._frozen:
+            tower.requires_grad_(False)
+        self.optimizer = make_optimizer(model, settings)
+        norms = model.vision_model.named_buffers() if settings.freeze != "image" else ()
+        self._statistics = [buffer for _, buffer in norms if buffer.is_floating_point()]
+        self._towers = Towers(model)
+        self._shared: DistributedDataParallel | None = None
+        if world.size > 1:
+            self._shared = DistributedDataParallel(
+                self._towers,
+                forward_sync_buffers=False,  # they are averaged in `step`
+                find_unused_parameters=settings.paraphrase_steps > 0,
+            )
+
+    @property
+    def weights(self) -> AlignModel:
+        """What is evaluated and stored."""
+        return self.mean or self.model
+
+    def step(self, number: int, parts: Sequence[Part]) -> float:
+        """Train on this process's parts of batch `number`, which counts from 0; the loss, over all
+        processes, of the weights as they were. EncoderError where it is not finite."""
+        self.model.train()
+        for tower in self._frozen:
+            tower.eval()
+        self.optimizer.zero_grad()
+        before = [buffer.clone() for buffer in self._statistics]
+        cached = len(parts) > 1
+        with torch.set_grad_enabled(not cached), self._sharing(not cached):
+            embedded = [self._embed(number, part, (0, 1)) for part in parts]
+        loss, gradients = self._loss([torch.cat(side) for side in zip(*embedded, strict=True)])
+        if not math.isfinite(loss):
+            raise EncoderError(
+                f"the loss of step {number + 1} is {loss}: training has come apart; start anew with"
+                " a lower --learning-rate or a longer --warmup"
+            )
+        if cached:
+            self._again(number, parts, gradients, before)
+        else:
+            _backward(embedded[0], gradients)
+        self._world.average(self._statistics)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_gradient_norm)
+        set_learning_rate(self.optimizer, schedule(number, self._settings))
+        self.optimizer.step()
+        with torch.no_grad():
+            self.model.temperature.clamp_(min=MIN_TEMPERATURE)
+        self._follow(number)
+        return loss
+
+    def _loss(self, mine: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
+        """The loss over the features of all processes, and its gradient by each side of this one's,
+        times the number of processes, since DistributedDataParallel takes a mean."""
+        every = [self._world.gather(side.detach()).requires_grad_() for side in mine]
+        texts, others = (F.normalize(side, dim=-1) for side in every)
+        loss = contrastive_loss(texts @ others.T / self.model.temperature)
+        torch.autograd.backward(loss)
+        # the same everywhere but for rounding, which must not drift apart
+        self._world.average([cast(Tensor, self.model.temperature.grad)])
+        share = slice(self._world.rank * len(mine[0]), (self._world.rank + 1) * len(mine[0]))
+        return float(loss.detach()), [
+            self._world.size * cast(Tensor, side.grad)[share] for side in every
+        ]
+
+    def _again(
+        self,
+        number: int,
+        parts: Sequence[Part],
+        gradients: Sequence[Tensor],
+        before: Sequence[Tensor],
+    ) -> None:
+        """The second pass of gradient caching. The running statistics of the norms, which every
+        part would move, become the mean of what each part alone would have made of them."""
+        live = [i for i in (0, 1) if self._settings.freeze != _tower(parts[0], i)]
+        sums = [torch.zeros_like(buffer) for buffer in before]
+        pieces = zip(*(gradients[i].chunk(len(parts)) for i in live), strict=True)
+        for part, piece in zip(parts, pieces, strict=True):
+            _copy(before, self._statistics)
+            with self._sharing(part is parts[-1]):
+                _backward(self._embed(number, part, live), piece)
+            for total, buffer in zip(sums, self._statistics, strict=True):
+                total += buffer
+        if _tower(parts[0], 1) == "image":
+            _copy([total / len(parts) for total in sums], self._statistics)
+
+    def _embed(self, number: int, part: Part, sides: Sequence[int]) -> list[Tensor]:
+        """Features of these sides of a part: 0 the texts, 1 what they belong to. Dropout is the
+        same whenever the same part of the same step is embedded."""
+        device = self.model.temperature.device
+        both = part.texts, part.others
+        chosen: list[tuple[npt.NDArray[Any], ...]] = [
+            side if isinstance(side, tuple) else (self._preprocessor.to_floats(side),)
+            for side in (both[i] for i in sides)
+        ]
+        inputs = [tuple(torch.from_numpy(x).to(device) for x in side) for side in chosen]
+        seed = np.random.SeedSequence((self._settings.seed, number, part.number))
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0]))
+        half = self._settings.precision == "bfloat16"
+        towers = self._shared if self._shared and torch.is_grad_enabled() else self._towers
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            return cast(list[Tensor], towers(inputs))
+
+    def _sharing(self, last: bool) -> AbstractContextManager[None]:
+        """Gradients are summed over processes only at the last part's backward pass."""
+        wait = self._shared is not None and not last
+        return cast(DistributedDataParallel, self._shared).no_sync() if wait else nullcontext()
+
+    def _follow(self, number: int) -> None:
+        if self.mean is None:
+            return
+        kept = min(self._settings.ema, (1 + number) / (10 + number))
+        new = self.model.state_dict()
+        for name, tensor in self.mean.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(new[name], 1 - kept)
+
+
+def _tower(part: Part, side: int) -> Tower:
+    return "image" if side == 1 and not isinstance(part.others, tuple) else "text"
+
+
+def _backward(features: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    live = [(f, g) for f, g in zip(features, gradients, strict=True) if f.requires_grad]
+    torch.autograd.backward([f for f, _ in live], [g for _, g in live])
+
+
+def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

@@ -1,0 +1,122 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoder import DatasetError, Preprocessor
+from encoder.datasets import Dataset, Example, StoredPicture, prepare_pictures, prepared
+
+SMALL = Preprocessor(size=(12, 10), resample=Image.Resampling.BILINEAR)
+
+
+def painted(folder: Path, count: int) -> Dataset:
+    """`count` pictures, each of its own colour."""
+    examples = []
+    for i in range(count):
+        path = folder / f"{i}.png"
+        Image.new("RGB", (20, 16), (i, 2 * i % 256, 255 - i)).save(path)
+        examples.append(Example(StoredPicture(path.name, path), (f"number {i}",)))
+    return Dataset("custom", "train", "by hand", tuple(examples))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("count", [5, 70])
+def test_pictures_are_what_the_preprocessor_makes(count: int, tmp_path: Path, run: Path) -> None:
+    """Few are decoded here, many in processes of their own."""
+    done: list[int] = []
+    dataset = painted(tmp_path, count)
+    pictures = prepare_pictures(dataset, SMALL, run, advance=done.append)
+    assert (len(pictures), sum(done)) == (count, count)
+    for i, example in enumerate(dataset.examples):
+        assert np.array_equal(pictures.pixels(i), SMALL.prepare(example.picture.open()))
+
+
+def test_a_second_call_decodes_nothing(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 4)
+    first = prepare_pictures(dataset, SMALL, run)
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    second = prepare_pictures(dataset, SMALL, run, advance=lambda n: pytest.fail("decoded"))
+    assert np.array_equal(second.pixels(3), first.pixels(3))
+    assert second.identity == first.identity
+
+
+def test_what_does_not_fit_is_decoded_when_it_is_asked_for(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = painted(tmp_path, 4)
+    kept = prepare_pictures(dataset, SMALL, run)
+    monkeypatch.setattr(prepared, "CACHE_BYTES", 4 * 12 * 10 * 3 - 1)
+    other = tmp_path / "other"
+    other.mkdir()
+    for _ in range(2):
+        pictures = prepare_pictures(dataset, SMALL, other)
+        assert not (other / "pictures.npy").exists()
+        assert pictures.identity == kept.identity
+        assert np.array_equal(pictures.pixels(2), kept.pixels(2))
+
+
+def test_pictures_that_look_alike_are_one_with_the_captions_of_all(
+    tmp_path: Path, run: Path
+) -> None:
+    dataset = painted(tmp_path, 3)
+    Image.open(tmp_path / "1.png").save(tmp_path / "again.bmp")
+    copy = StoredPicture("again.bmp", tmp_path / "again.bmp")
+    more = Example(copy, ("a second name", "number 1"))
+    dataset = replace(dataset, examples=(more, *dataset.examples))
+    pictures = prepare_pictures(dataset, SMALL, run)
+    assert [example.captions for example in pictures.examples] == [
+        ("a second name", "number 1"),
+        ("number 0",),
+        ("number 2",),
+    ]
+    assert np.array_equal(pictures.pixels(2), SMALL.prepare(dataset.examples[3].picture.open()))
+
+
+def test_unreadable_pictures_are_counted_and_named_or_left_out(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 4)
+    (tmp_path / "2.png").write_bytes(b"nonsense")
+    with pytest.raises(DatasetError, match=r"1 of 4 .* 2.png \(not a picture .*--allow-missing"):
+        prepare_pictures(dataset, SMALL, run)
+    (tmp_path / "1.png").unlink()
+    pictures = prepare_pictures(dataset, SMALL, run, allow_missing=True)
+    # 1.png was decoded before it went, and is kept
+    assert [e.captions[0] for e in pictures.examples] == ["number 0", "number 1", "number 3"]
+    assert np.array_equal(pictures.pixels(2), SMALL.prepare(dataset.examples[3].picture.open()))
+
+    Image.new("RGB", (20, 16), "red").save(tmp_path / "2.png")
+    mended = prepare_pictures(dataset, SMALL, run)
+    assert len(mended) == 4
+    assert mended.identity != pictures.identity
+
+
+def test_missing_files_are_refused_before_anything_is_decoded(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 6)
+    for i in range(5):
+        (tmp_path / f"{i}.png").unlink()
+    said = r"5 of 6 pictures .*: 0.png \(not there\), .* and 2 more; mend them"
+    with pytest.raises(DatasetError, match=said):
+        prepare_pictures(dataset, SMALL, run, advance=lambda n: pytest.fail("decoded"))
+    assert len(prepare_pictures(dataset, SMALL, run, allow_missing=True)) == 1
+    (tmp_path / "5.png").unlink()
+    other = tmp_path / "other"
+    other.mkdir()
+    with pytest.raises(DatasetError, match="6 of 6 pictures cannot be read"):
+        prepare_pictures(dataset, SMALL, other, allow_missing=True)
+
+
+def test_other_pictures_in_the_same_folder_are_refused(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 4)
+    prepare_pictures(dataset, SMALL, run)
+    fewer = replace(dataset, examples=dataset.examples[1:])
+    for other, size in ((fewer, (12, 10)), (dataset, (9, 9))):
+        with pytest.raises(DatasetError, match="other pictures, or these in another size"):
+            prepare_pictures(other, replace(SMALL, size=size), run)

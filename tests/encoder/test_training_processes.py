@@ -1,0 +1,77 @@
+"""Training that is killed, and training in several processes."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from encoder.checkpoint import load
+from tests.encoder.tiny import SETTINGS, run, tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(out: Path, settings: object, die: str | None = None, **world: str) -> subprocess.Popen:
+    asked = json.dumps({"settings": asdict(settings), "die": die})
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.encoder.training_worker", str(out), asked],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **world},
+    )
+
+
+@pytest.mark.parametrize("place", ["step 5", "evaluation 2"])
+def test_killed_training_goes_on_to_the_bit(place: str, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, ema=0.5, micro_batch=2)
+    whole = run(tmp_path / "whole", settings)
+    with start(tmp_path / "cut", settings, place) as process:
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert load(tmp_path / "cut").model  # whole, whenever it was killed
+
+    rest = run(tmp_path / "cut", settings, model=tiny_model(seed=99))
+    done = {"step 5": 4, "evaluation 2": 2}[place]
+    assert rest == whole[done:]
+    logs = [(tmp_path / name / "training" / "log.jsonl") for name in ("whole", "cut")]
+    losses = [[json.loads(line)["loss"] for line in log.read_text().splitlines()] for log in logs]
+    assert losses == [whole, whole]
+    assert load(tmp_path / "cut").fingerprint == load(tmp_path / "whole").fingerprint
+
+
+@pytest.mark.parametrize(("micro_batch", "freeze"), [(None, None), (1, None), (None, "image")])
+def test_two_processes_are_one_with_as_many_micro_batches(
+    micro_batch: int | None, freeze: str | None, tmp_path: Path
+) -> None:
+    """Loss, gradients (through the weights) and statistics, paraphrases and dropout included."""
+    settings = replace(
+        SETTINGS, steps=4, paraphrase_steps=1, micro_batch=micro_batch, save_every=4, freeze=freeze
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    world = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        start(tmp_path / "two", settings, RANK=str(i), LOCAL_RANK=str(i), **world) for i in (0, 1)
+    ]
+    said = [process.communicate(timeout=300)[0] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0]
+    assert said[1] == ""
+    losses = json.loads(said[0].splitlines()[-1])
+
+    alone = run(tmp_path / "one", replace(settings, micro_batch=micro_batch or 2))
+    assert losses == pytest.approx(alone, abs=1e-5)
+    one, two = (load(tmp_path / name).model.state_dict() for name in ("one", "two"))
+    for name, tensor in one.items():
+        if not name.endswith("self.key.bias"):  # its gradient is zero but for rounding
+            torch.testing.assert_close(two[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
+    assert not torch.allclose(one["text_projection.weight"], tiny_model().text_projection.weight)

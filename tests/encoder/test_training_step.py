@@ -1,0 +1,225 @@
+"""One step against slow oracles: the model's own loss on the whole batch."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from encoder import AlignModel, EncoderError
+from encoder.align import contrastive_loss
+from encoder.checkpoint import load
+from encoder.tokenizer import Tokenizer
+from encoder.training import TrainingSettings, World
+from encoder.training.batches import Part, batches
+from encoder.training.step import Trainer
+from tests.encoder.tiny import PREPROCESSOR, TOKENIZER, Blots, run, tiny_model
+
+WHOLE = TrainingSettings(
+    steps=4, batch_size=8, warmup=0, learning_rate=1e-2, max_gradient_norm=1e9, weight_decay=0.0
+)
+
+
+class Doubles:
+    """The preprocessor in double precision."""
+
+    def to_floats(self, pixels: np.ndarray) -> np.ndarray:
+        return PREPROCESSOR.to_floats(pixels).astype(np.float64)
+
+
+def parts_of(settings: TrainingSettings, tmp_path: Path) -> list[Part]:
+    (tmp_path / "tokenizer.json").write_text(TOKENIZER.to_str())
+    made = batches(Blots(), Tokenizer(tmp_path, 16), settings, 0, World())
+    first = next(made)
+    made.close()
+    return first
+
+
+def with_still_norms(model: AlignModel) -> AlignModel:
+    """Whose batch norms use their running statistics in training too."""
+    for norm in model.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.normal_(norm.running_mean, std=0.1)
+            norm.eval()
+            norm.train = lambda mode=True, norm=norm: norm
+    return model
+
+
+def gradients(model: AlignModel) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+def assert_alike(
+    found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-4
+) -> None:
+    """Equal to this share of each tensor's largest, but for what is zero in theory (key biases)."""
+    assert found.keys() == wanted.keys()
+    largest = max(float(t.abs().max()) for t in wanted.values())
+    for name, tensor in wanted.items():
+        scale = max(float(tensor.abs().max()), 1e-3 * largest)
+        assert float((found[name] - tensor).abs().max()) < tolerance * scale, name
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1, 2, 4])
+def test_loss_and_gradients_are_those_of_the_whole_batch(
+    micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch)
+    model = with_still_norms(tiny_model(dropout=0.0)).double()
+    oracle = copy.deepcopy(model)
+    (whole,) = parts_of(WHOLE, tmp_path)
+    floats = torch.from_numpy(Doubles().to_floats(whole.others))
+    ids, mask = map(torch.from_numpy, whole.texts)
+    wanted = oracle(ids, floats, mask, return_loss=True).loss
+    wanted.backward()
+
+    trainer = Trainer(model, Doubles(), settings, World())
+    loss = trainer.step(0, parts_of(settings, tmp_path))
+    assert loss == pytest.approx(wanted.item(), abs=1e-12)
+    assert_alike(gradients(model), gradients(oracle), 1e-9)
+
+
+def test_dropout_is_the_same_in_both_passes(tmp_path: Path) -> None:
+    settings = replace(WHOLE, micro_batch=2)
+    parts = parts_of(settings, tmp_path)
+    model = with_still_norms(tiny_model(dropout=0.4))
+    trainer = Trainer(model, PREPROCESSOR, settings, World())
+    model.train()
+    embedded = [trainer._embed(0, part, (0, 1)) for part in parts]
+    texts, images = (F.normalize(torch.cat(side), dim=-1) for side in zip(*embedded, strict=True))
+    wanted = contrastive_loss(texts @ images.T / model.temperature)
+    wanted.backward()
+    expected = gradients(model)
+
+    assert trainer.step(0, parts) == pytest.approx(wanted.item(), abs=1e-6)
+    assert_alike(gradients(model), expected)
+    still = trainer.step(0, parts_of(replace(settings, seed=1), tmp_path))
+    assert still != pytest.approx(wanted.item(), abs=1e-3)
+
+
+def test_statistics_become_the_mean_over_micro_batches(tmp_path: Path) -> None:
+    settings = replace(WHOLE, micro_batch=4)
+    parts = parts_of(settings, tmp_path)
+    model = tiny_model()
+    alone = []
+    for part in parts:
+        other = copy.deepcopy(model).train()
+        other.get_image_features(torch.from_numpy(PREPROCESSOR.to_floats(part.others)))
+        alone.append(dict(other.vision_model.named_buffers()))
+    # dropout moves the later norms: those before any are compared
+    Trainer(model, PREPROCESSOR, settings, World()).step(0, parts)
+    found = dict(model.vision_model.named_buffers())
+    for name in ("embeddings.batchnorm.running_mean", "embeddings.batchnorm.running_var"):
+        wanted = (alone[0][name] + alone[1][name]) / 2
+        torch.testing.assert_close(found[name], wanted)
+        assert not torch.equal(alone[0][name], alone[1][name])
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+@pytest.mark.parametrize(
+    ("freeze", "prefixes"),
+    [("image", ("vision_model.",)), ("text", ("text_model.", "text_projection."))],
+)
+def test_a_frozen_tower_stays_to_the_bit(
+    freeze: str, prefixes: tuple[str, ...], micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, freeze=freeze, micro_batch=micro_batch)
+    model = tiny_model()
+    before = copy.deepcopy(model.state_dict())
+    trainer = Trainer(model, PREPROCESSOR, settings, World())
+    for number in range(2):
+        trainer.step(number, parts_of(settings, tmp_path))
+    moved = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+    assert not [name for name in moved if name.startswith(prefixes)]
+    others = {"image": "text_projection.weight", "text": "vision_model.embeddings.batchnorm.weight"}
+    assert {"temperature", others[freeze]} <= moved
+
+
+def test_frozen_towers_embed_as_in_evaluation(tmp_path: Path) -> None:
+    model = tiny_model(dropout=0.5)
+    (part,) = parts_of(WHOLE, tmp_path)
+    floats = torch.from_numpy(PREPROCESSOR.to_floats(part.others))
+    with torch.no_grad():
+        wanted = model.eval().get_image_features(floats)
+    trainer = Trainer(model, PREPROCESSOR, replace(WHOLE, freeze="image"), World())
+    trainer.step(0, [part])
+    with torch.no_grad():
+        assert torch.equal(model.vision_model(floats), wanted)
+
+
+def test_paraphrases_and_a_frozen_text_tower_are_refused() -> None:
+    with pytest.raises(EncoderError, match="cannot be frozen too"):
+        TrainingSettings(freeze="text", paraphrase_steps=1)
+
+
+def test_towers_have_learning_rates_of_their_own(tmp_path: Path) -> None:
+    settings = replace(WHOLE, image_learning_rate=1e-5, text_learning_rate=1e-3)
+    model = tiny_model()
+    before = copy.deepcopy(model.state_dict())
+    Trainer(model, PREPROCESSOR, settings, World()).step(0, parts_of(settings, tmp_path))
+    # AdamW's first step moves whatever has a gradient by the learning rate
+    for name, rate in (
+        ("vision_model.embeddings.convolution.weight", 1e-5),
+        ("text_projection.weight", 1e-3),
+        ("text_model.encoder.layer.0.output.dense.weight", 1e-3),
+        ("temperature", 1e-2),
+    ):
+        moved = float((model.state_dict()[name] - before[name]).abs().max())
+        assert moved == pytest.approx(rate, rel=0.05), name
+
+
+def test_gradients_are_clipped(tmp_path: Path) -> None:
+    settings = replace(WHOLE, max_gradient_norm=0.01)
+    model = tiny_model()
+    Trainer(model, PREPROCESSOR, settings, World()).step(0, parts_of(settings, tmp_path))
+    norm = torch.stack([p.grad.norm() for p in model.parameters()]).norm()
+    assert float(norm) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_the_running_mean_of_the_weights_is_what_is_stored(tmp_path: Path) -> None:
+    settings = replace(WHOLE, steps=4, save_every=4, ema=0.3)
+    model = tiny_model()
+    mean = {n: t.clone() for n, t in model.state_dict().items()}
+
+    def follow(step: object) -> None:
+        kept = min(0.3, step.step / (9 + step.step))
+        for name, tensor in model.state_dict().items():
+            mean[name] = kept * mean[name] + (1 - kept) * tensor
+
+    run(tmp_path, settings, model=model, report=follow)
+    stored = load(tmp_path).model.state_dict()
+    floats = [name for name in stored if stored[name].is_floating_point()]
+    assert any(name.endswith("running_var") for name in floats)
+    for name in floats:
+        torch.testing.assert_close(stored[name], mean[name])
+    last = model.state_dict()["text_projection.weight"]
+    assert not torch.allclose(stored["text_projection.weight"], last)
+
+
+@pytest.mark.parametrize(
+    ("size", "micro_batch", "processes"), [(8, 3, 1), (8, None, 3), (8, 4, 4), (2, None, 4)]
+)
+def test_a_batch_that_cannot_be_divided_is_refused(
+    size: int, micro_batch: int | None, processes: int
+) -> None:
+    settings = TrainingSettings(batch_size=size, micro_batch=micro_batch)
+    with pytest.raises(EncoderError, match=f"a batch of {size} cannot be divided evenly"):
+        settings.parts(processes)
+
+
+def test_shares_of_two_processes_are_the_micro_batches_of_one(tmp_path: Path) -> None:
+    settings = replace(WHOLE, micro_batch=4)
+    one = parts_of(settings, tmp_path)
+    tokenizer = Tokenizer(tmp_path, 16)
+    for rank in range(2):
+        made = batches(Blots(), tokenizer, settings, 0, World(rank, 2))
+        (part,) = next(made)
+        made.close()
+        assert part.number == one[rank].number == rank
+        for mine, wanted in zip(part.texts, one[rank].texts, strict=True):
+            assert np.array_equal(mine, wanted)
+        assert np.array_equal(part.others, one[rank].others)

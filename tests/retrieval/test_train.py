@@ -1,0 +1,174 @@
+"""`align train`: from a user's folder of photographs to a model that searches."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from click.testing import CliRunner, Result
+
+from encoder import load_encoder
+from encoder.scenes import make_scene
+from retrieval.cli import main
+
+TINY = ("--image-size", "32", "--batch-size", "8", "--epochs", "2", "--save-every", "2")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty JPEGs and their captions as Karpathy wrote them, 16 to train on."""
+    folder = tmp_path_factory.mktemp("photos")
+    images = []
+    for i in range(20):
+        scene = make_scene(i)
+        scene.draw(48).save(folder / f"{i:03}.jpg")
+        sentences = [{"raw": caption, "tokens": caption.split()} for caption in scene.captions()]
+        split = "train" if i < 16 else "val"
+        images.append({"filename": f"{i:03}.jpg", "split": split, "sentences": sentences})
+    text = json.dumps({"dataset": "flickr8k", "images": images})
+    (folder / "dataset.json").write_text(text)
+    return folder
+
+
+def train(photos: Path, out: Path, *options: str) -> Result:
+    data = ("--annotations", str(photos / "dataset.json"), "--images", str(photos))
+    return CliRunner().invoke(main, ["train", "flickr8k", *data, "--out", str(out), *options])
+
+
+@pytest.fixture(scope="module")
+def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "photos"
+    result = train(photos, out, "--from", "scratch", "--preset", "mini", *TINY)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out}\n"
+    assert "training on 16 pictures for 4 steps of 8, float32 on cpu" in result.stderr
+    assert "step 4 of 4: loss " in result.stderr
+    assert "text_to_image@10 1.000, " in result.stderr  # of four pictures
+    return out
+
+
+def test_the_log_has_every_step_and_the_recalls(trained: Path) -> None:
+    lines = [json.loads(x) for x in (trained / "training" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert all(line["loss"] > 0 and line["images_per_second"] > 0 for line in lines)
+    assert [line["recall"] is None for line in lines] == [True, False, True, False]
+    ways = {f"{way}@{k}" for way in ("text_to_image", "image_to_text") for k in (1, 5, 10)}
+    assert lines[3]["recall"].keys() == ways | {"rsum"}
+
+
+def test_the_result_indexes_and_searches(trained: Path, photos: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    shutil.copytree(photos, pictures, ignore=shutil.ignore_patterns("*.json"))
+    runner = CliRunner()
+    indexed = runner.invoke(main, ["index", str(pictures), "--model", str(trained)])
+    assert indexed.exit_code == 0, indexed.output
+    found = runner.invoke(main, ["search", "a cat", "--library", str(pictures), "--json"])
+    hits = [json.loads(line) for line in found.stdout.splitlines()]
+    assert len(hits) == 10
+    assert all(Path(hit["path"]).parent == pictures for hit in hits)
+
+
+def test_the_result_is_a_checkpoint_of_the_reference_library(trained: Path, photos: Path) -> None:
+    from encoder import read_picture
+
+    encoder = load_encoder(str(trained), device="cpu")
+    picture = read_picture(photos / "003.jpg").image
+    reference = transformers.AlignModel.from_pretrained(trained).eval()
+    processor = transformers.EfficientNetImageProcessorPil.from_pretrained(trained)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(trained)
+    with torch.inference_mode():
+        image = reference.get_image_features(**processor(picture, return_tensors="pt"))
+        text = reference.get_text_features(**tokenizer(["a red cat"], return_tensors="pt"))
+    for ours, theirs in (
+        (encoder.encode_images([picture]), image.pooler_output),
+        (encoder.encode_texts(["a red cat"]), text.pooler_output),
+    ):
+        wanted = torch.nn.functional.normalize(theirs, dim=-1)
+        torch.testing.assert_close(torch.from_numpy(ours), wanted, atol=1e-5, rtol=0)
+
+
+def test_run_again_it_has_nothing_to_do(trained: Path, photos: Path) -> None:
+    before = (trained / "model.safetensors").read_bytes()
+    result = train(photos, trained, "--from", "scratch", *TINY)
+    assert (result.exit_code, result.stdout) == (0, f"{trained}\n")
+    assert "step " not in result.stderr.split("\n", 1)[1]
+    assert (trained / "model.safetensors").read_bytes() == before
+
+
+def test_fine_tuning_keeps_vocabulary_and_preprocessing(
+    trained: Path, photos: Path, tmp_path: Path
+) -> None:
+    options = ("--batch-size", "16", "--micro-batch", "8", "--epochs", "1", "--ema", "0.9")
+    result = train(photos, tmp_path, "--from", str(trained), "--freeze", "text", *options)
+    assert result.exit_code == 0, result.output
+    for name in ("tokenizer.json", "preprocessor_config.json", "config.json"):
+        old, new = (json.loads((folder / name).read_text()) for folder in (trained, tmp_path))
+        assert new == old, name
+    old, new = (load_encoder(str(folder), device="cpu") for folder in (trained, tmp_path))
+    assert (old.encode_texts(["a red cat"]) == new.encode_texts(["a red cat"])).all()
+    assert old.fingerprint != new.fingerprint
+
+
+def test_scenes_take_the_same_path(tmp_path: Path) -> None:
+    numbers = ("--pictures", "10", "--val-pictures", "3", "--paraphrase-steps", "1")
+    asked = ["train", "scenes", "--from", "scratch", "--out", str(tmp_path), *TINY, *numbers]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    assert load_encoder(str(tmp_path), device="cpu").dim == 256
+
+
+def test_the_recipe_of_align_mini(tmp_path: Path) -> None:
+    numbers = ("--pictures", "10", "--val-split", "none", "--batch-size", "8", "--epochs", "1")
+    out = ("--out", str(tmp_path))
+    asked = ["train", "scenes", "--from", "scratch", "--preset", "align-mini", *out, *numbers]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    bundled = Path(__file__).parents[2] / "encoder" / "checkpoints" / "align-mini"
+    sizes = [json.loads((folder / "config.json").read_text()) for folder in (tmp_path, bundled)]
+    for config in sizes:
+        del config["text_config"]["vocab_size"]
+    assert sizes[0] == sizes[1]
+    assert (tmp_path / "model.safetensors").stat().st_size < 7_000_000  # float16
+
+
+def test_a_broken_photograph_is_named_before_anything_is_trained(
+    photos: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "photos"
+    shutil.copytree(photos, broken)
+    (broken / "004.jpg").write_bytes(b"\xff\xd8 not a picture")
+    (broken / "007.jpg").unlink()
+    out = tmp_path / "out"
+    refused = train(broken, out, "--from", "scratch", *TINY)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("align: 1 of 16 pictures cannot be read: 007.jpg (not there)")
+    assert not (out / "model.safetensors").exists()
+    (broken / "018.jpg").unlink()  # of those that recall is measured on
+    options = ("--allow-missing", "--batch-size", "7", "--image-size", "32", "--epochs", "1")
+    left = train(broken, out, "--from", "scratch", *options)
+    assert left.exit_code == 0, left.output
+    assert "training on 14 pictures" in left.stderr
+
+    (broken / "007.jpg").write_bytes((photos / "007.jpg").read_bytes())
+    (broken / "004.jpg").write_bytes((photos / "004.jpg").read_bytes())
+    validation = train(broken, tmp_path / "other", "--from", "scratch", *TINY)
+    assert validation.exit_code == 1
+    assert "1 of 4 pictures cannot be read: 018.jpg" in validation.stderr
+    assert "step 1" not in validation.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--from", "align-mini", "--preset", "mini"), "are for --from scratch"),
+        (("--from", "scratch", "--preset", "align-mini"), "is for: scenes --from scratch"),
+        (("--from", "scratch", "--freeze", "both"), "'both' is not one of 'image', 'text'"),
+        ((), "Missing option '--from'"),
+    ],
+)
+def test_wrong_usage(options: tuple[str, ...], said: str, photos: Path, tmp_path: Path) -> None:
+    result = train(photos, tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
