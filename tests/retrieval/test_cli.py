@@ -310,31 +310,6 @@ def test_interrupting_is_said_in_one_line(
     assert align("index", photos, "--model", tiny_model).stdout.startswith("3 added")
 
 
-def test_training_makes_a_checkpoint_that_indexes_and_searches(
-    photos: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "model"
-    arguments = ["train", "scenes", "--out", out, "--pictures", 24, "--steps", 3]
-    arguments += ["--batch-size", 8, "--warmup", 1, "--save-every", 2, "--held-out", 12]
-    result = align(*arguments)
-    assert result.stdout == f"{out}\n"
-    said = [line for line in result.stderr.splitlines() if line.startswith("step ")]
-    assert [line.split(":")[0] for line in said] == ["step 2", "step 3"]
-    for word in ("loss", "temperature", "images/s", "text_to_image@1", "image_to_text@10"):
-        assert word in said[0]
-    log = [json.loads(line) for line in (out / "training" / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in log] == [1, 2, 3]
-
-    align("index", photos, "--model", out)
-    assert len(align("search", "a red cat", "--library", photos).stdout.splitlines()) == 3
-
-
-def test_training_does_not_write_over_other_files(photos: Path) -> None:
-    line = one_line_error("train", "scenes", "--out", photos, "--pictures", 8)
-    assert line == f"align: {photos} holds other files: give a new folder as --out"
-    assert not (photos / "model.safetensors").exists()
-
-
 def test_what_nobody_expected_is_one_line_too(
     photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,13 @@ def test_the_recipe_of_align_mini(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").stat().st_size < 7_000_000  # float16
 
 
+def test_other_files_are_not_written_over(photos: Path) -> None:
+    result = train(photos, photos, "--from", "scratch", *TINY)
+    assert result.exit_code == 1
+    assert result.stderr == f"align: {photos} holds other files: give a new folder as --out\n"
+    assert not (photos / "model.safetensors").exists()
+
+
 def test_a_broken_photograph_is_named_before_anything_is_trained(
     photos: Path, tmp_path: Path
 ) -> None:
