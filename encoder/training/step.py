@@ -100,7 +100,7 @@ class Trainer:
         self.optimizer.zero_grad()
         before = [buffer.clone() for buffer in self._statistics]
         cached = len(parts) > 1
-        with torch.set_grad_enabled(not cached), self._sharing(not cached):
+        with torch.set_grad_enabled(not cached):
             embedded = [self._embed(number, part, (0, 1)) for part in parts]
         loss, gradients = self._loss([torch.cat(side) for side in zip(*embedded, strict=True)])
         if not math.isfinite(loss):

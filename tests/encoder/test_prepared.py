@@ -7,6 +7,7 @@ from PIL import Image
 
 from encoder import DatasetError, Preprocessor
 from encoder.datasets import Dataset, Example, StoredPicture, prepare_pictures, prepared
+from tests.encoder.deadly import Deadly
 
 SMALL = Preprocessor(size=(12, 10), resample=Image.Resampling.BILINEAR)
 
@@ -111,6 +112,14 @@ def test_missing_files_are_refused_before_anything_is_decoded(tmp_path: Path, ru
     other.mkdir()
     with pytest.raises(DatasetError, match="6 of 6 pictures cannot be read"):
         prepare_pictures(dataset, SMALL, other, allow_missing=True)
+
+
+def test_a_picture_that_crashes_its_decoder_is_said(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 70)
+    examples = (*dataset.examples[:40], Example(Deadly("worst.png"), ("x",)))
+    examples += dataset.examples[40:]
+    with pytest.raises(DatasetError, match=r"a picture crashed its decoder, .* from \d+.png to"):
+        prepare_pictures(replace(dataset, examples=examples), SMALL, run)
 
 
 def test_other_pictures_in_the_same_folder_are_refused(tmp_path: Path, run: Path) -> None:

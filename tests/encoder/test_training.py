@@ -108,13 +108,13 @@ def test_the_best_is_remembered_over_an_interruption(tmp_path: Path) -> None:
         return {"rsum": next(rsums)}
 
     def die(step: object) -> None:
-        if step.step == 3:
+        if step.step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, evaluate=evaluate, report=die)
     run(tmp_path, evaluate=evaluate)
-    assert len(first) == 3
+    assert len(set(first)) == 3
     assert load(tmp_path).fingerprint == first[0]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor, nn
 
 from encoder import AlignModel, EncoderError
@@ -81,6 +82,32 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(
     loss = trainer.step(0, parts_of(settings, tmp_path))
     assert loss == pytest.approx(wanted.item(), abs=1e-12)
     assert_alike(gradients(model), gradients(oracle), 1e-9)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_loss_and_gradients_are_those_of_the_reference_library(
+    micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch)
+    model = with_still_norms(tiny_model(dropout=0.0)).double()
+    config = transformers.AlignConfig.from_dict(model.config.to_dict())
+    reference = transformers.AlignModel(config).double().eval()
+    assert reference.load_state_dict(model.state_dict(), strict=False).unexpected_keys == []
+    (whole,) = parts_of(WHOLE, tmp_path)
+    ids, mask = map(torch.from_numpy, whole.texts)
+    wanted = reference(
+        input_ids=ids,
+        pixel_values=torch.from_numpy(Doubles().to_floats(whole.others)),
+        attention_mask=mask,
+        return_loss=True,
+    ).loss
+    wanted.backward()
+
+    loss = Trainer(model, Doubles(), settings, World()).step(0, parts_of(settings, tmp_path))
+    assert loss == pytest.approx(wanted.item(), abs=1e-6)
+    named = reference.named_parameters()
+    # its attention has a softmax in float32
+    assert_alike(gradients(model), {n: p.grad for n, p in named if "pooler" not in n}, 1e-5)
 
 
 def test_dropout_is_the_same_in_both_passes(tmp_path: Path) -> None:

@@ -70,6 +70,6 @@ def test_fine_tuning_teaches_a_drawing_style(tmp_path: Path) -> None:
     }
     print(figures)
     assert figures["negatives", "before"] < 0.4
-    assert figures["negatives", "after"] > figures["negatives", "before"] + 0.2
+    assert figures["negatives", "after"] > 0.7
     # something is lost, as always; a model that forgot everything would be at 0.03
-    assert 0.3 < figures["plain", "after"] < figures["plain", "before"]
+    assert 0.6 < figures["plain", "after"] < figures["plain", "before"]
