@@ -21,6 +21,11 @@ Preset = Literal["mini", "base"]
 PIECES = {"mini": 4096, "base": 30522}
 """Size of the vocabulary at most; a tower's learned embedding grows with it."""
 
+LARGE = 20_000_000
+"""Parameters from which on a model is too large for a whole batch at once."""
+AT_ONCE = 8
+"""Pictures of a large one at once: at align-base's size they take 0.9 GB each."""
+
 MINI_PREPROCESSOR = Preprocessor(
     size=(112, 112),
     resample=Image.Resampling.BILINEAR,
@@ -44,6 +49,13 @@ class Start:
     preprocessor: Preprocessor
     tokenizer_json: str
     """The serialised `tokenizers.Tokenizer`."""
+
+    def micro_batch(self, share: int) -> int | None:
+        """`TrainingSettings.micro_batch` where nobody says it, in a process with `share` pictures a
+        step."""
+        if sum(parameter.numel() for parameter in self.model.parameters()) < LARGE:
+            return None
+        return max(size for size in range(1, AT_ONCE + 1) if share % size == 0)
 
 
 def from_checkpoint(name_or_path: str) -> Start:

@@ -49,7 +49,8 @@ def command(**options: Any) -> None:
             start = _start(asked, dataset)
             data = _data(asked, recipe, dataset, start)
             evaluate = _evaluation(asked, recipe, start)
-        settings = _settings(asked, recipe, len(data), device.type == "cuda")
+        micro_batch = asked.micro_batch or start.micro_batch(asked.batch_size // world.size)
+        settings = _settings(asked, recipe, len(data), device.type == "cuda", micro_batch)
         talk = _Talk(settings)
         if world.first:
             among = f", {world.size} processes" if world.size > 1 else ""
@@ -161,7 +162,9 @@ def _prepared(
     return pictures
 
 
-def _settings(asked: Asked, recipe: Recipe, pictures: int, cuda: bool) -> "TrainingSettings":
+def _settings(
+    asked: Asked, recipe: Recipe, pictures: int, cuda: bool, micro_batch: int | None
+) -> "TrainingSettings":
     from encoder.training import TrainingSettings
 
     per_epoch = max(1, pictures // asked.batch_size)
@@ -170,7 +173,7 @@ def _settings(asked: Asked, recipe: Recipe, pictures: int, cuda: bool) -> "Train
     return TrainingSettings(
         steps=steps,
         batch_size=asked.batch_size,
-        micro_batch=asked.micro_batch,
+        micro_batch=micro_batch,
         learning_rate=asked.learning_rate or recipe.learning_rate,
         image_learning_rate=asked.image_lr,
         text_learning_rate=asked.text_lr,

@@ -70,7 +70,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--micro-batch",
         type=_POSITIVE,
-        help="Pictures in memory at once, in each process; by default all.",
+        help="Pictures in memory at once, in each process; by default all, of a large model 8.",
     ),
     click.option(
         "--learning-rate", type=_RATE, help="The highest. [default: 1e-5, from scratch 1e-3]"

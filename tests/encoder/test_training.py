@@ -11,7 +11,7 @@ from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
 from encoder.datasets import drawn_scenes, prepare_pictures
 from encoder.scenes import HELD_OUT, make_scene
-from encoder.training import SceneData, TrainingSettings, mini_config, scene_captions
+from encoder.training import SceneData, Start, TrainingSettings, mini_config, scene_captions
 from encoder.training.batches import batch_indices
 from encoder.training.optimizer import make_optimizer, schedule
 from encoder.training.scenes import SHARES
@@ -236,6 +236,13 @@ def test_the_vocabulary_spells_unknown_words_instead_of_losing_them() -> None:
     assert "".join(spelt[1:-1]).replace("##", "") == "zebra42"
     assert TOKENIZER.encode("猫").tokens == ["[CLS]", "[UNK]", "[SEP]"]
     assert [TOKENIZER.token_to_id(t) for t in ("[PAD]", "[UNK]", "[CLS]", "[SEP]")] == [0, 1, 2, 3]
+
+
+def test_a_large_model_takes_its_batch_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = Start(tiny_model(), PREPROCESSOR, "")
+    assert start.micro_batch(128) is None
+    monkeypatch.setattr("encoder.training.starts.LARGE", 1000)
+    assert [start.micro_batch(share) for share in (128, 60, 7, 9, 11)] == [8, 6, 7, 3, 1]
 
 
 def test_align_mini_is_small() -> None:
