@@ -17,7 +17,7 @@ from indexer import checksums, mounts
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
 from indexer.filters import great_circle_km
 from indexer.schema import SCHEMA_VERSION, library
-from indexer.troubles import explain_all, explained
+from indexer.troubles import REMEDY, explain_all, explained
 
 NAME = "library.db"
 """Of the file, in the library directory."""
@@ -198,10 +198,7 @@ def version(engine: Engine, database: Path) -> int:
 
 
 def _damaged(database: Path, problem: str) -> LibraryDamaged:
-    return LibraryDamaged(
-        f"{database} cannot be read ({problem}); restore it from a backup, or delete it and run"
-        " `align index` again"
-    )
+    return LibraryDamaged(f"{database} cannot be read ({problem}); {REMEDY}")
 
 
 def _is_unfinished(error: BaseException | None) -> bool:

@@ -11,8 +11,7 @@ from indexer import catalogue, checksums, database
 from indexer.records import Finding
 from indexer.rows import INSTEAD
 from indexer.schema import SCHEMA_VERSION, metadata
-
-_REMEDY = "restore it from a backup, or delete it and run `align index` again"
+from indexer.troubles import REMEDY
 
 # What `PRAGMA integrity_check` says of indexes, which are derived, and of values, which have
 # checksums. Whatever else it says is of the pages that all of it lies in.
@@ -24,7 +23,7 @@ _OF_VALUE = re.compile(r"^(?:NULL|TEXT|NUMERIC|non-\w+) value in |^CHECK constra
 
 def unreadable(directory: Path, problem: str) -> Finding:
     """That nothing of the database can be relied on."""
-    return Finding("database", str(directory / database.NAME), f"{problem}; {_REMEDY}", False)
+    return Finding("database", str(directory / database.NAME), f"{problem}; {REMEDY}", False)
 
 
 def damage(db: Connection, directory: Path) -> Iterator[Finding]:

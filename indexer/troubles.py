@@ -10,6 +10,9 @@ from sqlalchemy.engine import ExceptionContext
 
 from indexer.errors import LibraryDamaged, LibraryError, LibraryLocked, StorageError
 
+REMEDY = "restore it from a backup, or delete it and run `align index` again"
+"""Where the database itself is beyond repair."""
+
 _SAFE = "everything committed is safe"
 
 
@@ -34,8 +37,10 @@ def explain(error: sqlite3.Error, database: Path) -> LibraryError | None:
             return LibraryLocked(
                 f"{database} is held by another program ({error}): end it and run again, {_SAFE}"
             )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case sqlite3.SQLITE_CORRUPT:
             return _damaged(error, database)
+        case sqlite3.SQLITE_NOTADB:
+            return LibraryDamaged(f"{database} cannot be read ({error}); {REMEDY}")
     if "Could not decode to UTF-8" in str(error):  # Python's own error, without a code
         return _damaged("a text in it is damaged", database)
     return None
@@ -43,8 +48,7 @@ def explain(error: sqlite3.Error, database: Path) -> LibraryError | None:
 
 def _damaged(problem: object, database: Path) -> LibraryDamaged:
     return LibraryDamaged(
-        f"{database} cannot be read ({problem}); `align repair` may help, else restore it from a"
-        " backup, or delete it and run `align index` again"
+        f"{database} cannot be read ({problem}); `align repair` may help, else {REMEDY}"
     )
 
 
