@@ -35,7 +35,7 @@ from indexer.errors import LibraryNotFound
 from indexer.filters import Filters
 from indexer.layout import Choice
 from indexer.lock import writing
-from indexer.matching import matching_ids
+from indexer.matching import check_known, matching_ids
 from indexer.progress import NULL, Progress
 from indexer.queries import tuning_queries
 from indexer.records import (
@@ -325,6 +325,11 @@ class Library:
             if filters is not None and filters != Filters():
                 allowed = matching_ids(db, self._home, kind, filters)
             return view.nearest(db, seen, vector, k, exclude, allowed)
+
+    def check(self, filters: Filters) -> None:
+        """Raise the FilterError that a search with `filters` would raise."""
+        with self._reader.begin() as db:
+            check_known(db, filters)
 
     def annotate(self, table: Path, *, wait: float = 0) -> AnnotationReport:
         """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its

@@ -91,8 +91,7 @@ class _Remembered:
 def _read_ids(
     db: Connection, home: bytes, kind: Kind, filters: Filters, where: bytes | None
 ) -> npt.NDArray[np.int64]:
-    for test in filters.fields:
-        _check_known(db, test)
+    check_known(db, filters)
     # Likely, or SQLite looks every item up by the index of kinds and digests, in no order.
     of_kind = func.likely(items.c.kind == kind)
     # One long text of them, or the rows would take longer to pass on than to find. It would be too
@@ -103,6 +102,12 @@ def _read_ids(
         query = query.join(files, files.c.id == items.c.file_id).where(*places)
     text = db.execute(query).scalar_one()
     return np.sort(np.fromstring(text or "", np.int64, sep=","))
+
+
+def check_known(db: Connection, filters: Filters) -> None:
+    """Raise FilterError for a field that no item has."""
+    for test in filters.fields:
+        _check_known(db, test)
 
 
 def _check_known(db: Connection, test: FieldTest) -> None:

@@ -182,6 +182,8 @@ class Engine:
             raise ValueError(f"k must be at least 1, not {k}")
         if sort not in get_args(Sort):
             raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
+        if filters:
+            self.library.check(filters)  # before a model is loaded for it
         vector = query.embed(self.encoder)
         own = frozenset(item.id for file in query.files for item in self.library.find(file))
         search = partial(self.library.search, kind=kind, filters=filters)

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from encoder import FakeEncoder
 from encoder.fake import COLOURS
-from indexer import Library
+from indexer import FilterError, Library
 from retrieval import Engine, Filters
 from retrieval.cli import main
 
@@ -189,6 +189,15 @@ def test_the_table_shows_paths_newest_first(indexed: Path) -> None:
         *("yellow.png", "red.png", "green.png", "blue.png")
     ]
     assert sorted(int(line.split()[0]) for line in lines) == [1, 2, 3, 4]
+
+
+def test_an_unknown_field_costs_no_model(shots: Path) -> None:
+    with Library.create(shots) as library:
+        library.index([shots], FakeEncoder)
+    asked = Filters.parse(fields=["aesthetic>=5"])
+    refused = pytest.raises(FilterError, match="names no known field")
+    with Engine(Library.open(shots), lambda name: pytest.fail("loaded")) as engine, refused:
+        engine.search("red", filters=asked)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
