@@ -38,7 +38,7 @@ from indexer.records import (
     RootStatus,
     Status,
 )
-from indexer.texts import read_text_file
+from indexer.texts import is_unicode, read_text_file
 from indexer.trial import TrialIndex, trial_index
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "UnsupportedFile",
     "bundled_phrases",
     "find_library",
+    "is_unicode",
     "read_text_file",
     "trial_index",
 ]

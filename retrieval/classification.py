@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from encoder import Embeddings, Encoder
+from indexer import is_unicode
 from retrieval.errors import QueryError
 from retrieval.query import PictureSource, open_picture
 from retrieval.settings import TEMPLATE
@@ -41,10 +42,18 @@ def classify(
     found = []
     waiting = list(pictures)
     for start in range(0, len(waiting), _BATCH):
-        opened = [open_picture(picture) for picture in waiting[start : start + _BATCH]]
-        rows = probabilities(encoder.encode_images(opened), texts, encoder.temperature)
-        found += [_ordered(labels, row) for row in rows]
+        found += label_scores(encoder, waiting[start : start + _BATCH], labels, texts)
     return found
+
+
+def label_scores(
+    encoder: Encoder, pictures: Sequence[PictureSource], labels: Sequence[str], texts: Embeddings
+) -> list[list[LabelScore]]:
+    """As `classify`, of a few pictures at once; `texts` are what `label_embeddings` made of
+    `labels`."""
+    opened = [open_picture(picture) for picture in pictures]
+    rows = probabilities(encoder.encode_images(opened), texts, encoder.temperature)
+    return [_ordered(labels, row) for row in rows]
 
 
 def label_embeddings(
@@ -56,6 +65,9 @@ def label_embeddings(
         raise TypeError("labels and templates take a list, as in labels=['cat', 'dog']")
     if any(not label.strip() for label in labels):
         raise QueryError("a label is blank: leave it out")
+    for text in (*labels, *templates):
+        if not is_unicode(text):
+            raise QueryError(f"{text!a} is not a text: give it in UTF-8")
     if len(set(labels)) < len(labels):
         raise QueryError("a label is there twice: give each once")
     if len(labels) < 2:

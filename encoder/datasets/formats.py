@@ -33,10 +33,10 @@ def _read_text(path: Path, text: str) -> Source:
     line = next((line for line in text.split("\n") if line.strip()), "")
     if not line:
         raise DatasetError(f"{path} is empty: name another file")
-    if line.lstrip().startswith(("{", "[")):
-        return _read_json(path, text, line)
     if is_token_line(line):
         return read_tokens(path, text)
+    if line.lstrip().startswith(("{", "[")):
+        return _read_json(path, text, line)
     if is_csv_header(line):
         return read_csv(path, text)
     raise Place(path, "first line").error(

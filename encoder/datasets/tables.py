@@ -39,6 +39,12 @@ def _rows(path: Path, text: str) -> Iterator[Record]:
         for row in rows:
             if not columns:
                 columns = _columns(row)
+                for name in (_IMAGE, _CAPTION, _SPLIT):
+                    if columns.count(name) > 1:
+                        raise place.error(
+                            f"the header has the column {name} more than once; write a row for each"
+                            " caption"
+                        )
             elif row:
                 yield _row(columns, row, place)
             place = Place(path, f"line {rows.line_num + 1}")

@@ -34,14 +34,14 @@ def command(
       align classify holiday/*.jpg --labels beach,mountains,city
     """
     from encoder import load_encoder
-    from retrieval.classification import classify, label_embeddings
+    from retrieval.classification import label_embeddings, label_scores
 
     encoder = load_encoder(model or DEFAULT_MODEL, device)
-    label_embeddings(encoder, labels, templates)  # wrong ones are no file's fault
+    texts = label_embeddings(encoder, labels, templates)
     failed = 0
     for file in files:
         try:
-            (found,) = classify(encoder, [file], labels, templates=templates)
+            (found,) = label_scores(encoder, [file], labels, texts)
         except PictureError as error:
             say(f"align: {error}")
             failed += 1

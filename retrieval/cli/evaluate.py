@@ -14,19 +14,25 @@ from retrieval.cli.output import ProgressBar, print_json
 from retrieval.settings import DEFAULT_MODEL, MODEL_VARIABLE
 
 COCO_FOLDS = 5
+_DIGITS = 10
 
 
 def _parse_ks(ctx: click.Context, param: click.Parameter, value: str) -> Sequence[int]:
     parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
+    if not all(part.isdecimal() and len(part) < _DIGITS and int(part) for part in parts):
         raise click.BadParameter("takes numbers from 1 on, such as 1,5,10", ctx, param)
     return sorted({int(part) for part in parts})
 
 
-def _check_folder(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+def _check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """What is found out too late costs the whole run."""
-    if path and not path.absolute().parent.is_dir():
+    if path is None:
+        return None
+    folder = path.resolve().parent
+    if not folder.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", ctx, param)
+    if not os.access(folder, os.W_OK) or path.is_dir():
+        raise click.BadParameter(f"{path} cannot be written", ctx, param)
     return path
 
 
@@ -95,14 +101,14 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     "--json",
     "json_file",
     type=_OUTPUT,
-    callback=_check_folder,
+    callback=_check_file,
     help="File to write the whole report to, as JSON.",
 )
 @click.option(
     "--plot",
     "plot_file",
     type=_OUTPUT,
-    callback=_check_folder,
+    callback=_check_file,
     help="HTML file to write curves, ranks and the worst misses to.",
 )
 @click.option(
@@ -162,11 +168,13 @@ def command(
     from encoder import load_encoder
     from encoder.datasets import open_dataset
     from retrieval.evaluation import check, evaluate
-    from retrieval.evaluation.output import table, to_clip_benchmark, to_json
+    from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_whole
 
     opened = open_dataset(
         dataset, annotations=annotations, images=images, split=split, names=names, limit=pictures
     )
+    if json_file and plot_file and json_file.resolve() == plot_file.resolve():
+        raise click.UsageError("--json and --plot name the same file.")
     blocks = COCO_FOLDS if folds else 1
     check(opened, folds=blocks, allow_missing=allow_missing)
     evaluation = evaluate(
@@ -188,8 +196,7 @@ def command(
             to_json(evaluation.report) if style == "json" else to_clip_benchmark(evaluation.report)
         )
     if json_file:
-        written = json.dumps(to_json(evaluation.report), indent=2)
-        json_file.write_text(written + "\n", "utf-8")
+        write_whole(json_file, json.dumps(to_json(evaluation.report), indent=2) + "\n")
     if plot_file:
         from retrieval.evaluation.plot import write_page
 

@@ -1,5 +1,6 @@
 """Embeddings that are kept between runs, exactly as they were first computed."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from filelock import FileLock
+
+_log = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.float32]
 
@@ -51,8 +54,8 @@ class EmbeddingCache:
         return found
 
     def add(self, digests: Sequence[bytes], rows: Rows) -> None:
-        """Keep the embeddings `rows`, (n, dim), of `digests`; OSError where they cannot be
-        written."""
+        """Keep the embeddings `rows`, (n, dim), of `digests`; in memory alone, with a warning,
+        from when they cannot be written."""
         self._new.update(zip(digests, rows, strict=True))
         if self._path is None:
             return
@@ -62,7 +65,13 @@ class EmbeddingCache:
         try:
             self._append(self._path, records.tobytes())
         except OSError as error:
-            raise OSError(error.errno, error.strerror, str(self._path)) from None
+            _log.warning(
+                "embeddings are not kept for the next time, %s cannot be written (%s): name another"
+                " folder with --cache",
+                self._path,
+                error.strerror,
+            )
+            self._path = None
 
     def _append(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

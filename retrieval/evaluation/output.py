@@ -1,7 +1,9 @@
 """An evaluation's report as a table, as our JSON, and as CLIP_benchmark's."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from retrieval.evaluation.report import Direction, IndexUsed, Published, Report, Scores
@@ -197,3 +199,24 @@ def _scores(scores: Scores) -> dict[str, Any]:
 
     sides = {field: side(getattr(scores, field)) for field in DIRECTIONS}
     return {**sides, "rsum": scores.rsum}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all; OSError, which names it, where that cannot be.
+
+    Names that are no text, as file systems allow them, are shown with question marks.
+    """
+    path = path.resolve()
+    data = text.encode("utf-8", errors="replace")
+    try:
+        if path.exists() and not path.is_file():  # a pipe or a device
+            path.write_bytes(data)
+            return
+        partial = path.with_name(f".{path.name}.{uuid.uuid4()}")
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None

@@ -92,6 +92,12 @@ def test_awkward_captions_of_tokens_stay_whole(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["[b].jpg", "{b}.jpg"])
+def test_names_of_tokens_may_begin_as_json_does(tmp_path: Path, name: str) -> None:
+    file = written(tmp_path / "tokens.txt", f"{name}#0\tone", f"{name}#1\ttwo")
+    assert contents(opened(file)) == [(name, ("one", "two"))]
+
+
 def test_awkward_captions_of_csv_stay_whole(tmp_path: Path) -> None:
     captions = [*AWKWARD, "two\nlines", "two\r\nlines", "x" * 100_000]
     with open(tmp_path / "mine.csv", "w", newline="", encoding="utf-8-sig") as file:
@@ -146,6 +152,7 @@ def test_csv_rows_of_a_picture_may_lie_anywhere(tmp_path: Path) -> None:
             ["image,caption,split", "a.jpg,a,test", "b.jpg,a,test", "a.jpg,b,val"],
             "line 4: a.jpg has the split val, but in line 2 test",
         ),
+        (["image,caption,caption", "a.jpg,a,b"], "line 1: the header has the column caption more"),
         (["image,caption"], "holds no pictures"),
         (["a.jpg#0\ta cat", "a.jpg#1 a cat"], "line 2: is not name.jpg#0, a tab and a caption"),
         (["a.jpg#0\ta cat", "\ta cat"], "line 2: is not name.jpg#0"),

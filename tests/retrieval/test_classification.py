@@ -122,6 +122,8 @@ def test_the_most_probable_label_first(tmp_path: Path) -> None:
         (["cat", "cat"], ["{}"], "there twice"),
         (["cat", "dog"], ["photo"], "'photo' has no {} where the label goes"),
         (["cat", "dog"], [], "there is no template"),
+        (["cat", "d\udcffg"], ["{}"], "is not a text"),
+        (["cat", "dog"], ["\udcff {}"], "is not a text"),
     ],
 )
 def test_what_is_refused(labels: list[str], templates: list[str], complaint: str) -> None:
@@ -263,6 +265,21 @@ def test_classify_prints_all_as_json(align: Callable[..., Result], folder: Path)
         "label": "red",
         "scores": {score.label: score.probability for score in expected},
     }
+
+
+def test_labels_are_embedded_once_for_all_files(
+    align: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = FakeEncoder.encode_texts
+
+    def count(self: FakeEncoder, texts: Any) -> Any:
+        asked.append(len(texts))
+        return real(self, texts)
+
+    monkeypatch.setattr(FakeEncoder, "encode_texts", count)
+    align("classify", "red.png", "blue.png", "green.png", "--labels", "red,blue")
+    assert asked == [2]
 
 
 def test_classify_goes_on_after_a_file_that_is_no_picture(align: Callable[..., Result]) -> None:

@@ -195,6 +195,9 @@ def test_the_one_thousand_of_coco_needs_five(opened: list[Any], fake: list[Any])
         ("scenes", "--k", "0"),
         ("scenes", "--k", "1,,5"),
         ("scenes", "--k", "one"),
+        ("scenes", "--k", "9" * 5000),
+        ("scenes", "--json", ""),
+        ("scenes", "--json", "/proc"),
         ("scenes", "--folds", "3x1k"),
         ("scenes", "--json", "no/such/folder/report.json"),
         ("scenes", "--plot", "no/such/folder/page.html"),
@@ -205,6 +208,13 @@ def test_wrong_usage_loads_no_model(arguments: tuple[str, ...], fake: list[Any])
     result = align(*arguments, status=2)
     assert result.stdout == ""
     assert result.stderr.splitlines()[-1].startswith("Error: Invalid value for ")
+    assert fake == []
+
+
+def test_two_files_of_one_name_are_refused(tmp_path: Path, fake: list[Any]) -> None:
+    file = tmp_path / "x"
+    result = align("scenes", "--json", file, "--plot", tmp_path / "." / "x", status=2)
+    assert "--json and --plot name the same file" in result.stderr
     assert fake == []
 
 

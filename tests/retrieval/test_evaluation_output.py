@@ -1,9 +1,11 @@
 """Tables, JSON and pages of an evaluation made by hand."""
 
 import base64
+import errno
 import io
 import json
 import math
+import os
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -27,7 +29,7 @@ from retrieval.evaluation.charts import (
     depth,
     histogram,
 )
-from retrieval.evaluation.output import table, to_clip_benchmark, to_json
+from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_whole
 from retrieval.evaluation.plot import SIDE, write_page
 from retrieval.evaluation.published import published
 from retrieval.evaluation.report import (
@@ -452,12 +454,34 @@ def test_a_page_that_cannot_be_written_leaves_the_one_before(
     path = tmp_path / "page.html"
     path.write_text("before")
 
-    def full(self: Path, text: str, *rest: str, **more: str) -> int:
-        self.write_bytes(text[:10].encode())
-        raise OSError(28, "No space left on device")
+    def full(partial: Path, data: bytes) -> int:
+        with open(partial, "wb") as file:
+            file.write(data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space") as caught:
         write_page(path, evaluation(10, 2), dataset)
+    assert caught.value.filename == str(path)
     assert path.read_text() == "before"
-    assert [p.name for p in tmp_path.glob("page*")] == ["page.html"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_written_whole_and_through_links(tmp_path: Path) -> None:
+    file, link = tmp_path / "a.json", tmp_path / "link"
+    link.symlink_to(file)
+    write_whole(link, "one\udcff")
+    assert (file.read_text(), link.is_symlink()) == ("one?", True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "link"]
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(pipe, "one")
+        assert os.read(reader, 99) == b"one"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
