@@ -5,16 +5,18 @@ config.json  preprocessor_config.json  tokenizer.json (or vocab.txt)  model.safe
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from encoder.align import AlignModel
 from encoder.config import AlignConfig
-from encoder.errors import CheckpointError, HubError
+from encoder.errors import CheckpointError, EncoderError, HubError
 from encoder.preprocess import Preprocessor
 from encoder.tokenizer import MAX_TOKENS, Tokenizer
 
@@ -138,7 +140,18 @@ def save(
         for name, tensor in model.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    save_file(state, directory / WEIGHTS, metadata={"format": "pt"})
+    write_tensors(state, directory / WEIGHTS, {"format": "pt"})
+    shutil.copymode(directory / "config.json", directory / WEIGHTS)  # or only we could read it
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Write a safetensors file; EncoderError where it cannot be written."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        raise EncoderError(
+            f"{path} cannot be written ({error}): make room on the disk and give the same command"
+        ) from error
 
 
 def _weights(directory: Path) -> Path:

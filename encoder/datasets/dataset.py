@@ -26,6 +26,10 @@ class DatasetPicture(Protocol):
     def digest(self) -> bytes:
         """SHA-256 of its content; OSError where it is not there."""
 
+    def stamp(self) -> str:
+        """Cheap, and another one as soon as its content may be another; OSError where it is not
+        there."""
+
     def open(self) -> Image.Image:
         """The upright RGB picture; PictureError where it cannot be decoded, OSError where it is not
         there."""
@@ -43,6 +47,11 @@ class StoredPicture:
     def exists(self) -> bool:
         """Whether the file is there."""
         return os.path.isfile(self.path)  # False too where the name is too long or forbidden
+
+    def stamp(self) -> str:
+        """Size and time of the file, and the place in it."""
+        status = os.stat(self.path)
+        return f"{status.st_size} {status.st_mtime_ns} {self.offset}"
 
     def digest(self) -> bytes:
         """SHA-256 of the encoded picture."""

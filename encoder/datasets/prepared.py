@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +50,16 @@ class PreparedPictures:
         return len(self.examples)
 
     def pixels(self, index: int) -> Pixels:
-        """One picture, (h, w, 3) uint8; PictureError or OSError where it has gone since."""
+        """One picture, (h, w, 3) uint8; DatasetError where it has gone since."""
         if self._cached is None:
-            return self._preprocessor.prepare(self.examples[index].picture.open())
+            picture = self.examples[index].picture
+            try:
+                return self._preprocessor.prepare(picture.open())
+            except (PictureError, OSError) as error:
+                raise DatasetError(
+                    f"{picture.name} can no longer be read ({_reason(error)}): put it back and give"
+                    " the same command"
+                ) from error
         pixels: Pixels = self._cached[self._rows[index]]
         return pixels
 
@@ -75,31 +82,42 @@ def prepare_pictures(
     names = [example.picture.name for example in dataset.examples]
     asked = json.dumps([names, asdict(preprocessor)])
     key = hashlib.sha256(asked.encode()).hexdigest()
-    digests = _recorded(folder / _RECORD, key, len(names))
-    to_do = [i for i, digest in enumerate(digests) if digest is None]
-    reasons = {i: "not there" for i in to_do if not dataset.examples[i].picture.exists()}
-    _refuse(reasons, names, allow_missing)
-    to_do = [i for i in to_do if i not in reasons]
+    record = _recorded(folder / _RECORD, key, len(names))
+    digests, stamps = record.digests, record.stamps
+    pictures = [example.picture for example in dataset.examples]
     cached = _array(folder / _ARRAY, preprocessor, len(names), fresh=not any(digests))
-    pictures = [dataset.examples[i].picture for i in to_do]
-    for i, made in zip(to_do, _decoded(pictures, preprocessor), strict=True):
+    now = [_stamp(picture) for picture in pictures]
+    for i, digest in enumerate(digests):
+        if digest is not None and now[i] not in (stamps[i], None):
+            raise DatasetError(
+                f"{names[i]} is another picture than the one in {folder}: give a new folder as"
+                " --out"
+            )
+    # What was kept is needed no more.
+    wanted = [i for i, digest in enumerate(digests) if digest is None or cached is None]
+    reasons = {i: "not there" for i in wanted if now[i] is None}
+    _refuse(reasons, names, allow_missing)
+    to_do = [i for i in wanted if digests[i] is None and i not in reasons]
+    made_any = False
+    for i, made in zip(to_do, _decoded([pictures[i] for i in to_do], preprocessor), strict=True):
         if isinstance(made, str):
             reasons[i] = made
         else:
-            digests[i] = hashlib.sha256(made.tobytes()).hexdigest()
+            digests[i], stamps[i] = hashlib.sha256(made.tobytes()).hexdigest(), now[i]
+            made_any = True
             if cached is not None:
                 cached[i] = made
         advance(1)
-    if to_do:
+    if made_any:
         if isinstance(cached, np.memmap):
             cached.flush()
-        record = folder / (_RECORD + ".part")
-        record.write_text(json.dumps({"key": key, "digests": digests}), "utf-8")
-        record.replace(folder / _RECORD)
+        partial = folder / (_RECORD + ".part")
+        partial.write_text(json.dumps({"key": key, **asdict(record)}), "utf-8")
+        partial.replace(folder / _RECORD)
     _refuse(reasons, names, allow_missing)
     alike: dict[str, list[int]] = {}
     for i, digest in enumerate(digests):
-        if digest is not None:
+        if digest is not None and i not in reasons:
             alike.setdefault(digest, []).append(i)
     rows = [same[0] for same in alike.values()]
     examples = [_merged([dataset.examples[i] for i in same]) for same in alike.values()]
@@ -111,18 +129,34 @@ def _merged(same: Sequence[Example]) -> Example:
     return Example(same[0].picture, tuple(captions))
 
 
-def _recorded(path: Path, key: str, count: int) -> list[str | None]:
-    """Digests of the pictures that an earlier call decoded; None for all others."""
+@dataclass(frozen=True)
+class _Record:
+    """Of every picture; None for those that were never decoded."""
+
+    digests: list[str | None]
+    """SHA-256 of the prepared pixels."""
+    stamps: list[str | None]
+    """Of the picture when it was decoded."""
+
+
+def _stamp(picture: DatasetPicture) -> str | None:
+    try:
+        return picture.stamp()
+    except OSError:
+        return None
+
+
+def _recorded(path: Path, key: str, count: int) -> _Record:
+    """What an earlier call decoded."""
     if not path.exists():
-        return [None] * count
+        return _Record([None] * count, [None] * count)
     record = json.loads(path.read_text("utf-8"))
     if record["key"] != key:
         raise DatasetError(
             f"{path.parent} holds other pictures, or these in another size: give the same data to"
             " go on, or a new folder as --out"
         )
-    digests: list[str | None] = record["digests"]
-    return digests
+    return _Record(record["digests"], record["stamps"])
 
 
 def _array(
@@ -166,7 +200,11 @@ def _decode(job: tuple[DatasetPicture, Preprocessor]) -> Pixels | str:
     try:
         return preprocessor.prepare(picture.open())
     except (PictureError, OSError) as error:
-        return (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return _reason(error)
+
+
+def _reason(error: PictureError | OSError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _refuse(reasons: dict[int, str], names: Sequence[str], allow_missing: bool) -> None:

@@ -39,6 +39,10 @@ class ScenePicture:
         """Always."""
         return True
 
+    def stamp(self) -> str:
+        """Its name: a scene never changes."""
+        return self.name
+
     def digest(self) -> bytes:
         """SHA-256 of the pixels."""
         return hashlib.sha256(self.open().tobytes()).digest()

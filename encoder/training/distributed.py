@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from encoder.errors import EncoderError
 from encoder.inference import choose_device
 
 PATIENCE = timedelta(hours=12)
@@ -49,7 +50,12 @@ class World:
     def wait(self) -> None:
         """Go on when all have come here."""
         if self.size > 1:
-            dist.barrier()
+            try:
+                dist.barrier()
+            except RuntimeError as error:
+                raise EncoderError(
+                    "another process of this training has ended: see what it said"
+                ) from error
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:

@@ -31,6 +31,7 @@ def train(
     out: Path,
     *,
     evaluate: Callable[[AlignEncoder], Mapping[str, float]] = lambda encoder: {},
+    measured: str = "",
     report: Callable[[Step], None] = lambda step: None,
     device: torch.device | None = None,
     world: World | None = None,
@@ -39,13 +40,14 @@ def train(
 
     Every `settings.save_every` steps `evaluate` is given the weights as they are stored; those of
     the highest ``rsum`` that it returned are the checkpoint, where it returns none the newest.
+    `measured` is the identity of what `evaluate` measures on.
     ``out/training`` keeps the log (JSON lines) and the state of the last such step. Called again
     with the same arguments after an interruption, training goes on from there with the very losses
     that an uninterrupted run has. In a `world` of several processes all of them call this, each
     with its device; the first alone writes, evaluates and reports.
 
-    Raises EncoderError where the state in `out` belongs to other settings or data, `out` holds
-    other files, `data` is less than one batch, or the loss is no longer finite.
+    Raises EncoderError where the state in `out` belongs to another start, other settings or data,
+    `out` holds other files, `data` is less than one batch, or the loss is no longer finite.
     """
     if len(data) < settings.batch_size:
         raise EncoderError(
@@ -57,8 +59,9 @@ def train(
     stored_as = {"float32": torch.float32, "float16": torch.float16}[settings.stored_as]
     with world.in_turn():
         run = claim(out)
+    identity = f"{data.identity} {start.identity()} {measured}"
     trainer = Trainer(channels_last(start.model.to(device)), start.preprocessor, settings, world)
-    begin, best = load_state(run / STATE, trainer, settings, data.identity)
+    begin, best = load_state(run / STATE, trainer, settings, identity)
     with world.in_turn():
         if world.first and not begin:
             save(out, trainer.weights, start.preprocessor, start.tokenizer_json, stored_as)
@@ -67,6 +70,7 @@ def train(
         """Evaluate the weights, keep them if they are the best, then write the state: a run that
         dies between any two of these does the same again."""
         nonlocal best
+        trainer.check_weights(step - 1)
         candidate = run / "candidate"
         save(candidate, trainer.weights, start.preprocessor, start.tokenizer_json, stored_as)
         recall = evaluate(AlignEncoder(load(candidate), str(out), device))
@@ -74,7 +78,7 @@ def train(
         if better:
             best = recall.get("rsum", best)
             (candidate / WEIGHTS).replace(out / WEIGHTS)
-        save_state(run / STATE, trainer, settings, data.identity, step, best)
+        save_state(run / STATE, trainer, settings, identity, step, best)
         return recall, better
 
     longest = min(MAX_TOKENS, start.model.config.text_config.max_position_embeddings)

@@ -1,7 +1,9 @@
 """What a training starts from: a checkpoint, or fresh weights in one of two sizes."""
 
+import hashlib
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,6 +52,15 @@ class Start:
     tokenizer_json: str
     """The serialised `tokenizers.Tokenizer`."""
 
+    def identity(self) -> str:
+        """Of weights, sizes and preprocessing, as a hex string."""
+        parts = [asdict(self.model.config), asdict(self.preprocessor)]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy())
+        return digest.hexdigest()
+
     def micro_batch(self, share: int) -> int | None:
         """`TrainingSettings.micro_batch` where nobody says it, in a process with `share` pictures a
         step."""
@@ -67,17 +78,20 @@ def from_checkpoint(name_or_path: str) -> Start:
 
 def from_scratch(
     captions: Iterable[str],
-    vocabulary: Path,
+    vocabularies: Path,
     preset: Preset = "mini",
     image_size: int | None = None,
     seed: int = 0,
 ) -> Start:
     """Fresh weights in the sizes of align-mini or align-base, for square pictures of `image_size`
     pixels (as a rule 112 or 289), and a vocabulary learned from `captions`, or read where it was
-    learned before, from the file `vocabulary`."""
+    learned from them before, from the folder `vocabularies`."""
+    texts = list(captions)
+    learned_from = json.dumps([PIECES[preset], texts]).encode()
+    vocabulary = vocabularies / f"vocabulary-{hashlib.sha256(learned_from).hexdigest()[:16]}.json"
     if not vocabulary.exists():
         partial = vocabulary.with_suffix(".part")
-        partial.write_text(train_tokenizer(captions, PIECES[preset]).to_str(), "utf-8")
+        partial.write_text(train_tokenizer(texts, PIECES[preset]).to_str(), "utf-8")
         partial.replace(vocabulary)
     tokenizer = Tokenizer.from_file(str(vocabulary))
     size = tokenizer.get_vocab_size()

@@ -6,23 +6,27 @@ from dataclasses import asdict
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from encoder.checkpoint import write_tensors
 from encoder.errors import EncoderError
 from encoder.training.settings import TrainingSettings
 from encoder.training.step import Trainer
 
 STATE, LOG = "state.safetensors", "log.jsonl"
+_MARK = ".align"
+"""Tells a folder of ours from another that is called ``training``."""
 
 
 def claim(out: Path) -> Path:
     """Make the folder `out`, or take up the training run in it; the folder within that the run is
     kept in. EncoderError where `out` holds anything else, which training would write over."""
     run = out / "training"
-    if out.exists() and not run.is_dir() and any(out.iterdir()):
+    if out.exists() and not (run / _MARK).is_file() and any(out.iterdir()):
         raise EncoderError(f"{out} holds other files: give a new folder as --out")
     run.mkdir(parents=True, exist_ok=True)
+    (run / _MARK).touch()
     return run
 
 
@@ -43,7 +47,7 @@ def save_state(
         "data": data,
     }
     partial = path.with_suffix(".part")
-    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, partial, meta)
+    write_tensors({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, meta)
     with open(partial, "rb+") as file:
         os.fsync(file.fileno())
     partial.replace(path)
@@ -58,10 +62,14 @@ def load_state(
         return 0, -1.0
     with safe_open(path, "pt") as file:
         meta: dict[str, str] = file.metadata()
-    for what, ours in (("settings", json.dumps(asdict(settings))), ("data", data)):
+    others = "pictures or captions, to train or to measure on, or from another model"
+    for what, ours, said in (
+        ("settings", json.dumps(asdict(settings)), "settings"),
+        ("data", data, others),
+    ):
         if meta[what] != ours:
             raise EncoderError(
-                f"{path} was written with other {what}: give the same to go on, or a new folder as"
+                f"{path} was written with other {said}: give the same to go on, or a new folder as"
                 " --out"
             )
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "mean": {}}

@@ -103,23 +103,33 @@ class Trainer:
         with torch.set_grad_enabled(not cached):
             embedded = [self._embed(number, part, (0, 1)) for part in parts]
         loss, gradients = self._loss([torch.cat(side) for side in zip(*embedded, strict=True)])
-        if not math.isfinite(loss):
-            raise EncoderError(
-                f"the loss of step {number + 1} is {loss}: training has come apart; start anew with"
-                " a lower --learning-rate or a longer --warmup"
-            )
+        self._check("loss", number, loss)
         if cached:
             self._again(number, parts, gradients, before)
         else:
             _backward(embedded[0], gradients)
         self._world.average(self._statistics)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_gradient_norm)
+        self._check("gradient", number, float(norm))
         set_learning_rate(self.optimizer, schedule(number, self._settings))
         self.optimizer.step()
         with torch.no_grad():
             self.model.temperature.clamp_(min=MIN_TEMPERATURE)
         self._follow(number)
         return loss
+
+    def check_weights(self, number: int) -> None:
+        """EncoderError where weights that step `number` left, counted from 0, are not finite."""
+        for tensor in self.weights.state_dict().values():
+            self._check("sum of weights", number, float(tensor.double().sum()))
+
+    @staticmethod
+    def _check(what: str, number: int, value: float) -> None:
+        if not math.isfinite(value):
+            raise EncoderError(
+                f"the {what} of step {number + 1} is {value}: training has come apart; start anew"
+                " with a lower --learning-rate or a longer --warmup"
+            )
 
     def _loss(self, mine: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
         """The loss over the features of all processes, and its gradient by each side of this one's,

@@ -48,7 +48,7 @@ def command(**options: Any) -> None:
         with world.in_turn():
             start = _start(asked, dataset)
             data = _data(asked, recipe, dataset, start)
-            evaluate = _evaluation(asked, recipe, start)
+            evaluate, measured = _evaluation(asked, recipe, start)
         micro_batch = asked.micro_batch or start.micro_batch(asked.batch_size // world.size)
         settings = _settings(asked, recipe, len(data), device.type == "cuda", micro_batch)
         talk = _Talk(settings)
@@ -64,6 +64,7 @@ def command(**options: Any) -> None:
             settings,
             asked.out,
             evaluate=evaluate,
+            measured=measured,
             report=talk.step,
             device=device,
             world=world,
@@ -112,7 +113,7 @@ def _start(asked: Asked, dataset: "Dataset") -> "Start":
     mini = asked.preset == ALIGN_MINI
     return from_scratch(
         scene_captions(dataset) if mini else dataset.all_captions(),
-        run / "vocabulary.json",
+        run,
         "base" if asked.preset == "base" else "mini",
         asked.image_size,
         asked.seed,
@@ -133,15 +134,17 @@ def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "
 
 def _evaluation(
     asked: Asked, recipe: Recipe, start: "Start"
-) -> "Callable[[Encoder], Mapping[str, float]]":
+) -> "tuple[Callable[[Encoder], Mapping[str, float]], str]":
+    """What measures the recall of an encoder, and the identity of what it measures on."""
     from retrieval.evaluation import dataset_recall
 
     if asked.val_split == NONE:
-        return lambda encoder: {}
+        return lambda encoder: {}, NONE
     dataset = _opened(asked, recipe, train=False)
     pictures = _prepared(asked, dataset, start.preprocessor, "validation")
     rows = [pictures.pixels(i) for i in range(len(pictures))]
-    return dataset_recall(replace(dataset, examples=pictures.examples), rows)
+    measure = dataset_recall(replace(dataset, examples=pictures.examples), rows)
+    return measure, pictures.identity
 
 
 def _prepared(
@@ -170,6 +173,8 @@ def _settings(
     per_epoch = max(1, pictures // asked.batch_size)
     steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
     warmup, paraphrase = asked.warmup, asked.paraphrase_steps
+    if paraphrase is None:
+        paraphrase = 0 if asked.freeze == "text" else min(recipe.paraphrase_steps, steps // 5)
     return TrainingSettings(
         steps=steps,
         batch_size=asked.batch_size,
@@ -178,9 +183,7 @@ def _settings(
         image_learning_rate=asked.image_lr,
         text_learning_rate=asked.text_lr,
         warmup=min(200, steps // 10) if warmup is None else warmup,
-        paraphrase_steps=min(recipe.paraphrase_steps, steps // 5)
-        if paraphrase is None
-        else paraphrase,
+        paraphrase_steps=paraphrase,
         freeze=asked.freeze,
         ema=asked.ema,
         precision=asked.precision or ("bfloat16" if cuda else "float32"),

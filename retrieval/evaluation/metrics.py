@@ -24,7 +24,7 @@ def ranks(
     `queries` (n, d) and `gallery` (m, d) are unit rows; an entry is right when its owner is the
     query's. Ties count against the query: a right answer stands behind every wrong one of the same
     score, so a matrix of equal scores earns nothing; equal rows of the gallery always tie.
-    ValueError where a query has no right answer.
+    Nor does one with scores that are not numbers. ValueError where a query has no right answer.
     """
     distinct, place = _distinct(gallery)
     found = np.empty(len(queries), np.int64)
@@ -37,7 +37,8 @@ def ranks(
         if not right.any(1).all():
             raise ValueError("a query has no right answer in the gallery")
         best = np.where(right, scores, -np.inf).max(1, keepdims=True)
-        found[block] = 1 + ((scores >= best) & ~right).sum(1)
+        # Not >=: a score that is no number would be no better than any, and all of them first.
+        found[block] = 1 + (~(scores < best) & ~right).sum(1)
     return found
 
 

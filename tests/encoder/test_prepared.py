@@ -99,6 +99,38 @@ def test_unreadable_pictures_are_counted_and_named_or_left_out(tmp_path: Path, r
     assert mended.identity != pictures.identity
 
 
+def test_another_picture_of_the_same_name_is_refused(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 4)
+    prepare_pictures(dataset, SMALL, run)
+    Image.new("RGB", (21, 16), "red").save(tmp_path / "2.png")
+    with pytest.raises(DatasetError, match=r"2\.png is another picture than .*new folder"):
+        prepare_pictures(dataset, SMALL, run)
+
+
+def test_a_picture_that_vanishes_and_was_not_kept(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "CACHE_BYTES", 10)
+    dataset = painted(tmp_path, 4)
+    pictures = prepare_pictures(dataset, SMALL, run)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(DatasetError, match=r"1\.png can no longer be read .*put it back"):
+        pictures.pixels(1)
+    with pytest.raises(DatasetError, match=r"1 of 4 .*1\.png \(not there\)"):
+        prepare_pictures(dataset, SMALL, run)
+    assert len(prepare_pictures(dataset, SMALL, run, allow_missing=True)) == 3
+
+
+def test_nothing_new_is_written_nowhere(tmp_path: Path, run: Path) -> None:
+    """Processes that come after the first one must not write what others read."""
+    dataset = painted(tmp_path, 4)
+    (tmp_path / "2.png").write_bytes(b"nonsense")
+    prepare_pictures(dataset, SMALL, run, allow_missing=True)
+    before = {path: path.stat().st_mtime_ns for path in run.iterdir()}
+    prepare_pictures(dataset, SMALL, run, allow_missing=True)
+    assert {path: path.stat().st_mtime_ns for path in run.iterdir()} == before
+
+
 def test_missing_files_are_refused_before_anything_is_decoded(tmp_path: Path, run: Path) -> None:
     dataset = painted(tmp_path, 6)
     for i in range(5):

@@ -13,9 +13,10 @@ from encoder.datasets import drawn_scenes, prepare_pictures
 from encoder.scenes import HELD_OUT, make_scene
 from encoder.training import SceneData, Start, TrainingSettings, mini_config, scene_captions
 from encoder.training.batches import batch_indices
+from encoder.training.distributed import World
 from encoder.training.optimizer import make_optimizer, schedule
 from encoder.training.scenes import SHARES
-from encoder.training.step import MIN_TEMPERATURE
+from encoder.training.step import MIN_TEMPERATURE, Trainer
 from tests.encoder.tiny import PREPROCESSOR, SETTINGS, TOKENIZER, Blots, run, tiny_model
 
 
@@ -35,7 +36,7 @@ def test_resume_after_an_interruption_gives_the_same_losses_and_weights(tmp_path
 
     with pytest.raises(Killed):
         run(tmp_path / "cut", report=die)
-    rest = run(tmp_path / "cut", model=tiny_model(seed=99))
+    rest = run(tmp_path / "cut")
     assert seen[:2] + rest == whole
 
     first, second = (load(tmp_path / name) for name in ("whole", "cut"))
@@ -50,8 +51,13 @@ def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
     other = TrainingSettings(steps=8, batch_size=4, warmup=2, save_every=2, learning_rate=3e-3)
     with pytest.raises(EncoderError, match="written with other settings"):
         run(tmp_path, other)
-    with pytest.raises(EncoderError, match="written with other data"):
-        run(tmp_path, data=Blots(11))
+    for other in (
+        {"data": Blots(11)},
+        {"model": tiny_model(seed=1)},
+        {"measured": "other pictures"},
+    ):
+        with pytest.raises(EncoderError, match="with other pictures or captions, to train or"):
+            run(tmp_path, **other)
 
 
 def test_a_finished_run_trains_no_further(tmp_path: Path) -> None:
@@ -124,6 +130,30 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
         model.text_projection.bias.fill_(float("nan"))
     with pytest.raises(EncoderError, match="loss of step 1 is nan"):
         run(tmp_path, model=model)
+
+
+@pytest.mark.parametrize("what", ["weight", "statistic"])
+def test_weights_that_are_no_numbers_never_replace_the_best(tmp_path: Path, what: str) -> None:
+    """Nor the state: what came apart after a finite loss is noticed before it is measured."""
+    run(tmp_path, evaluate=lambda encoder: {"rsum": 300.0})
+    kept = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
+    model = tiny_model()
+    settings = replace(SETTINGS, steps=1, save_every=1)
+    trainer = Trainer(model, PREPROCESSOR, settings, World())
+    with torch.no_grad():
+        if what == "weight":
+            model.text_projection.weight[0, 0] = math.nan
+        else:
+            model.vision_model.embeddings.batchnorm.running_var[0] = math.inf
+    with pytest.raises(EncoderError, match=r"of step 1 is .*: training has come apart"):
+        trainer.check_weights(0)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == kept
+
+
+def test_steps_that_throw_the_weights_away_end_in_a_sentence(tmp_path: Path) -> None:
+    wild = replace(SETTINGS, learning_rate=1e30, warmup=0, paraphrase_steps=0, save_every=1)
+    with pytest.raises(EncoderError, match="training has come apart; start anew with a lower"):
+        run(tmp_path, wild, evaluate=lambda encoder: {"rsum": 600.0})
 
 
 def test_paraphrase_steps_train_the_text_tower_alone(tmp_path: Path) -> None:

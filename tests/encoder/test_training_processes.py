@@ -39,7 +39,7 @@ def test_killed_training_goes_on_to_the_bit(place: str, tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL
     assert load(tmp_path / "cut").model  # whole, whenever it was killed
 
-    rest = run(tmp_path / "cut", settings, model=tiny_model(seed=99))
+    rest = run(tmp_path / "cut", settings)
     done = {"step 5": 4, "evaluation 2": 2}[place]
     assert rest == whole[done:]
     logs = [(tmp_path / name / "training" / "log.jsonl") for name in ("whole", "cut")]

@@ -20,6 +20,9 @@ class Negative:
     def exists(self) -> bool:
         return self.picture.exists()
 
+    def stamp(self) -> str:
+        return self.picture.stamp()
+
     def digest(self) -> bytes:
         return b"negative" + self.picture.digest()
 

@@ -37,6 +37,11 @@ def test_equal_scores_earn_nothing() -> None:
     assert recall(np.array(found), 1) == recall(np.array(found), 3) == 0.0
 
 
+def test_scores_that_are_no_numbers_earn_nothing() -> None:
+    nan = np.nan
+    assert of_scores([[nan] * 3, [0.5, nan, 0.1]], [0, 1], [0, 1, 2]) == [3, 3]
+
+
 def test_recall_is_the_share_within_k() -> None:
     found = np.array([1, 2, 3, 11])
     assert [recall(found, k) for k in (1, 2, 10, 11)] == [0.25, 0.5, 0.75, 1.0]

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from click.testing import CliRunner, Result
+from safetensors import SafetensorError
 
 from encoder import load_encoder
 from encoder.scenes import make_scene
@@ -138,6 +139,56 @@ def test_other_files_are_not_written_over(photos: Path) -> None:
     assert result.exit_code == 1
     assert result.stderr == f"align: {photos} holds other files: give a new folder as --out\n"
     assert not (photos / "model.safetensors").exists()
+
+
+def test_a_folder_of_ones_own_named_training_is_not_ours(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "config.json").write_text("mine")
+    result = train(photos, tmp_path, "--from", "scratch", *TINY)
+    assert result.exit_code == 1
+    assert "holds other files" in result.stderr
+    assert (tmp_path / "config.json").read_text() == "mine"
+
+
+def test_a_full_disk_is_a_sentence(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("encoder.checkpoint.save_file", full)
+    result = train(photos, tmp_path / "out", "--from", "scratch", *TINY)
+    assert result.exit_code == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("align: ")]
+    assert "cannot be written (No space left on device" in line
+    assert "make room" in line
+
+
+def test_captions_that_were_mended_make_a_new_vocabulary(photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    text = (folder / "dataset.json").read_text()
+    (folder / "007.jpg").rename(folder / "kept")
+    assert train(folder, tmp_path / "out", "--from", "scratch", *TINY).exit_code == 1
+    (folder / "kept").rename(folder / "007.jpg")
+    (folder / "dataset.json").write_text(text.replace(" a ", " lighthouse "))
+    result = train(folder, tmp_path / "out", "--from", "scratch", *TINY)
+    assert result.exit_code == 0, result.output
+    assert (
+        "lighthouse" in json.loads((tmp_path / "out/tokenizer.json").read_text())["model"]["vocab"]
+    )
+
+
+def test_a_frozen_text_tower_has_no_paraphrases(photos: Path, tmp_path: Path) -> None:
+    result = train(
+        photos, tmp_path, "--from", "scratch", "--freeze", "text", *TINY, "--epochs", "5"
+    )
+    assert result.exit_code == 0, result.output
+
+
+def test_others_may_read_the_weights(trained: Path) -> None:
+    modes = {path.stat().st_mode & 0o777 for path in trained.iterdir() if path.is_file()}
+    assert len(modes) == 1
 
 
 def test_a_broken_photograph_is_named_before_anything_is_trained(
