@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -118,6 +119,11 @@ def publish(
     clean(engine, directory)
 
 
+def any_file(directory: Path) -> bool:
+    """Whether there is an index file, kept or not."""
+    return any((directory / _FOLDER).glob("*.faiss"))
+
+
 def clean(engine: Engine, directory: Path) -> None:
     """Remove the files of generations that are no longer kept, and of those that never were: what
     a writer left that was killed. For the holder of the writer lock."""
@@ -126,7 +132,15 @@ def clean(engine: Engine, directory: Path) -> None:
     folder = directory / _FOLDER
     for path in folder.iterdir() if folder.exists() else ():
         if path.name not in needed:
-            path.unlink()
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove what stands at the place of an index file, even a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _build(

@@ -13,16 +13,18 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from encoder.protocol import Encoder
 from indexer import (
     annotations,
     catalogue,
+    checksums,
     database,
     generations,
     journal,
     roots,
+    schema,
     status,
     vectors,
     view,
@@ -31,7 +33,7 @@ from indexer import repair as repairing
 from indexer import verify as verifying
 from indexer.build import Run
 from indexer.durable import make_folder
-from indexer.errors import LibraryNotFound
+from indexer.errors import LibraryDamaged, LibraryNotFound
 from indexer.filters import Filters
 from indexer.layout import Choice
 from indexer.lock import writing
@@ -56,6 +58,7 @@ from indexer.records import (
 from indexer.scan import Scan, scan
 from indexer.schema import SCHEMA_VERSION
 from indexer.sources import parts_to_scan
+from indexer.troubles import REMEDY
 
 _DIRECTORY = ".align"
 
@@ -72,6 +75,14 @@ def find_library(start: str | os.PathLike[str]) -> Path | None:
 
 def _directory(path: Path) -> Path:
     return path if path.name == _DIRECTORY else path / _DIRECTORY
+
+
+def _check_roots(db: Connection, file: Path) -> None:
+    """What a root says of itself decides what is forgotten: it must be what was written."""
+    if any(checksums.damaged_rows(db, schema.roots)):
+        raise LibraryDamaged(
+            f"{file} holds a watched folder that is not what was written: run `align repair`"
+        )
 
 
 class Library:
@@ -108,7 +119,9 @@ class Library:
             )
         reader = database.connect(file, writable=False)
         try:
-            if database.version(reader, file) < SCHEMA_VERSION:
+            if (found := database.version(reader, file)) < SCHEMA_VERSION:
+                if not found and generations.any_file(directory):
+                    raise LibraryDamaged(f"{file} has lost all that was in it; {REMEDY}")
                 with writing(directory, wait):
                     database.migrate(file)
                 reader.dispose()  # its connection remembers that there were no tables
@@ -122,7 +135,8 @@ class Library:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = _directory(Path(path).expanduser().resolve())
         make_folder(directory)
-        (directory / database.NAME).touch()
+        if not (directory / database.NAME).exists():
+            (directory / database.NAME).touch()
         return cls.open(directory, wait=wait)
 
     def __enter__(self) -> Self:
@@ -198,6 +212,7 @@ class Library:
                 run.retarget()
             differences = Scan()
             with engine.begin() as db:
+                _check_roots(db, self.path / database.NAME)
                 parts = parts_to_scan(
                     db,
                     self._home,

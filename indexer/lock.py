@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from indexer.errors import LibraryLocked
+from indexer.errors import LibraryLocked, StorageError
 
 
 @contextmanager
@@ -30,6 +30,11 @@ def writing(directory: Path, wait: float = 0) -> Iterator[None]:
             f"{directory} is being written by {_name(holder)}; wait until it is done (--wait"
             " SECONDS), or stop it"
         ) from None
+    except OSError as error:
+        raise StorageError(
+            f"{directory} cannot be written ({error.strerror}): the library can be searched, but"
+            " changed only where it is writable"
+        ) from error
     try:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         with suppress(OSError):  # a full disk: others will not be told who we are

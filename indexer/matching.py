@@ -34,6 +34,7 @@ _REMEMBERED = 8
 """Filters whose answers a connection keeps, with a bit for every item id: 1 MB for all eight where
 a million pictures were ever indexed. At most 5 connections stay open when their searches end."""
 _KNOWN = 20
+_TRUTH = {"true": 1.0, "false": 0.0}
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -190,6 +191,8 @@ def _field(test: FieldTest) -> ColumnElement[bool]:
         return ordered
     # A number may stand in a field as text: JSON has both.
     same: list[ColumnElement[bool]] = [fields.c.text.is_not_distinct_from(text)]
+    if n is None:
+        n = _TRUTH.get(text.lower())  # kept as a number
     if n is not None:
         same.append(fields.c.number.is_not_distinct_from(n))
     return or_(*same) if test.operator == "=" else ~or_(*same)

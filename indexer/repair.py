@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from indexer import catalogue, journal
 from indexer.catalogue import among
 from indexer.errors import LibraryDamaged
+from indexer.generations import remove
 from indexer.records import Finding, Repair
 from indexer.rows import (
     correct_log,
@@ -50,7 +51,7 @@ def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], N
             needed = catalogue.generation_names(db)
         for path in (directory / "generations").glob("*"):
             if path.name not in needed:
-                path.unlink()
+                remove(path)
         publish()
     return Repair(repaired, lost)
 

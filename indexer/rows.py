@@ -1,6 +1,5 @@
 """Rows that `repair` puts right: those with a wrong checksum, and what depends on them."""
 
-import json
 import os
 import uuid
 from collections.abc import Collection, Mapping
@@ -41,7 +40,7 @@ from indexer.sources import kind_of
 INSTEAD = {
     "library": "takes the default options for the library",
     "models": "drops the model and its embeddings, to be made anew",
-    "roots": "keeps the folder as it is now, for you to check",
+    "roots": "keeps the folder, with nothing left out, for you to check",
     "files": "has the files read again",
     "items": "has them read again as new items",
     "embeddings": "has their items embedded anew",
@@ -182,15 +181,10 @@ def _reset_library(db: Connection) -> str:
 def _doubt_root(db: Connection, row: Mapping[str, Value]) -> str:
     """Go on with what a root says of itself. Is its path wrong, it is missing, and no file is
     forgotten."""
-    path, exclude = row["path"], row["exclude"]
+    path = row["path"]
     if isinstance(path, str):
         path = path.encode(errors="surrogateescape")
     name = os.fsdecode(path) if isinstance(path, bytes) else str(path)
-    try:
-        globs = json.loads(str(exclude).encode())
-        sound = isinstance(globs, list) and all(isinstance(glob, str) for glob in globs)
-    except ValueError:
-        sound = False
     db.execute(
         update(roots)
         .where(roots.c.id == row["id"])
@@ -200,7 +194,7 @@ def _doubt_root(db: Connection, row: Mapping[str, Value]) -> str:
             recursive=bool(row["recursive"]),
             device=None,
             follow_symlinks=bool(row["follow_symlinks"]),
-            exclude=exclude if sound else "[]",
+            exclude="[]",  # a wrong one would have files forgotten
             mounts="[]",
         )
     )

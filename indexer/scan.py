@@ -175,10 +175,21 @@ def _away(
             continue
         nothing = not any(_covered(path, [place]) for path in seen)
         state = devices.state(root, place, device, expect_files=nothing)
+        held = [file for file in known if _covered(file.path, [place])]
+        # The number of a device says little: another disk at the same place may have the same one.
+        mounted = place or os.path.ismount(root.path)
+        if state == "ok" and mounted and not any(_is_there(root, file) for file in held):
+            state = "other device"
         if state != "ok":
-            held = [file for file in known if _covered(file.path, [place])]
             away[place] = _reason(state, lacking, held)
     return {b"": away[b""]} if b"" in away else away
+
+
+def _is_there(root: Root, file: File) -> bool:
+    try:
+        return file_status(root, file.path) is not None
+    except OSError:
+        return True  # for all anyone can tell
 
 
 def _reason(state: RootState, lacking: Collection[File], known: Collection[File]) -> str:

@@ -24,6 +24,18 @@ MAX_WAIT = 366 * 24 * 3600
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class NumberRange(click.FloatRange):
+    """A number in a range, which nan is not in."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
 def library_option(command: Command) -> Command:
     """``--library``, else ALIGN_LIBRARY; None means: look from the current folder upwards."""
     return click.option(
@@ -73,7 +85,7 @@ def wait_option(command: Command) -> Command:
     """``--wait``, for every command that writes."""
     return click.option(
         "--wait",
-        type=click.FloatRange(min=0, max=MAX_WAIT),
+        type=NumberRange(min=0, max=MAX_WAIT),
         default=0,
         show_default=True,
         metavar="SECONDS",
@@ -204,20 +216,13 @@ def group_option(command: Command) -> Command:
     )(command)
 
 
-def _check_threshold(ctx: click.Context, param: click.Parameter, value: float) -> float:
-    if math.isnan(value):
-        raise click.BadParameter("nan is not in the range 0<x<=1.", ctx, param)
-    return value
-
-
 def threshold_option(command: Command) -> Command:
     """``--threshold``, in (0, 1]."""
     return click.option(
         "--threshold",
-        type=click.FloatRange(0, 1, min_open=True),
+        type=NumberRange(0, 1, min_open=True),
         default=NEAR_DUPLICATE,
         show_default=True,
-        callback=_check_threshold,
         help="Cosine from which on pictures are near-duplicates.",
     )(command)
 

@@ -7,6 +7,7 @@ import click
 from indexer import Choice, Library, read_text_file
 from retrieval.cli.libraries import encoder_loader, locate
 from retrieval.cli.options import (
+    NumberRange,
     device_option,
     layout_option,
     library_option,
@@ -20,7 +21,7 @@ from retrieval.cli.output import ProgressBar, generation_rows, print_rows, say
 @layout_option
 @click.option(
     "--target-recall",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     help="Recall@10 against exact search that an IVF index must reach; kept for later ones. At"
     " first 0.95.",
 )

@@ -6,6 +6,7 @@ import click
 
 from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
+    NumberRange,
     device_option,
     json_option,
     label_options,
@@ -21,7 +22,7 @@ from retrieval.settings import CONFIDENCE
 @label_options
 @click.option(
     "--confidence",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=NumberRange(0, 1, min_open=True),
     default=CONFIDENCE,
     show_default=True,
     help="Probability, among the labels given, from which on a picture gets a label.",

@@ -8,12 +8,12 @@ from typing import Any, Literal
 import click
 
 from encoder.datasets import DATASETS
-from retrieval.cli.options import Command
+from retrieval.cli.options import Command, NumberRange
 
 SCRATCH, ALIGN_MINI, NONE = "scratch", "align-mini", "none"
 
 _POSITIVE = click.IntRange(min=1)
-_RATE = click.FloatRange(min=0, min_open=True)
+_RATE = NumberRange(min=0, min_open=True)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True)
 
@@ -93,14 +93,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--ema",
-        type=click.FloatRange(0, 1, max_open=True),
+        type=NumberRange(0, 1, max_open=True),
         default=0.0,
         show_default=True,
         help="Keep a running mean of the weights, with this share of it at each step.",
     ),
     click.option(
         "--min-crop",
-        type=click.FloatRange(0, 1, min_open=True),
+        type=NumberRange(0, 1, min_open=True),
         help="Smallest share of a picture that is shown; 1 shows it whole."
         " [default: 0.6, from scratch 0.8]",
     ),

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from encoder.fake import FakeEncoder
-from indexer import Finding, Library, Repair
+from indexer import Finding, Library, LibraryDamaged, Repair
 from indexer.checksums import DamagedRow, restored, row_crc32
 from indexer.records import KINDS
 from indexer.rows import INSTEAD
@@ -354,3 +354,31 @@ def test_an_index_while_two_rows_seem_to_be_the_same(full, sql):
         assert library.repair(FakeEncoder).lost == []
         assert library.verify() == []
         assert {**everything(library), "generations": 0} == {**before, "generations": 0}
+
+
+@pytest.mark.parametrize("globs", ['["*"]', '["*.png"]', "[]"])
+def test_what_a_damaged_root_leaves_out_forgets_nothing(full, damage, globs):
+    before = {item.path for item in full.library.items(full.library.ids("image"))}
+    damage(full.library, "roots", 1, "exclude", globs)
+    with pytest.raises(LibraryDamaged, match="not what was written: run `align repair`"):
+        full.library.index([], FakeEncoder)
+    full.library.repair(FakeEncoder)
+    full.library.index([], FakeEncoder)
+    assert {item.path for item in full.library.items(full.library.ids("image"))} == before
+
+
+def test_a_database_that_lost_everything_is_no_new_library(full):
+    full.library.close()
+    (full.library.path / "library.db").write_bytes(b"")
+    with pytest.raises(LibraryDamaged, match="has lost all that was in it; restore it"):
+        Library.open(full.folder)
+    assert list((full.library.path / "generations").iterdir())
+
+
+def test_a_folder_in_the_place_of_an_index_is_removed(full):
+    (path, *_) = (full.library.path / "generations").iterdir()
+    path.unlink()
+    (path / "below").mkdir(parents=True)
+    assert "generation" in {finding.what for finding in full.library.verify()}
+    full.library.repair(FakeEncoder)
+    assert full.library.verify() == []

@@ -262,3 +262,26 @@ def test_what_is_forgotten_of_a_disk_that_is_away_stays_away(photos, usb, unmoun
     mount()
     photos.paint("a.png", "red")
     assert photos.rescan() == {"added": 2, "embedded": 2}
+
+
+def test_another_disk_of_the_same_number_at_the_same_place(photos, usb, unmount, mounted):
+    """As one card after another in a reader: nothing of what was known is there."""
+    mount = unmount(usb)
+    mounted[os.fsencode(usb)] = 1
+    photos.paint("disks/usb/other.png", "white")
+    lacks = "is on another device than before and lacks 2 files of the 2 that the library knows"
+    assert photos.rescan() == {"unchanged": 1, "unavailable": (f"{usb} {lacks}{REMEDY}",)}
+    mounted.pop(os.fsencode(usb))
+    mount()
+    assert photos.rescan() == {"unchanged": 3}
+
+
+def test_another_disk_at_a_root(photos, monkeypatch):
+    photos.paint("a.png", "red")
+    photos.index()
+    (photos.folder / "a.png").unlink()
+    photos.paint("b.png", "green")
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == os.fsencode(photos.folder))
+    assert "unavailable" in photos.rescan()
+    monkeypatch.undo()
+    assert photos.rescan() == {"added": 1, "deleted": 1, "embedded": 1}

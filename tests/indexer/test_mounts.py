@@ -1,12 +1,14 @@
 """Libraries on file systems that several machines share, and on read-only ones."""
 
+import errno
 import logging
 import os
 import sqlite3
 
 import pytest
 
-from indexer import Library, LibraryDamaged, LibraryLocked, database, mounts
+from encoder.fake import FakeEncoder
+from indexer import Library, LibraryDamaged, LibraryLocked, StorageError, database, mounts
 
 MOUNTS = b"""\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -210,3 +212,19 @@ def test_a_log_that_cannot_be_read(photos, monkeypatch):
     monkeypatch.setattr("indexer.database.sqlite3.connect", cannot)
     with pytest.raises(LibraryDamaged, match="run `align index` once where it can be written"):
         Library.open(photos.folder)
+
+
+def test_changing_what_cannot_be_written_is_a_sentence(photos, monkeypatch):
+    photos.paint("a.png", "red")
+    photos.index()
+
+    def refuse(lock, **how):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    for change in (
+        lambda: photos.library.index([], FakeEncoder),
+        lambda: photos.library.forget([photos.folder / "a.png"]),
+    ):
+        with pytest.raises(StorageError, match=r"Read-only file system.*only where it is writable"):
+            change()

@@ -286,6 +286,8 @@ def test_a_file_alone_makes_no_library(photos: Path) -> None:
         (["verify", "--read-data", "3/2"], "3/2 is not a part such as 1/10"),
         (["verify", "--read-data", "all"], "all is not a part such as 1/10"),
         (["index", "--wait", "-1"], "-1.0 is not in the range"),
+        (["index", "--wait", "nan"], "nan is not in the range"),
+        (["rebuild", "--target-recall", "nan"], "nan is not in the range"),
         (["index", "--batch-size", "0"], "0 is not in the range x>=1"),
     ],
 )

@@ -191,6 +191,18 @@ def test_the_table_shows_paths_newest_first(indexed: Path) -> None:
     assert sorted(int(line.split()[0]) for line in lines) == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("value", "expected"), [("true", ["red"]), ("False", ["green"])])
+def test_truth_values_are_asked_for_as_they_are_written(
+    engine: Engine, shots: Path, value: str, expected: list[str]
+) -> None:
+    for name, truth in (("red", True), ("green", False)):
+        (shots / f"{name}.json").write_text(json.dumps({"kept": truth}))
+    with Library.open(shots) as library:
+        library.index([], FakeEncoder)
+    hits = engine.search("red", filters=Filters.parse(fields=[f"kept={value}"]))
+    assert [hit.path.stem for hit in hits] == expected
+
+
 def test_an_unknown_field_costs_no_model(shots: Path) -> None:
     with Library.create(shots) as library:
         library.index([shots], FakeEncoder)
