@@ -20,7 +20,8 @@ from indexer.errors import (
 )
 from indexer.filters import FieldTest, FilterError, Filters, Near
 from indexer.layout import Choice
-from indexer.library import Library, find_library
+from indexer.library import Library
+from indexer.places import find_library
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.queries import bundled_phrases
 from indexer.records import (

@@ -1,21 +1,25 @@
 """Annotations: columns of a table that become fields of the items its rows name."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from indexer import catalogue, journal
 from indexer.catalogue import Root
-from indexer.records import AnnotationReport
+from indexer.records import KINDS, AnnotationReport
+from indexer.schema import files, items
 from indexer.tables import Row, read_rows
 
 EXAMPLES = 5
 """How many rows that match nothing are named."""
 
 _CHUNK = 500
+
+_Key = TypeVar("_Key")
 
 _Place = tuple[int, bytes]
 """A root's id and a path relative to it."""
@@ -50,8 +54,8 @@ def _items(
     """For each row the ids of the items it means."""
     digests = [_digest(row) for row in rows]
     places = [_places(row, folder, roots) for row in rows]
-    by_digest = catalogue.ids_by_digest(db, {digest for digest in digests if digest})
-    by_place = catalogue.ids_by_place(db, {place for of_row in places for place in of_row})
+    by_digest = _ids_by_digest(db, {digest for digest in digests if digest})
+    by_place = _ids_by_place(db, {place for of_row in places for place in of_row})
     for digest, of_row in zip(digests, places, strict=True):
         at_places = (by_place[place] for place in of_row if place in by_place)
         yield by_digest.get(digest) or next(at_places, [])
@@ -83,3 +87,35 @@ def _places(row: Row, folder: bytes, roots: Sequence[Root]) -> list[_Place]:
         for root in roots
         if catalogue.within(way, root.path)
     ]
+
+
+def _ids_by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[int]]:
+    """Ids of the items with each of `digests` that any item has."""
+    query = select(items.c.digest, items.c.id).where(
+        items.c.kind.in_(KINDS), items.c.digest.in_(digests)
+    )
+    return _grouped((row.digest, row.id) for row in db.execute(query))
+
+
+def _ids_by_place(
+    db: Connection, places: Collection[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], list[int]]:
+    """Ids of the items in each file of `places`, pairs of a root's id and a path in it, that holds
+    any."""
+    found: dict[tuple[int, bytes], list[int]] = {}
+    for root_id in {root_id for root_id, _ in places}:
+        paths = [path for of_root, path in places if of_root == root_id]
+        query = (
+            select(files.c.path, items.c.id)
+            .join(files, files.c.id == items.c.file_id)
+            .where(files.c.root_id == root_id, files.c.path.in_(paths))
+        )
+        found |= _grouped(((root_id, row.path), row.id) for row in db.execute(query))
+    return found
+
+
+def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
+    groups: dict[_Key, list[int]] = {}
+    for key, id in pairs:
+        groups.setdefault(key, []).append(id)
+    return groups

@@ -5,12 +5,11 @@ Paths are bytes, absolute where a `Root` holds them and relative to their root e
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ from sqlalchemy import (
 
 from indexer.checksums import Value, raw_rows
 from indexer.layout import Choice
-from indexer.records import KINDS, Failure, FieldValue, Item, Kind, Model
+from indexer.records import Failure, FieldValue, Item, Kind, Model
 from indexer.schema import (
     changes,
     embeddings,
@@ -46,8 +45,6 @@ from indexer.schema import (
 Mounts = tuple[tuple[bytes, int], ...]
 """Folders of a root that are on another device than the folder above them: paths relative to the
 root, sorted, and the numbers of the devices."""
-
-_Key = TypeVar("_Key")
 
 
 @dataclass(frozen=True)
@@ -340,38 +337,6 @@ def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
         for root in roots
     ]
     return [item for place in places for item in items_where(db, home, place)]
-
-
-def ids_by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[int]]:
-    """Ids of the items with each of `digests` that any item has."""
-    query = select(items.c.digest, items.c.id).where(
-        items.c.kind.in_(KINDS), items.c.digest.in_(digests)
-    )
-    return _grouped((row.digest, row.id) for row in db.execute(query))
-
-
-def ids_by_place(
-    db: Connection, places: Collection[tuple[int, bytes]]
-) -> dict[tuple[int, bytes], list[int]]:
-    """Ids of the items in each file of `places`, pairs of a root's id and a path in it, that holds
-    any."""
-    found: dict[tuple[int, bytes], list[int]] = {}
-    for root_id in {root_id for root_id, _ in places}:
-        paths = [path for of_root, path in places if of_root == root_id]
-        query = (
-            select(files.c.path, items.c.id)
-            .join(files, files.c.id == items.c.file_id)
-            .where(files.c.root_id == root_id, files.c.path.in_(paths))
-        )
-        found |= _grouped(((root_id, row.path), row.id) for row in db.execute(query))
-    return found
-
-
-def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
-    groups: dict[_Key, list[int]] = {}
-    for key, id in pairs:
-        groups.setdefault(key, []).append(id)
-    return groups
 
 
 def ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:

@@ -13,18 +13,16 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from encoder.protocol import Encoder
 from indexer import (
     annotations,
     catalogue,
-    checksums,
     database,
     generations,
     journal,
     roots,
-    schema,
     status,
     vectors,
     view,
@@ -38,6 +36,7 @@ from indexer.filters import Filters
 from indexer.layout import Choice
 from indexer.lock import writing
 from indexer.matching import check_known, matching_ids
+from indexer.places import directory_of
 from indexer.progress import NULL, Progress
 from indexer.queries import tuning_queries
 from indexer.records import (
@@ -55,34 +54,9 @@ from indexer.records import (
     RootStatus,
     Status,
 )
-from indexer.scan import Scan, scan
+from indexer.scan import scan_sources
 from indexer.schema import SCHEMA_VERSION
-from indexer.sources import parts_to_scan
 from indexer.troubles import REMEDY
-
-_DIRECTORY = ".align"
-
-
-def find_library(start: str | os.PathLike[str]) -> Path | None:
-    """The ``.align`` directory of the folder `start`, or of the nearest folder above with one."""
-    folder = Path(start).absolute()
-    for candidate in (folder, *folder.parents):
-        directory = _directory(candidate)
-        if (directory / database.NAME).is_file():
-            return directory
-    return None
-
-
-def _directory(path: Path) -> Path:
-    return path if path.name == _DIRECTORY else path / _DIRECTORY
-
-
-def _check_roots(db: Connection, file: Path) -> None:
-    """What a root says of itself decides what is forgotten: it must be what was written."""
-    if any(checksums.damaged_rows(db, schema.roots)):
-        raise LibraryDamaged(
-            f"{file} holds a watched folder that is not what was written: run `align repair`"
-        )
 
 
 class Library:
@@ -110,7 +84,7 @@ class Library:
         LibraryDamaged, and LibraryLocked where the schema is older and another process still
         writes after `wait` seconds.
         """
-        directory = _directory(Path(path).expanduser().resolve())
+        directory = directory_of(Path(path).expanduser().resolve())
         file = directory / database.NAME
         if not file.is_file():
             raise LibraryNotFound(
@@ -133,7 +107,7 @@ class Library:
     @classmethod
     def create(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`, made if there is none; raises as `open` does."""
-        directory = _directory(Path(path).expanduser().resolve())
+        directory = directory_of(Path(path).expanduser().resolve())
         make_folder(directory)
         if not (directory / database.NAME).exists():
             (directory / database.NAME).touch()
@@ -210,22 +184,18 @@ class Library:
             )
             if reembed:
                 run.retarget()
-            differences = Scan()
             with engine.begin() as db:
-                _check_roots(db, self.path / database.NAME)
-                parts = parts_to_scan(
+                roots.check(db, self.path / database.NAME)
+                differences = scan_sources(
                     db,
                     self._home,
                     sources,
-                    everything=reembed,
+                    run.model_id,
+                    reembed=reembed,
+                    allow_missing=allow_missing,
                     exclude=exclude,
                     follow_symlinks=follow_symlinks,
                 )
-                for root in sorted(parts, key=lambda root: root.id):
-                    known = catalogue.known_files(db, root.id, run.model_id)
-                    seen = scan(root, parts[root], known, differences, allow_missing=allow_missing)
-                    if seen != root:
-                        journal.set_devices(db, seen)
             report = run.run(differences)
             self._publish(engine, load_encoder, layout=layout, progress=progress)
         return replace(report, seconds=time.monotonic() - started)
@@ -377,15 +347,7 @@ class Library:
         for an id that is not live."""
         wanted = np.fromiter(ids, np.int64)
         with self._reader.begin() as db:
-            current = catalogue.current_model(db)
-            if current is None:
-                return np.zeros((len(wanted), 0), np.float32)
-            model_id, model = current
-            live, stored = vectors.vectors_of(db, model_id, model.dim, wanted)
-        rows = np.zeros((len(wanted), model.dim), np.float32)
-        found = np.isin(wanted, live)
-        rows[found] = stored[np.searchsorted(live, wanted[found])]
-        return rows
+            return vectors.in_order(db, wanted)
 
     def ids(self, kind: Kind) -> npt.NDArray[np.int64]:
         """Every live item of `kind`: ids (n,), ascending."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from indexer import catalogue, devices, journal
+from indexer import catalogue, checksums, devices, journal, schema
 from indexer.catalogue import Root
-from indexer.errors import RootsOverlap, SourceNotFound, UnknownPath
+from indexer.errors import LibraryDamaged, RootsOverlap, SourceNotFound, UnknownPath
 from indexer.excludes import Excludes, literal
 from indexer.records import Forgotten, RootState, RootStatus
 from indexer.sources import kind_of
@@ -44,6 +44,14 @@ def _away(
             state = devices.state(root, place, device, expect_files=True)
             if state != "ok":
                 yield place, state
+
+
+def check(db: Connection, file: Path) -> None:
+    """LibraryDamaged unless every root says what was written: it decides what is forgotten."""
+    if any(checksums.damaged_rows(db, schema.roots)):
+        raise LibraryDamaged(
+            f"{file} holds a watched folder that is not what was written: run `align repair`"
+        )
 
 
 def move(db: Connection, home: bytes, old: Path, new: Path) -> None:

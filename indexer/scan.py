@@ -2,15 +2,18 @@
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from indexer import devices, sidecars
+from sqlalchemy import Connection
+
+from indexer import catalogue, devices, journal, sidecars
 from indexer.catalogue import File, Root
 from indexer.excludes import Excludes
 from indexer.records import RootState
 from indexer.sidecars import Sidecars
-from indexer.sources import kind_of
+from indexer.sources import kind_of, parts_to_scan
 from indexer.walk import behind_link, file_status, walk
 
 
@@ -71,6 +74,31 @@ class Scan:
     """Live items in files that need not be opened."""
     unavailable: list[str] = field(default_factory=list)
     """Why a root or a folder mounted below it was left alone, and the remedy: a sentence each."""
+
+
+def scan_sources(
+    db: Connection,
+    home: bytes,
+    sources: Sequence[Path],
+    model_id: int | None,
+    *,
+    reembed: bool,
+    allow_missing: bool,
+    exclude: Sequence[str] | None,
+    follow_symlinks: bool | None,
+) -> Scan:
+    """What `Library.index` has to do for `sources`, whose roots are watched from now on; `model_id`
+    is of the model that every item must have an embedding of."""
+    differences = Scan()
+    parts = parts_to_scan(
+        db, home, sources, everything=reembed, exclude=exclude, follow_symlinks=follow_symlinks
+    )
+    for root in sorted(parts, key=lambda root: root.id):
+        known = catalogue.known_files(db, root.id, model_id)
+        seen = scan(root, parts[root], known, differences, allow_missing=allow_missing)
+        if seen != root:
+            journal.set_devices(db, seen)
+    return differences
 
 
 def scan(

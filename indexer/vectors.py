@@ -121,3 +121,17 @@ def pending(
     )
     deleted: int = db.execute(of_head).scalar_one()
     return count + delta - deleted, delta, deleted
+
+
+def in_order(db: Connection, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Embeddings of the model that searches use in the order of `ids`, (n, dim); zeros for an id
+    that is not live, (n, 0) without a model."""
+    current = catalogue.current_model(db)
+    if current is None:
+        return np.zeros((len(ids), 0), np.float32)
+    model_id, model = current
+    live, stored = vectors_of(db, model_id, model.dim, ids)
+    rows = np.zeros((len(ids), model.dim), np.float32)
+    found = np.isin(ids, live)
+    rows[found] = stored[np.searchsorted(live, ids[found])]
+    return rows

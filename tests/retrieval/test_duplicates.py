@@ -53,9 +53,9 @@ def test_near_groups_equal_brute_force(block: int, spread: float) -> None:
         kept_apart |= kept_apart.T
         groups = near_groups(
             count,
-            lambda start, stop, rows=rows: rows[start:stop],  # type: ignore[misc]
+            lambda start, stop, rows=rows: rows[start:stop],
             0.95,
-            lambda i, j, kept=kept_apart: kept[i, j],  # type: ignore[misc]
+            lambda i, j, kept=kept_apart: kept[i, j],
             block=block,
         )
         assert groups == brute_force(rows, 0.95, kept_apart)

@@ -35,7 +35,7 @@ def index(engine: Engine) -> None:
     engine.library.index([engine.library.path.parent], FakeEncoder)
 
 
-def stems(hits: list) -> list[tuple[str, int | None]]:  # type: ignore[type-arg]
+def stems(hits: list) -> list[tuple[str, int | None]]:
     return [(hit.path.stem, hit.similar) for hit in hits]
 
 
@@ -155,7 +155,7 @@ def expected(engine: Engine, words: str, threshold: float) -> list[tuple[int, in
         for group in groups:
             times = item.taken_at, group[0].taken_at
             near = np.float32(rows[item.id] @ rows[group[0].id]) >= threshold
-            far = all(times) and abs((times[0] - times[1]).total_seconds()) > 60  # type: ignore[operator]
+            far = all(times) and abs((times[0] - times[1]).total_seconds()) > 60
             if item.digest == group[0].digest or (near and not far):
                 group.append(item)
                 break

@@ -94,7 +94,7 @@ def test_the_encoder_is_asked_once_for_texts_and_once_for_pictures() -> None:
         ),
     ],
 )
-def test_queries_that_are_refused(query, complaint: str) -> None:  # type: ignore[no-untyped-def]
+def test_queries_that_are_refused(query, complaint: str) -> None:
     with pytest.raises(QueryError, match=complaint):
         query()
 
@@ -102,7 +102,7 @@ def test_queries_that_are_refused(query, complaint: str) -> None:  # type: ignor
 @pytest.mark.parametrize("name", ["plus", "minus", "images"])
 def test_one_text_is_not_taken_for_its_letters(name: str) -> None:
     with pytest.raises(TypeError, match="take a list"):
-        Query.combine("red", **{name: "blue"})  # type: ignore[arg-type]
+        Query.combine("red", **{name: "blue"})
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_colours_add_and_subtract(colours: Path) -> None:
     with Engine(Library.open(colours), lambda name: FakeEncoder()) as engine:
 
         def best(*arguments: object, **terms: object) -> str:
-            return engine.search(*arguments, k=1, **terms)[0].path.stem  # type: ignore[arg-type]
+            return engine.search(*arguments, k=1, **terms)[0].path.stem
 
         assert best("red") == "red"
         assert best("red", plus=["blue"]) == "purple"
