@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from encoder import FakeEncoder
-from indexer import Filters, Library, database, journal, vectors
+from indexer import Filters, Library
+from indexer.ann.layout import layout
 from indexer.content import Content
-from indexer.layout import layout
+from indexer.database import connection, embeddings, journal
 from indexer.records import Model
 
 PIECE = 20_000
@@ -88,14 +89,14 @@ def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
     """Write the database as an indexing run would have left it."""
     mixture = Mixture(dim)
     with Library.create(folder) as library:
-        engine = database.connect(library.path / "library.db", writable=True)
+        engine = connection.connect(library.path / "library.db", writable=True)
         with engine.begin() as db:
             model = journal.add_model(db, Model("mixture", "f", dim))
             journal.use_model(db, model)
             home = os.fsencode(folder)
             journal.watch(db, home, home, recursive=True)
         for start in range(0, count, PIECE):
-            rows = vectors.encode(mixture.pictures(min(PIECE, count - start), start))
+            rows = embeddings.encode(mixture.pictures(min(PIECE, count - start), start))
             with engine.begin() as db:
                 news = []
                 for i, row in enumerate(rows, start):
@@ -105,7 +106,7 @@ def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
                     news.append((journal.add_item(db, file_id, 0, picture(digest, i, count)), row))
                 journal.add_embeddings(db, model, news)
                 journal.log_added(db, [(id, "image") for id, _ in news])
-        database.checkpoint(engine)
+        connection.checkpoint(engine)
         engine.dispose()
         return {"database_mb": (library.path / "library.db").stat().st_size / 1e6}
 
@@ -143,11 +144,11 @@ def search(folder: Path, count: int, dim: int) -> dict[str, object]:
             times.append(time.monotonic() - began)
         peak = memory("VmHWM") - before
         size = library.status().generations[0].bytes / 1e6
-        engine = database.connect(library.path / "library.db", writable=False)
+        engine = connection.connect(library.path / "library.db", writable=False)
         best_scores = np.zeros((200, 0), np.float32)
         best_ids = np.zeros((200, 0), np.int64)
         with engine.begin() as db:
-            for ids, rows in vectors.all_vectors(db, "image", 1, dim):
+            for ids, rows in embeddings.all_vectors(db, "image", 1, dim):
                 best_scores = np.hstack([best_scores, queries @ rows.T])
                 best_ids = np.hstack([best_ids, np.broadcast_to(ids, (200, len(ids)))])
                 order = np.argsort(-best_scores, axis=1)[:, :10]

@@ -7,7 +7,7 @@ AlignError                     the root: one clear sentence that names the remed
 ├── DatasetError               pictures with captions that cannot be read as asked
 ├── PictureError               bytes that are not a readable picture
 ├── TextError                  bytes that are not a readable text file
-├── FilterError                (defined in `indexer.filters`)
+├── FilterError                (defined in `indexer.search.filters`)
 └── LibraryError               (defined in `indexer.errors`)
 """
 

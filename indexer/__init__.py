@@ -1,6 +1,8 @@
 """Vectors, rows and files on disk: a library of embedded pictures and texts."""
 
-from indexer.curve import Curve, Point
+from indexer.ann.layout import Choice
+from indexer.ann.trial import TrialIndex, trial_index
+from indexer.ann.tuning_queries import bundled_phrases
 from indexer.errors import (
     AnnotationError,
     EmbeddingError,
@@ -18,12 +20,11 @@ from indexer.errors import (
     UnknownPath,
     UnsupportedFile,
 )
-from indexer.filters import FieldTest, FilterError, Filters, Near
-from indexer.layout import Choice
 from indexer.library import Library
-from indexer.places import find_library
+from indexer.locate import find_library
+from indexer.metadata.texts import is_unicode, read_text_file
 from indexer.progress import NULL, NullProgress, Progress
-from indexer.queries import bundled_phrases
+from indexer.recall_curve import Curve, Point
 from indexer.records import (
     AnnotationReport,
     Failure,
@@ -39,8 +40,7 @@ from indexer.records import (
     RootStatus,
     Status,
 )
-from indexer.texts import is_unicode, read_text_file
-from indexer.trial import TrialIndex, trial_index
+from indexer.search.filters import FieldTest, FilterError, Filters, Near
 
 __all__ = [
     "NULL",

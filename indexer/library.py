@@ -15,30 +15,25 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine
 
+from encoder.durable import make_folder
 from encoder.protocol import Encoder
-from indexer import (
-    annotations,
-    catalogue,
-    database,
-    generations,
-    journal,
-    roots,
-    status,
-    vectors,
-    view,
-)
-from indexer import repair as repairing
-from indexer import verify as verifying
-from indexer.build import Run
-from indexer.durable import make_folder
+from indexer import status
+from indexer.ann import generations
+from indexer.ann.layout import Choice
+from indexer.ann.tuning_queries import tuning_queries
+from indexer.database import catalogue, connection, embeddings, journal
+from indexer.database.lock import writing
+from indexer.database.schema import SCHEMA_VERSION
+from indexer.database.sqlite_errors import REMEDY
 from indexer.errors import LibraryDamaged, LibraryNotFound
-from indexer.filters import Filters
-from indexer.layout import Choice
-from indexer.lock import writing
-from indexer.matching import check_known, matching_ids
-from indexer.places import directory_of
+from indexer.folders import roots
+from indexer.folders.scan import scan_sources
+from indexer.indexing.run import Run
+from indexer.integrity import repair as repairing
+from indexer.integrity import verify as verifying
+from indexer.locate import directory_of
+from indexer.metadata import annotations
 from indexer.progress import NULL, Progress
-from indexer.queries import tuning_queries
 from indexer.records import (
     KINDS,
     AnnotationReport,
@@ -54,9 +49,9 @@ from indexer.records import (
     RootStatus,
     Status,
 )
-from indexer.scan import scan_sources
-from indexer.schema import SCHEMA_VERSION
-from indexer.troubles import REMEDY
+from indexer.search import view
+from indexer.search.filters import Filters
+from indexer.search.matching import check_known, matching_ids
 
 
 class Library:
@@ -85,19 +80,19 @@ class Library:
         writes after `wait` seconds.
         """
         directory = directory_of(Path(path).expanduser().resolve())
-        file = directory / database.NAME
+        file = directory / connection.NAME
         if not file.is_file():
             raise LibraryNotFound(
                 f"there is no library at {directory.parent}; make one with"
                 f" `align index {directory.parent}`"
             )
-        reader = database.connect(file, writable=False)
+        reader = connection.connect(file, writable=False)
         try:
-            if (found := database.version(reader, file)) < SCHEMA_VERSION:
+            if (found := connection.version(reader, file)) < SCHEMA_VERSION:
                 if not found and generations.any_file(directory):
                     raise LibraryDamaged(f"{file} has lost all that was in it; {REMEDY}")
                 with writing(directory, wait):
-                    database.migrate(file)
+                    connection.migrate(file)
                 reader.dispose()  # its connection remembers that there were no tables
         except BaseException:
             reader.dispose()
@@ -109,8 +104,8 @@ class Library:
         """The library at `path`, made if there is none; raises as `open` does."""
         directory = directory_of(Path(path).expanduser().resolve())
         make_folder(directory)
-        if not (directory / database.NAME).exists():
-            (directory / database.NAME).touch()
+        if not (directory / connection.NAME).exists():
+            (directory / connection.NAME).touch()
         return cls.open(directory, wait=wait)
 
     def __enter__(self) -> Self:
@@ -185,7 +180,7 @@ class Library:
             if reembed:
                 run.retarget()
             with engine.begin() as db:
-                roots.check(db, self.path / database.NAME)
+                roots.check(db, self.path / connection.NAME)
                 differences = scan_sources(
                     db,
                     self._home,
@@ -206,7 +201,7 @@ class Library:
         waited for at most `wait` seconds."""
         with writing(self.path, wait):
             self._reader.dispose()  # even at rest it would keep the journal mode from changing
-            with database.writer(self.path / database.NAME) as engine:
+            with connection.writer(self.path / connection.NAME) as engine:
                 generations.clean(engine, self.path)
                 yield engine
 
@@ -347,7 +342,7 @@ class Library:
         for an id that is not live."""
         wanted = np.fromiter(ids, np.int64)
         with self._reader.begin() as db:
-            return vectors.in_order(db, wanted)
+            return embeddings.in_order(db, wanted)
 
     def ids(self, kind: Kind) -> npt.NDArray[np.int64]:
         """Every live item of `kind`: ids (n,), ascending."""

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer.curve import Curve
+from indexer.recall_curve import Curve
 
 Kind = Literal["image", "text"]
 """Pictures and texts are searched separately."""

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from indexer import catalogue, database, generations, roots, vectors
-from indexer.curve import Curve
+from indexer.ann import generations
+from indexer.database import catalogue, connection, embeddings
+from indexer.database.schema import SCHEMA_VERSION
+from indexer.folders import roots
+from indexer.recall_curve import Curve
 from indexer.records import KINDS, GenerationStatus, Status
-from indexer.schema import SCHEMA_VERSION
 
 
 def status(db: Connection, directory: Path, home: bytes) -> Status:
@@ -22,9 +24,9 @@ def status(db: Connection, directory: Path, home: bytes) -> Status:
     if current:
         for kind in KINDS:
             for head in catalogue.kept_generations(db, kind, current[0])[:1]:
-                heads.append(_generation(head, *vectors.pending(db, kind, current[0], head)))
+                heads.append(_generation(head, *embeddings.pending(db, kind, current[0], head)))
                 why.append(generations.why_degraded(directory, head))
-    database_files = (directory / name for name in (database.NAME, f"{database.NAME}-wal"))
+    database_files = (directory / name for name in (connection.NAME, f"{connection.NAME}-wal"))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
         failures=len(catalogue.all_failures(db, home)),
@@ -32,7 +34,7 @@ def status(db: Connection, directory: Path, home: bytes) -> Status:
         model=current[1] if current else None,
         generations=heads,
         database_bytes=sum(file.stat().st_size for file in database_files if file.exists()),
-        journal_mode=database.journal_mode(db),
+        journal_mode=connection.journal_mode(db),
         sqlite_version=sqlite3.sqlite_version,
         faiss_version=_faiss_version(),
         schema_version=SCHEMA_VERSION,

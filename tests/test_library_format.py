@@ -15,7 +15,7 @@ from PIL import Image
 
 from encoder.fake import COLOURS, FakeEncoder
 from indexer import Library
-from indexer.schema import metadata
+from indexer.database.schema import metadata
 
 DOCUMENT = (Path(__file__).parent.parent / "docs/library-format.md").read_text()
 

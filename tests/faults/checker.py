@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from encoder.fake import FakeEncoder
-from indexer import Library, LibraryNotFound, vectors
+from indexer import Library, LibraryNotFound
+from indexer.database import embeddings
 from indexer.records import KINDS
 from retrieval.cli import main
 from tests.faults.tally import Tally
@@ -60,7 +61,7 @@ def contents(folder: Path) -> dict[Place, Content]:
 def _content(kind: str, data: bytes, what: Image.Image | str) -> Content:
     encoder = FakeEncoder()
     rows = encoder.encode_texts([what]) if kind == "text" else encoder.encode_images([what])
-    return Content(kind, hashlib.sha256(data).digest(), vectors.encode(rows)[0])
+    return Content(kind, hashlib.sha256(data).digest(), embeddings.encode(rows)[0])
 
 
 def stored(folder: Path) -> dict[int, Row]:

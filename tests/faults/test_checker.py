@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from indexer import checksums
+from indexer.database import checksums
 from tests.faults.checker import Promise, check, contents, look
 from tests.faults.operations import OPERATIONS, prepared
 from tests.faults.tally import Tally, assert_sound, spread, table

@@ -404,11 +404,11 @@ class LibraryMachine(Comparison):
     ("examples", "steps"), [(10, 25), pytest.param(100, 60, marks=pytest.mark.slow)]
 )
 def test_the_library_is_what_dicts_say(monkeypatch, examples, steps):
-    monkeypatch.setattr("indexer.layout.SAMPLE_PER_LIST", 2)  # lists for a handful of items
-    monkeypatch.setattr("indexer.generations._WORTHWHILE", 0.6)  # and a delta beside the index
+    monkeypatch.setattr("indexer.ann.layout.SAMPLE_PER_LIST", 2)  # lists for a handful of items
+    monkeypatch.setattr("indexer.ann.generations._WORTHWHILE", 0.6)  # and a delta beside the index
     with Decoders() as decoders:  # one for all runs: each would wait for child processes of its own
         shared = SimpleNamespace(decode=decoders.decode, close=lambda: None)
-        monkeypatch.setattr("indexer.build.Decoders", lambda: shared)
+        monkeypatch.setattr("indexer.indexing.run.Decoders", lambda: shared)
         run_state_machine_as_test(
             LibraryMachine,
             settings=settings(

@@ -20,7 +20,7 @@ from indexer import NullProgress
 from retrieval.cli import main
 
 # Loaded before the process is forked, so that what strikes it meets the work and not the imports.
-for name in ("alembic.command", "indexer.ann"):
+for name in ("alembic.command", "indexer.ann.faiss_index"):
     import_module(name)
 
 _PR_SET_PTRACER, _ANYONE = 0x59616D61, ctypes.c_ulong(-1)

@@ -14,10 +14,12 @@ from PIL import Image
 
 from encoder.decoding import Decoders
 from encoder.fake import COLOURS, FakeEncoder
-from indexer import IndexReport, Library, checksums, database, generations, journal, vectors
+from indexer import IndexReport, Library
+from indexer.ann import generations
+from indexer.ann.tuning import Queries
 from indexer.content import Content
+from indexer.database import checksums, connection, embeddings, journal
 from indexer.records import Model
-from indexer.tuning import Queries
 
 
 class Counting(FakeEncoder):
@@ -43,7 +45,7 @@ class Vectors:
     def __init__(self, folder, dim):
         self.library = Library.create(folder)
         self.live = {}
-        self._engine = database.connect(self.library.path / "library.db", writable=True)
+        self._engine = connection.connect(self.library.path / "library.db", writable=True)
         self._count = 0
         with self._engine.begin() as db:
             self._model = journal.add_model(db, Model("m", "f", dim))
@@ -53,7 +55,7 @@ class Vectors:
 
     def add(self, rows, kind="image"):
         with self._engine.begin() as db:
-            for row in vectors.encode(np.asarray(rows, np.float32)):
+            for row in embeddings.encode(np.asarray(rows, np.float32)):
                 self._count += 1
                 file_id = journal.put_file(db, 1, b"%d" % self._count, 1, 1, b"")
                 id = journal.add_item(db, file_id, 0, Content(kind, b"%d" % self._count))
@@ -155,7 +157,7 @@ def _decoders_stay(_decoders, monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr("indexer.build.Decoders", Kept)
+    monkeypatch.setattr("indexer.indexing.run.Decoders", Kept)
 
 
 @pytest.fixture
@@ -199,7 +201,7 @@ def clock(monkeypatch):
         seconds = 0.0
 
     monkeypatch.setattr(
-        "indexer.reading.time_ns", lambda: time.time_ns() + int(Clock.seconds * 10**9)
+        "indexer.indexing.reading.time_ns", lambda: time.time_ns() + int(Clock.seconds * 10**9)
     )
     return Clock
 

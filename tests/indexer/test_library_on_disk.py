@@ -25,11 +25,11 @@ from indexer import (
     RootStatus,
     Status,
     StorageError,
-    database,
     find_library,
 )
-from indexer.lock import writing
-from indexer.schema import SCHEMA_VERSION, metadata
+from indexer.database import connection
+from indexer.database.lock import writing
+from indexer.database.schema import SCHEMA_VERSION, metadata
 
 
 def test_the_door_names_what_it_opens():
@@ -106,10 +106,10 @@ def test_migrating_from_empty_gives_the_schema(tmp_path):
     """Twice over: as Alembic compares them, and by the very statements SQLite keeps."""
     kept = []
     for name, make in (
-        ("migrated", lambda _, path: database.migrate(path)),
+        ("migrated", lambda _, path: connection.migrate(path)),
         ("direct", lambda engine, _: metadata.create_all(engine)),
     ):
-        engine = database.connect(tmp_path / name, writable=True)
+        engine = connection.connect(tmp_path / name, writable=True)
         make(engine, tmp_path / name)
         with engine.begin() as db:
             context = MigrationContext.configure(
@@ -124,7 +124,7 @@ def test_migrating_from_empty_gives_the_schema(tmp_path):
 
 
 def test_migration_numbers_match_the_schema():
-    versions = Path(indexer.__file__).parent / "migrations/versions"
+    versions = Path(indexer.__file__).parent / "database/migrations/versions"
     numbers = [int(path.name[:4]) for path in sorted(versions.glob("0*.py"))]
     assert numbers == list(range(1, SCHEMA_VERSION + 1))
 
@@ -150,10 +150,10 @@ def test_opening_waits_for_whoever_migrates(tmp_path):
 
 def test_migrating_is_all_or_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.database.uuid.uuid4", None)
+        patch.setattr("indexer.database.connection.uuid.uuid4", None)
         with pytest.raises(TypeError):
             Library.create(tmp_path)
-    engine = database.connect(tmp_path / ".align/library.db", writable=True)
+    engine = connection.connect(tmp_path / ".align/library.db", writable=True)
     with engine.begin() as db:
         assert sqlalchemy.inspect(db).get_table_names() == []
     engine.dispose()
@@ -162,7 +162,7 @@ def test_migrating_is_all_or_nothing(tmp_path, monkeypatch):
 
 
 def test_the_database_is_durable_and_in_wal_mode(photos):
-    engine = database.connect(photos.library.path / "library.db", writable=True)
+    engine = connection.connect(photos.library.path / "library.db", writable=True)
     with engine.connect() as db:
         pragmas = ("journal_mode", "synchronous", "foreign_keys")
         values = [db.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in pragmas]

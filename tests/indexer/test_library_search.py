@@ -136,7 +136,7 @@ def test_a_warm_search_reads_nothing_again(photos, monkeypatch):
     photos.index()
     assert photos.nearest("red") == [1]
     photos.paint("b.png", "green")
-    for name in ("indexer.generations._check", "indexer.vectors.delta_vectors"):
+    for name in ("indexer.ann.generations._check", "indexer.database.embeddings.delta_vectors"):
         monkeypatch.setattr(name, None)
     assert photos.nearest("red") == [1]
     monkeypatch.undo()

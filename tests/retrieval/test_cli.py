@@ -212,7 +212,7 @@ def test_expected_errors_are_one_line_with_the_remedy(photos: Path, tiny_model: 
 
 
 def test_another_writer_is_waited_for(photos: Path, tiny_model: Path) -> None:
-    from indexer.lock import writing
+    from indexer.database.lock import writing
 
     align("index", photos, "--model", tiny_model)
     with writing(photos / ".align"):

@@ -13,7 +13,8 @@ from PIL import Image
 
 from encoder import FakeEncoder
 from encoder.fake import COLOURS
-from indexer import Library, checksums
+from indexer import Library
+from indexer.database import checksums
 from retrieval.cli import main
 
 

@@ -1,0 +1,1 @@
+"""FAISS: lay an index out, build it, tune it, publish it."""

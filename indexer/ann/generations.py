@@ -1,0 +1,278 @@
+"""Generations: immutable index files, published whole or not at all, and never trusted blindly."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from sqlalchemy import Engine
+
+from encoder.durable import make_folder, sync_folder
+from indexer.ann.layout import SAMPLE_SEED, Layout, layout
+from indexer.ann.spool import Spool, spooled
+from indexer.ann.tuning import Queries, measure
+from indexer.database import catalogue, embeddings, journal
+from indexer.database.embeddings import Vectors
+from indexer.errors import GenerationError
+from indexer.progress import NULL, Progress
+from indexer.recall_curve import Curve
+from indexer.records import Kind
+
+if TYPE_CHECKING:
+    from indexer.ann.faiss_index import Index
+
+_WORTHWHILE = 0.01
+"""Publish when this share of the items is not in the head or deleted from it: a picture added to a
+million must not cost a million written."""
+
+_PIECE = 1 << 22
+_FOLDER = "generations"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A generation mapped into memory."""
+
+    row: catalogue.Generation
+    index: "Index"
+
+
+class _Damaged(Exception):
+    """A generation file that is not what was published; the message says how."""
+
+
+def publish(
+    engine: Engine,
+    directory: Path,
+    kind: Kind,
+    queries: Callable[[], Queries],
+    *,
+    force: bool = False,
+    progress: Progress = NULL,
+) -> None:
+    """Publish a new head for `kind` where it is worthwhile, or `force` says so, in the layout that
+    the library wants. For the holder of the writer lock.
+
+    `queries` are asked for when there are lists, to find how many of them a search must look into.
+    Raises GenerationError where the file cannot be written or finds less than the wanted recall;
+    searches stay exact without it.
+    """
+    with engine.begin() as db:
+        current = catalogue.current_model(db)
+        if current is None:
+            return
+        model_id, model = current
+        kept = catalogue.kept_generations(db, kind, model_id)
+        live, delta, deleted = embeddings.pending(db, kind, model_id, kept[0] if kept else None)
+        pending = delta + deleted
+        if not (pending and pending >= _WORTHWHILE * live) and not (force and live):
+            return
+        choice, target = catalogue.wanted_layout(db)
+        planned = layout(live, choice)
+    asked = queries() if planned.nlist else None
+
+    folder = directory / _FOLDER
+    name = f"{uuid.uuid4()}.faiss"
+    try:
+        make_folder(folder)
+        with ExitStack() as stack:
+            with engine.begin() as db:
+                seq = catalogue.last_change(db)
+                pieces = embeddings.all_vectors(db, kind, model_id, model.dim)
+                path = folder / f"{name}.spool"
+                spool = stack.enter_context(spooled(path, model.dim, pieces))
+            name = f"{seq}-{name}"
+            index, curve = _build(planned, model.dim, spool, asked, target, progress)
+            nprobe, recall = _choice(curve, target)
+            size, digest = _write(folder, name, index)
+            count = len(spool)
+    except OSError as error:
+        raise GenerationError(
+            f"{folder / name} could not be written ({error.strerror}); all items are safe and"
+            " searched exactly, make room and run `align index` again"
+        ) from error
+    from indexer.ann import faiss_index
+
+    with engine.begin() as db:
+        journal.add_generation(
+            db,
+            kind=kind,
+            model_id=model_id,
+            seq=seq,
+            name=name,
+            bytes=size,
+            sha256=digest,
+            count=count,
+            type=planned.type,
+            nlist=planned.nlist,
+            nprobe=nprobe,
+            recall=recall,
+            curve=curve.to_json() if curve else None,
+            faiss_version=faiss_index.VERSION,
+        )
+    clean(engine, directory)
+
+
+def any_file(directory: Path) -> bool:
+    """Whether there is an index file, kept or not."""
+    return any((directory / _FOLDER).glob("*.faiss"))
+
+
+def clean(engine: Engine, directory: Path) -> None:
+    """Remove the files of generations that are no longer kept, and of those that never were: what
+    a writer left that was killed. For the holder of the writer lock."""
+    with engine.begin() as db:
+        needed = catalogue.generation_names(db)
+    folder = directory / _FOLDER
+    for path in folder.iterdir() if folder.exists() else ():
+        if path.name not in needed:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove what stands at the place of an index file, even a folder."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _build(
+    planned: Layout,
+    dim: int,
+    spool: Spool,
+    queries: Queries | None,
+    target: float,
+    progress: Progress,
+) -> tuple["Index", Curve | None]:
+    from indexer.ann import faiss_index
+
+    sample = partial(spool.sample, planned.sample, SAMPLE_SEED)
+    if queries is None:
+        return faiss_index.build(planned, dim, sample, spool.pieces), None
+    progress.start(2 * len(spool), "vectors")  # each is given its list, then put into it
+    try:
+        index = faiss_index.build(planned, dim, sample, lambda: _told(spool.pieces(), progress))
+    finally:
+        progress.finish()
+    search = partial(faiss_index.scores, index)
+    return index, measure(search, index.nlist, queries, spool.pieces(), target)
+
+
+def _told(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]:
+    for piece in pieces:
+        yield piece
+        progress.advance(len(piece[0]))
+
+
+def _choice(curve: Curve | None, target: float) -> tuple[int | None, float]:
+    """nprobe and recall; of a flat index, which is exact, None and 1."""
+    if curve is None:
+        return None, 1.0
+    point = curve.choice(target)
+    if point is None:
+        raise GenerationError(
+            f"the new index finds {max(p.recall for p in curve.points):.1%} of what it should"
+            f" instead of {target:.1%} and was not published; searches stay as they were, run"
+            " `align rebuild --index flat`"
+        )
+    return point.nprobe, point.recall
+
+
+class _Hashed:
+    """A file that is hashed and counted as it is written."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self._file.write(data)
+        self.digest.update(data)
+        self.size += len(data)
+        return len(data)
+
+
+def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
+    """Write and sync an index file under its final name; its size and SHA-256."""
+    from indexer.ann import faiss_index
+
+    temporary = folder / f"{name}.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            hashed = _Hashed(file)
+            faiss_index.write(index, hashed)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.stat().st_size != hashed.size:
+            raise OSError(0, "it came out shorter than written")
+        temporary.rename(folder / name)
+    except BaseException:  # a disk that is full should not stay so for its sake
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+    return hashed.size, hashed.digest.digest()
+
+
+def open_newest(
+    directory: Path, kept: Sequence[catalogue.Generation], dim: int, cached: Opened | None
+) -> tuple[Opened | None, str | None]:
+    """The newest of `kept` (head first) that is sound, and why it is not the head.
+
+    None where none is sound, or none was ever published: then the whole library is the delta.
+    """
+    from indexer.ann import faiss_index
+
+    reason = None
+    for row in kept:
+        if cached and cached.row.id == row.id:
+            return cached, reason
+        try:
+            _check(directory, row)
+            index = faiss_index.load(_path(directory, row))
+            if (index.dim, index.count) != (dim, row.count):
+                raise _Damaged("holds other vectors than were published")
+            return Opened(row, index), reason
+        except (_Damaged, RuntimeError) as error:
+            reason = reason or _sentence(row, error)
+    return None, reason
+
+
+def why_degraded(directory: Path, head: catalogue.Generation) -> str | None:
+    """Why a search cannot use `head`, as far as its bytes tell; None where they are sound."""
+    try:
+        _check(directory, head)
+    except _Damaged as error:
+        return _sentence(head, error)
+    return None
+
+
+def _sentence(row: catalogue.Generation, error: Exception) -> str:
+    return f"generations/{row.name} {error}; searching without it"
+
+
+def _path(directory: Path, row: catalogue.Generation) -> Path:
+    return directory / _FOLDER / row.name
+
+
+def _check(directory: Path, row: catalogue.Generation) -> None:
+    """Read the whole file, piece by piece, and raise _Damaged where it is not what was written."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with open(_path(directory, row), "rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise _Damaged(f"cannot be read ({error.strerror})") from None
+    if size != row.size:
+        raise _Damaged(f"is {size} bytes long instead of {row.size}")
+    if digest.digest() != row.sha256:
+        raise _Damaged("is damaged (its checksum is wrong)")

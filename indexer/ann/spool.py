@@ -1,0 +1,72 @@
+"""Embeddings on their way from the database into an index: read from it once, then from a file."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.database.embeddings import CHUNK, Vectors
+
+Rows = npt.NDArray[np.float32]
+
+
+class Spool:
+    """A file of float16 rows, and their ids in memory. Made by `spooled`."""
+
+    def __init__(self, fd: int, dim: int, ids: npt.NDArray[np.int64]) -> None:
+        self.ids = ids
+        self._fd, self._dim = fd, dim
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def pieces(self) -> Iterator[Vectors]:
+        """Everything, in the order it came and at most `CHUNK` rows at a time."""
+        for start in range(0, len(self), CHUNK):
+            ids = self.ids[start : start + CHUNK]
+            yield ids, self._read(start, len(ids))
+
+    def sample(self, count: int, seed: int) -> Rows:
+        """`count` rows drawn without replacement, or all where there are fewer; the same ones for
+        the same seed."""
+        if count >= len(self):
+            chosen = np.arange(len(self))
+        else:
+            chosen = np.random.default_rng(seed).choice(len(self), count, replace=False)
+            chosen.sort()
+        rows = np.empty((len(chosen), self._dim), np.float32)
+        done = 0
+        for start in range(0, len(self), CHUNK):
+            stop = min(start + CHUNK, len(self))
+            inside = chosen[np.searchsorted(chosen, start) : np.searchsorted(chosen, stop)]
+            rows[done : done + len(inside)] = self._read(start, stop - start)[inside - start]
+            done += len(inside)
+        return rows
+
+    def _read(self, start: int, count: int) -> Rows:
+        width = 2 * self._dim
+        data = os.pread(self._fd, count * width, start * width)
+        return np.frombuffer(data, "<f2").reshape(count, self._dim).astype(np.float32)
+
+
+@contextmanager
+def spooled(path: Path, dim: int, pieces: Iterable[Vectors]) -> Iterator[Spool]:
+    """All `pieces`, of `dim` dimensions, written to the file `path`, which goes in the end."""
+    try:
+        with open(path, "w+b", buffering=0) as file:
+            ids = [np.zeros(0, np.int64)]
+            for some, rows in pieces:
+                ids.append(some)
+                _write_all(file.fileno(), rows.astype("<f2").tobytes())
+            yield Spool(file.fileno(), dim, np.concatenate(ids))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,77 @@
+"""An index in memory, of the kind that a library would publish, to measure what it costs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.ann.layout import SAMPLE_SEED, TARGET_RECALL, Choice, layout
+from indexer.ann.tuning import TOLERANCE, Queries, measure
+from indexer.database.embeddings import CHUNK, Vectors
+from indexer.search.view import exact_scores
+
+if TYPE_CHECKING:
+    from indexer.ann.faiss_index import Index
+
+Rows = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TrialIndex:
+    """Rows by their number, searched as a library without filters is. Made by `trial_index`."""
+
+    index: "Index"
+    halves: npt.NDArray[np.float16]
+    """(n, dim), as a library keeps them."""
+    lists: tuple[int, int] | None
+    """(nlist, nprobe); None where it is flat."""
+
+    def search(self, query: Rows, k: int) -> tuple[npt.NDArray[np.int64], Rows]:
+        """Numbers and scores of the `k` rows nearest to the unit vector `query`, (dim,) float32,
+        best first, and of all further ones that score as the last of them does.
+
+        A library would read the rows of its candidates from the database; here they are in memory.
+        """
+        from indexer.ann import faiss_index
+
+        nprobe = self.lists[1] if self.lists else 1
+        everything = faiss_index.all_but(np.zeros(0, np.int64))
+        ids = faiss_index.candidates(self.index, query, k, everything, nprobe, TOLERANCE)
+        scores = exact_scores(self.halves[ids].astype(np.float32), query)
+        order = np.lexsort((ids, -scores))
+        ids, scores = ids[order], scores[order]
+        enough = scores >= scores[min(k, len(scores)) - 1]
+        return ids[enough], scores[enough]
+
+
+def trial_index(
+    rows: Rows, choice: Choice, queries: Callable[[], Rows], target: float = TARGET_RECALL
+) -> TrialIndex:
+    """An index of unit `rows`, (n, dim) float32 with n at least 1, laid out, filled and tuned as a
+    generation is: float16 codes, and with lists the smallest nprobe whose recall@10 of
+    `queries()`, (q, dim), reaches `target`. Flat where there are too few rows for lists."""
+    from indexer.ann import faiss_index
+
+    planned = layout(len(rows), choice)
+    halves = rows.astype("<f2")
+
+    def pieces() -> Iterator[Vectors]:
+        for start in range(0, len(halves), CHUNK):
+            piece = halves[start : start + CHUNK].astype(np.float32)
+            yield np.arange(start, start + len(piece)), piece
+
+    def sample() -> Rows:
+        rng = np.random.default_rng(SAMPLE_SEED)
+        chosen = np.sort(rng.choice(len(halves), planned.sample, replace=False))
+        return halves[chosen].astype(np.float32)
+
+    index = faiss_index.build(planned, rows.shape[1], sample, pieces)
+    if planned.nlist is None:
+        return TrialIndex(index, halves, None)
+    asked = Queries(queries(), "a trial")
+    curve = measure(partial(faiss_index.scores, index), planned.nlist, asked, pieces(), target)
+    point = curve.choice(target) or curve.points[-1]  # the last has all lists
+    return TrialIndex(index, halves, (planned.nlist, point.nprobe))

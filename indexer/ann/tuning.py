@@ -1,0 +1,84 @@
+"""How many lists a search must look into: measured, with the sort of query that will be asked."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from indexer.database.embeddings import Vectors
+from indexer.recall_curve import Curve, Point
+
+K = 10
+"""Recall is measured among this many."""
+
+TOLERANCE = 1e-5
+"""Float32 sums of the same products in another order differ by less, for vectors of length 1."""
+
+Rows = npt.NDArray[np.float32]
+Scores = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What an index is measured with."""
+
+    vectors: Rows
+    """(q, dim), of unit length."""
+    origin: str
+    """Where they come from, in words."""
+
+
+def measure(
+    search: Callable[[Rows, int, int], Scores],
+    nlist: int,
+    queries: Queries,
+    pieces: Iterator[Vectors],
+    target: float,
+) -> Curve:
+    """Try nprobe 1, 2, 4, ... until recall@10 reaches `target`, then narrow the last step down.
+
+    ``search(query, k, nprobe)`` gives the scores that the index finds, best first; `pieces` are all
+    its embeddings. An answer counts as found when its score is that of one of the exact ten best,
+    so that copies of a picture may stand for each other.
+    """
+    bounds = exact_bounds(queries.vectors, pieces, K)
+    points: dict[int, Point] = {}
+
+    def reaches(nprobe: int) -> bool:
+        points[nprobe] = _point(search, nprobe, queries.vectors, bounds)
+        return points[nprobe].recall >= target
+
+    low, high = 0, 1
+    while not reaches(high) and high < nlist:
+        low, high = high, min(2 * high, nlist)
+    while high - low > max(1, high // 16):
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    ordered = tuple(points[nprobe] for nprobe in sorted(points))
+    return Curve(queries.origin, len(queries.vectors), ordered)
+
+
+def exact_bounds(queries: Rows, pieces: Iterator[Vectors], k: int) -> Scores:
+    """Scores of the k best of each query over all pieces, best first; (q, k), or (q, n) where there
+    are only n < k."""
+    best = np.zeros((len(queries), 0), np.float32)
+    for _, rows in pieces:
+        best = np.hstack([best, queries @ rows.T])
+        if best.shape[1] > k:
+            best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
+    return -np.sort(-best, axis=1)
+
+
+def _point(
+    search: Callable[[Rows, int, int], Scores], nprobe: int, queries: Rows, bounds: Scores
+) -> Point:
+    found, times = [], []
+    k = bounds.shape[1]
+    for query, bound in zip(queries, bounds, strict=True):
+        began = time.perf_counter()
+        scores = search(query, k, nprobe)
+        times.append(time.perf_counter() - began)
+        found.append(np.count_nonzero(scores >= bound[-1] - TOLERANCE) / k)
+    return Point(nprobe, float(np.mean(found)), float(np.median(times)) * 1e3)

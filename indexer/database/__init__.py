@@ -1,0 +1,1 @@
+"""library.db: schema, reads (`catalogue`), writes (`journal`), embeddings, connection, lock."""

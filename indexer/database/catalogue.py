@@ -1,0 +1,381 @@
+"""What the database knows. Every function reads; `indexer.database.journal` writes.
+
+Paths are bytes, absolute where a `Root` holds them and relative to their root elsewhere.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
+
+from indexer.ann.layout import Choice
+from indexer.database.checksums import Value, raw_rows
+from indexer.database.schema import (
+    changes,
+    embeddings,
+    failures,
+    fields,
+    files,
+    generations,
+    items,
+    library,
+    models,
+    roots,
+)
+from indexer.records import Failure, FieldValue, Item, Kind, Model
+
+Mounts = tuple[tuple[bytes, int], ...]
+"""Folders of a root that are on another device than the folder above them: paths relative to the
+root, sorted, and the numbers of the devices."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A watched folder; `path` is absolute."""
+
+    id: int
+    path: bytes
+    recursive: bool
+    device: int | None = None
+    """Of the file system it was on when all of it was looked at last."""
+    follow_symlinks: bool = False
+    exclude: tuple[str, ...] = ()
+    """Globs of what is left out, as `indexer.folders.excludes` reads them."""
+    mounts: Mounts = ()
+    """Those that held files when they were looked at last."""
+
+    def at(self, place: bytes) -> bytes:
+        """The absolute path of `place`, relative to the root; b"" for the root itself."""
+        return os.path.join(self.path, place) if place else self.path
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as the last run saw it."""
+
+    id: int
+    root_id: int
+    path: bytes
+    size: int
+    mtime_ns: int
+    digest: bytes | None
+    racy: bool
+    """Whether its bytes may have changed since without a trace in size and time."""
+    sidecar: str | None
+    """Sizes and times of the sidecars that were read with it."""
+    items: int
+    """Live items in it."""
+    lacking: int
+    """Those of them without an embedding of the model asked about."""
+    failed: bool
+    """Whether it, or what its bytes are, could not be read."""
+
+
+@dataclass(frozen=True)
+class FileItem:
+    """One item of a file."""
+
+    id: int
+    file_id: int
+    position: int
+    digest: bytes
+    embedded: bool
+    """Whether it has an embedding of the model asked about."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A published index file."""
+
+    id: int
+    kind: Kind
+    seq: int
+    name: str
+    size: int
+    """Bytes."""
+    sha256: bytes
+    count: int
+    type: str
+    nlist: int | None
+    nprobe: int | None
+    recall: float
+    curve: str | None
+
+
+def within(path: bytes, folder: bytes) -> bool:
+    """Whether the absolute `path` is `folder` or lies in it."""
+    return os.path.commonpath([path, folder]) == folder
+
+
+def resolve(roots: Iterable[Root], path: bytes) -> bytes:
+    """The absolute path under which a library knows `path`: as it is in a root that follows
+    symbolic links, without any elsewhere."""
+    plain = os.path.abspath(path)
+    if any(root.follow_symlinks and within(plain, root.path) for root in roots):
+        return plain
+    return os.path.realpath(path)
+
+
+def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
+    """``column IN ids`` for any number of ids: SQLite takes a limited number of parameters."""
+    rows = func.json_each(json.dumps([int(id) for id in ids])).table_valued("value")
+    return column.in_(select(rows.c.value))
+
+
+def current_model(db: Connection) -> tuple[int, Model] | None:
+    """The id and the model that searches use; None before anything was embedded."""
+    row = db.execute(select(models).join(library, library.c.model_id == models.c.id)).first()
+    return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
+
+
+def wanted_layout(db: Connection) -> tuple[Choice, float]:
+    """The layout and the recall that the next generation is to have."""
+    row = db.execute(select(library.c.layout, library.c.target_recall)).one()
+    return row.layout, row.target_recall
+
+
+def last_change(db: Connection) -> int:
+    """The newest number in the change log, 0 for an empty one."""
+    seq: int = db.execute(select(func.coalesce(func.max(changes.c.seq), 0))).scalar_one()
+    return seq
+
+
+def given_numbers(db: Connection) -> dict[Value, Value]:
+    """The last number that each table gave, as SQLite remembers it and damage left it."""
+    rows = raw_rows(db, "SELECT name, seq FROM sqlite_sequence")
+    return {row[0]: row[1] for row in rows}
+
+
+def last_numbers(db: Connection) -> dict[str, int]:
+    """The largest number known to have been given in each table that gives none twice."""
+    used = {
+        items.name: [items.c.id, changes.c.item_id],  # also of those that are gone
+        changes.name: [changes.c.seq],
+        generations.name: [generations.c.id],
+    }
+    return {
+        name: max(
+            db.execute(select(func.coalesce(func.max(column), 0))).scalar_one()
+            for column in columns
+        )
+        for name, columns in used.items()
+    }
+
+
+def all_roots(db: Connection, home: bytes) -> list[Root]:
+    """Every root; `home` is the absolute folder that holds the library directory."""
+    return [
+        Root(
+            id=row.id,
+            path=os.path.normpath(os.path.join(home, row.path)),
+            recursive=row.recursive,
+            device=row.device,
+            follow_symlinks=row.follow_symlinks,
+            exclude=tuple(json.loads(row.exclude)),
+            mounts=tuple(
+                sorted((os.fsencode(path), device) for path, device in json.loads(row.mounts))
+            ),
+        )
+        for row in db.execute(select(roots).order_by(roots.c.id))
+    ]
+
+
+def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File]:
+    """Every file of a root."""
+    embedded = and_(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
+    f = files.c
+    query = (
+        select(
+            *[f.id, f.root_id, f.path, f.size, f.mtime_ns, f.digest, f.racy, f.sidecar],
+            func.count(items.c.id),
+            func.count(items.c.id) - func.count(embeddings.c.item_id),
+            failures.c.file_id.is_not(None),
+        )
+        .outerjoin(failures, failures.c.file_id == files.c.id)
+        .outerjoin(items, items.c.file_id == files.c.id)
+        .outerjoin(embeddings, embedded)
+        .where(files.c.root_id == root_id)
+        .group_by(files.c.id)
+    )
+    return [File(*row) for row in db.execute(query)]
+
+
+def files_within(db: Connection, root_id: int, path: bytes) -> list[int]:
+    """Ids of the files of a root at `path`, relative to it, or below; b"" for all of them."""
+    below = and_(files.c.path > path + b"/", files.c.path < path + b"0")  # "0" comes after "/"
+    chosen = or_(literal(path == b""), files.c.path == path, below)
+    return list(db.execute(select(files.c.id).where(files.c.root_id == root_id, chosen)).scalars())
+
+
+def file_items(db: Connection, file_id: int, model_id: int | None) -> list[FileItem]:
+    """The items of a file in order of position."""
+    embedded = exists().where(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
+    query = (
+        select(items.c.id, items.c.file_id, items.c.position, items.c.digest, embedded)
+        .where(items.c.file_id == file_id)
+        .order_by(items.c.position)
+    )
+    return [FileItem(*row) for row in db.execute(query)]
+
+
+def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generation]:
+    """The head first, then what a search falls back to."""
+    g = generations.c
+    query = (
+        select(
+            *[g.id, g.kind, g.seq, g.name, g.bytes, g.sha256, g.count, g.type],
+            *[g.nlist, g.nprobe, g.recall, g.curve],
+        )
+        .where(g.kind == kind, g.model_id == model_id)
+        .order_by(g.id.desc())
+    )
+    return [Generation(*row) for row in db.execute(query)]
+
+
+def generation_names(db: Connection) -> set[str]:
+    """The names of all index files that are kept, of any kind and model."""
+    names = select(cast(generations.c.name, LargeBinary))  # damaged ones must not stop a writer
+    return {os.fsdecode(name) for name in db.execute(names).scalars() if name}
+
+
+def counts(db: Connection) -> dict[Kind, int]:
+    """Live items by kind; a kind without items is left out."""
+    query = select(items.c.kind, func.count()).group_by(items.c.kind)
+    return {row[0]: row[1] for row in db.execute(query)}
+
+
+def files_by_root(db: Connection) -> dict[int, int]:
+    """Known files by root id; a root without files is left out."""
+    query = select(files.c.root_id, func.count()).group_by(files.c.root_id)
+    return {row[0]: row[1] for row in db.execute(query)}
+
+
+def _absolute(path: bytes, root_id: int, roots_by_id: dict[int, Root]) -> Path:
+    return Path(os.fsdecode(os.path.join(roots_by_id[root_id].path, path)))
+
+
+def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> list[Item]:
+    """Items by file and position; `condition` speaks of the tables `items` and `files`."""
+    by_id = {root.id: root for root in all_roots(db, home)}
+    said = _fields_where(db, condition)
+    query = (
+        select(items, files.c.root_id, files.c.path, files.c.size)
+        .join(files, files.c.id == items.c.file_id)
+        .where(condition)
+        .order_by(items.c.file_id, items.c.position)
+    )
+    return [
+        Item(
+            id=row.id,
+            kind=row.kind,
+            path=_absolute(row.path, row.root_id, by_id),
+            text=row.text,
+            position=row.position,
+            width=row.width,
+            height=row.height,
+            format=row.format,
+            taken_at=row.taken_at and datetime.fromisoformat(row.taken_at),
+            digest=row.digest,
+            bytes=row.size,
+            camera=row.camera,
+            lens=row.lens,
+            latitude=row.latitude,
+            longitude=row.longitude,
+            fields=said.get(row.id, {}),
+        )
+        for row in db.execute(query)
+    ]
+
+
+def _fields_where(
+    db: Connection, condition: ColumnElement[bool]
+) -> dict[int, dict[str, FieldValue]]:
+    """Name and value of the fields of each item, where it has any."""
+    query = (
+        select(fields)
+        .join(items, items.c.id == fields.c.item_id)
+        .join(files, files.c.id == items.c.file_id)
+        .where(condition)
+        .order_by(fields.c.name)
+    )
+    found: dict[int, dict[str, FieldValue]] = {}
+    for row in db.execute(query):
+        value = row.text if row.number is None else row.number
+        found.setdefault(row.item_id, {})[row.name] = value
+    return found
+
+
+def items_by_id(db: Connection, home: bytes, ids: Iterable[int]) -> list[Item]:
+    """Those of `ids` that are live, in no order."""
+    return items_where(db, home, among(items.c.id, ids))
+
+
+def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
+    """The items of the file at `path`; where links are followed, the path may lead through one."""
+    roots = all_roots(db, home)
+    absolute = resolve(roots, path)
+    places = [
+        and_(files.c.root_id == root.id, files.c.path == os.path.relpath(absolute, root.path))
+        for root in roots
+    ]
+    return [item for place in places for item in items_where(db, home, place)]
+
+
+def ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
+    """Every item of `kind`, (n,) ascending."""
+    query = select(items.c.id).where(items.c.kind == kind).order_by(items.c.id)
+    return np.fromiter(db.execute(query).scalars(), np.int64)
+
+
+def distinct_ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
+    """The smallest id of every content among the items of `kind`, (n,) ascending."""
+    query = select(func.min(items.c.id)).where(items.c.kind == kind).group_by(items.c.digest)
+    return np.sort(np.fromiter(db.execute(query).scalars(), np.int64))
+
+
+def copies(db: Connection, kind: Kind) -> list[list[int]]:
+    """Ids, ascending, of the items of `kind` that share their content with another, by content."""
+    shared = (
+        select(items.c.digest)
+        .where(items.c.kind == kind)
+        .group_by(items.c.digest)
+        .having(func.count() > 1)
+    )
+    query = (
+        select(items.c.digest, items.c.id)
+        .where(items.c.kind == kind, items.c.digest.in_(shared))
+        .order_by(items.c.digest, items.c.id)
+    )
+    return [[row.id for row in rows] for _, rows in groupby(db.execute(query), lambda r: r.digest)]
+
+
+def all_failures(db: Connection, home: bytes) -> list[Failure]:
+    """Every failure, by root and path."""
+    by_id = {root.id: root for root in all_roots(db, home)}
+    query = (
+        select(files.c.root_id, files.c.path, failures.c.reason, failures.c.at)
+        .join(failures, failures.c.file_id == files.c.id)
+        .order_by(files.c.root_id, files.c.path)
+    )
+    return [
+        Failure(_absolute(row.path, row.root_id, by_id), row.reason, datetime.fromisoformat(row.at))
+        for row in db.execute(query)
+    ]

@@ -1,0 +1,229 @@
+"""Connections to library.db, and bringing an older one up to date."""
+
+import logging
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy.exc import DatabaseError, MultipleResultsFound, NoResultFound
+from sqlalchemy.pool import QueuePool
+
+from indexer.database import checksums, filesystem
+from indexer.database.schema import SCHEMA_VERSION, library
+from indexer.database.sqlite_errors import REMEDY, explain_all, explained
+from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
+from indexer.search.filters import great_circle_km
+
+NAME = "library.db"
+"""Of the file, in the library directory."""
+
+_PATIENCE = 1_000
+"""Milliseconds that a checkpoint waits for searches to end: without, a library that is always
+searched would have its log grow for ever; longer, and one slow reader would hold the writer up."""
+
+_log = logging.getLogger(__name__)
+
+
+def connect(database: Path, *, writable: bool) -> Engine:
+    """An engine on the file at the absolute path `database`, made if `writable` and missing.
+
+    ``engine.begin()`` gives a reader one committed state for all its queries, however long they
+    take. Only the holder of the writer lock may ask for `writable`; the first connection raises
+    LibraryLocked where a reader keeps the journal mode from being changed. Errors of the disk or
+    the file are raised as LibraryErrors, see `indexer.database.sqlite_errors`.
+    """
+
+    def open_connection() -> sqlite3.Connection:
+        mode = "mode=rwc" if writable else "mode=ro"
+        if not writable and _is_still(database):
+            mode += "&immutable=1"
+        connection = sqlite3.connect(
+            f"{database.as_uri()}?{mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=30,
+        )
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.create_function("casefold", 1, _casefold, deterministic=True)
+        connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
+        if writable:
+            checksums.register(connection)
+            _set_journal_mode(connection, database)
+        return connection
+
+    # No limit: every thread that searches holds a connection until it has its answer. The one that
+    # was used last comes first: it remembers filters (`indexer.search.matching`).
+    engine = create_engine(
+        "sqlite://",
+        creator=open_connection,
+        poolclass=QueuePool,
+        max_overflow=-1,
+        pool_use_lifo=True,
+    )
+    explain_all(engine, database)
+
+    # Python's sqlite3 would begin a transaction only before a write: reads would not be consistent.
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def writer(database: Path) -> Iterator[Engine]:
+    """A writable engine for the holder of the writer lock; when all went well, what it wrote is
+    moved into the database file."""
+    engine = connect(database, writable=True)
+    try:
+        yield engine
+        with explained(database):
+            checkpoint(engine)
+    finally:
+        engine.dispose()
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def _great_circle_km(
+    lat1: float | None, lon1: float | None, lat2: float, lon2: float
+) -> float | None:
+    if lat1 is None or lon1 is None:
+        return None
+    return great_circle_km(lat1, lon1, lat2, lon2)
+
+
+def _set_journal_mode(connection: sqlite3.Connection, database: Path) -> None:
+    """A write-ahead log, or where that cannot work a rollback journal, and durable commits."""
+    place = filesystem.type_of(database.parent)
+    shared = filesystem.is_shared(place)
+    if shared:
+        _say_slower(database, place)
+    try:
+        connection.execute(f"PRAGMA journal_mode = {'DELETE' if shared else 'WAL'}")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if "locked" not in str(error):
+            raise
+        raise LibraryLocked(
+            f"{database} lies on another file system than when it was written last and must be"
+            " converted, but a search has it open; end that and run again"
+        ) from error
+    # Without a log, only EXTRA makes sure that the journal of a finished commit is gone for good.
+    connection.execute(f"PRAGMA synchronous = {'EXTRA' if shared else 'FULL'}")
+
+
+@cache
+def _say_slower(database: Path, place: str) -> None:
+    _log.warning(
+        "%s lies on a file system (%s) that several machines may share, where SQLite's write-ahead"
+        " log is not safe: searches wait while a batch is written",
+        database,
+        place,
+    )
+
+
+def _is_still(database: Path) -> bool:
+    """Whether SQLite must be told that nothing changes a database, to read it at all.
+
+    A reader of a database with a write-ahead log makes files beside it to speak with the writer.
+    Where it cannot (a medium or a folder that is read-only for us) and no log is left to be read,
+    there is nothing to speak about. Should someone else who may write there begin to, whoever has
+    opened the library must open it again.
+    """
+    log = database.with_name(f"{database.name}-wal")
+    if filesystem.is_writable(database.parent) or (log.exists() and log.stat().st_size):
+        return False
+    # Only where we cannot be writing: to close the file frees all locks this process has on it.
+    with open(database, "rb") as file:
+        return file.read(20)[18:] == b"\2\2"  # the header's mark of a write-ahead log
+
+
+def journal_mode(db: Connection) -> str:
+    """``wal`` or ``delete``; the latter also where `db` was told that nothing changes."""
+    mode: str = db.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    return mode
+
+
+def checkpoint(engine: Engine) -> None:
+    """Move what the write-ahead log holds into the database file, as far as no reader is in the
+    way; for the holder of the writer lock."""
+    connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction
+    connection.detach()  # nobody else shall get one that is so impatient
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.close()
+
+
+def version(engine: Engine, database: Path) -> int:
+    """The schema's number, 0 for an empty database, and for one that a writer must open first.
+
+    Raises NewerLibrary above `SCHEMA_VERSION`, LibraryDamaged where SQLite cannot read it.
+    """
+    try:
+        with engine.begin() as db:
+            if not inspect(db).has_table("alembic_version"):
+                return 0
+            found = int(db.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+    except (TypeError, ValueError, NoResultFound, MultipleResultsFound) as error:
+        raise _damaged(database, "its schema has no number") from error
+    except DatabaseError as error:
+        raise _damaged(database, str(error.orig)) from error
+    except StorageError as error:
+        if _is_unfinished(error.__cause__):
+            return 0
+        if "unable to open" in str(error.__cause__) and not filesystem.is_writable(database.parent):
+            raise LibraryDamaged(
+                f"{database} has changes in its write-ahead log that cannot be read where"
+                f" {database.parent} is read-only; run `align index` once where it can be written"
+            ) from error
+        raise
+    if found > SCHEMA_VERSION:
+        raise NewerLibrary(
+            f"{database} has schema {found} but this program knows up to {SCHEMA_VERSION};"
+            " upgrade align-retrieval"
+        )
+    return found
+
+
+def _damaged(database: Path, problem: str) -> LibraryDamaged:
+    return LibraryDamaged(f"{database} cannot be read ({problem}); {REMEDY}")
+
+
+def _is_unfinished(error: BaseException | None) -> bool:
+    """Whether a writer was killed and left a journal, which only a writer can roll back."""
+    code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else None
+    return code == sqlite3.SQLITE_READONLY_ROLLBACK
+
+
+def migrate(database: Path) -> None:
+    """Bring the schema to `SCHEMA_VERSION` in one transaction; for the holder of the lock."""
+    from alembic.command import upgrade
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "indexer.database:migrations")
+    with writer(database) as engine, engine.begin() as db:
+        config.attributes["connection"] = db
+        try:
+            upgrade(config, "head")
+        except CommandError as error:
+            raise _damaged(database, "its schema has an unknown number") from error
+        if db.execute(select(library.c.id)).first() is None:
+            db.execute(
+                insert(library).values(
+                    id=1, uuid=str(uuid.uuid4()), created_at=datetime.now(UTC).isoformat()
+                )
+            )

@@ -1,0 +1,137 @@
+"""Embeddings as the database keeps them, and what of them is newer than a generation."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Row, Select, exists, func, select
+
+from indexer.database import catalogue
+from indexer.database.catalogue import Generation, among
+from indexer.database.schema import changes, embeddings, items, phrases
+from indexer.records import Kind
+
+CHUNK = 10_000
+"""Rows read at a time where all of them could be many."""
+
+Vectors = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+"""Item ids (n,), ascending, and their embeddings (n, dim)."""
+
+
+def encode(vectors: npt.NDArray[np.float32]) -> list[bytes]:
+    """Rows as they are stored: float16, little-endian."""
+    return [row.tobytes() for row in vectors.astype("<f2")]
+
+
+def _decode(rows: Sequence[Row[int, bytes]], dim: int) -> Vectors:
+    ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    halves = np.frombuffer(b"".join(row[1] for row in rows), "<f2").reshape(len(rows), dim)
+    return ids, halves.astype(np.float32)
+
+
+def _added(kind: Kind, model_id: int, seq: int) -> Select[int, bytes]:
+    """Live items of `kind` added after change `seq`: only live items have embeddings."""
+    added = select(changes.c.item_id).where(
+        changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "add"
+    )
+    return select(embeddings.c.item_id, embeddings.c.vector).where(
+        embeddings.c.item_id.in_(added), embeddings.c.model_id == model_id
+    )
+
+
+def all_vectors(db: Connection, kind: Kind, model_id: int, dim: int) -> Iterator[Vectors]:
+    """Every embedding of live items, in pieces of at most `CHUNK`."""
+    query = _added(kind, model_id, 0).order_by(embeddings.c.item_id)
+    for rows in db.execute(query).partitions(CHUNK):
+        yield _decode(rows, dim)
+
+
+def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int) -> Vectors:
+    """Embeddings of live items added after change `seq`."""
+    query = _added(kind, model_id, seq).order_by(embeddings.c.item_id)
+    return _decode(db.execute(query).all(), dim)
+
+
+def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> Vectors:
+    """Embeddings of those of `ids` that are live."""
+    query = (
+        select(embeddings.c.item_id, embeddings.c.vector)
+        .where(among(embeddings.c.item_id, ids), embeddings.c.model_id == model_id)
+        .order_by(embeddings.c.item_id)
+    )
+    return _decode(db.execute(query).all(), dim)
+
+
+def vectors_by_digest(
+    db: Connection, model_id: int, digests: Collection[bytes]
+) -> dict[tuple[Kind, bytes], bytes]:
+    """Stored embeddings of live items with one of `digests`, by (kind, digest)."""
+    query = (
+        select(items.c.kind, items.c.digest, embeddings.c.vector)
+        .join(embeddings, embeddings.c.item_id == items.c.id)
+        .where(items.c.digest.in_(digests), embeddings.c.model_id == model_id)
+        .group_by(items.c.kind, items.c.digest)
+    )
+    return {(row.kind, row.digest): row.vector for row in db.execute(query)}
+
+
+def sampled_vectors(
+    db: Connection, kind: Kind, model_id: int, dim: int, count: int, seed: int
+) -> Vectors:
+    """Embeddings of at most `count` live items, the same ones for the same seed and library."""
+    ids = catalogue.ids(db, kind)
+    if len(ids) > count:
+        ids = np.random.default_rng(seed).choice(ids, count, replace=False)
+    return vectors_of(db, model_id, dim, ids)
+
+
+def phrase_vectors(db: Connection, model_id: int, dim: int) -> npt.NDArray[np.float32] | None:
+    """The kept embeddings of the bundled phrases, (n, dim); None before they were embedded."""
+    query = select(phrases.c.vectors).where(phrases.c.model_id == model_id)
+    data: bytes | None = db.execute(query).scalar()
+    if data is None:
+        return None
+    return np.frombuffer(data, "<f2").reshape(-1, dim).astype(np.float32)
+
+
+def deleted_since(db: Connection, kind: Kind, seq: int) -> npt.NDArray[np.int64]:
+    """Ids of items deleted after change `seq`, (n,)."""
+    query = select(changes.c.item_id).where(
+        changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "delete"
+    )
+    return np.fromiter(db.execute(query).scalars(), np.int64)
+
+
+def pending(
+    db: Connection, kind: Kind, model_id: int, head: Generation | None
+) -> tuple[int, int, int]:
+    """(live items, how many of them `head` lacks, how many items of `head` are deleted).
+
+    Reads only what is newer than `head`.
+    """
+    seq, count = (head.seq, head.count) if head else (0, 0)
+    newer = _added(kind, model_id, seq).subquery()
+    delta: int = db.execute(select(func.count()).select_from(newer)).scalar_one()
+    added, gone = changes.alias(), changes.alias()
+    new_itself = exists().where(
+        added.c.item_id == gone.c.item_id, added.c.seq > seq, added.c.op == "add"
+    )
+    of_head = select(func.count()).where(
+        gone.c.seq > seq, gone.c.kind == kind, gone.c.op == "delete", ~new_itself
+    )
+    deleted: int = db.execute(of_head).scalar_one()
+    return count + delta - deleted, delta, deleted
+
+
+def in_order(db: Connection, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Embeddings of the model that searches use in the order of `ids`, (n, dim); zeros for an id
+    that is not live, (n, 0) without a model."""
+    current = catalogue.current_model(db)
+    if current is None:
+        return np.zeros((len(ids), 0), np.float32)
+    model_id, model = current
+    live, stored = vectors_of(db, model_id, model.dim, ids)
+    rows = np.zeros((len(ids), model.dim), np.float32)
+    found = np.isin(ids, live)
+    rows[found] = stored[np.searchsorted(live, ids[found])]
+    return rows

@@ -1,0 +1,176 @@
+"""The tables, as the newest migration leaves them."""
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+SCHEMA_VERSION = 1
+"""Number of the newest migration in `migrations/versions`."""
+
+metadata = MetaData()
+
+models = Table(
+    "models",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False, unique=True),
+    Column("dim", Integer, nullable=False),
+)
+
+# A single row. `layout` and `target_recall` are what the next generation is to be.
+library = Table(
+    "library",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("uuid", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("model_id", ForeignKey("models.id")),
+    Column("layout", Text, nullable=False, server_default="auto"),
+    Column("target_recall", Float, nullable=False, server_default="0.95"),
+)
+
+# A relative path is relative to the folder that holds the library directory. `device` is the file
+# system's number when the root was seen last, `exclude` a JSON list of globs, `mounts` one of pairs
+# of a path and a device.
+roots = Table(
+    "roots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", LargeBinary, nullable=False),
+    Column("relative", Boolean, nullable=False),
+    Column("recursive", Boolean, nullable=False),
+    Column("device", Integer),
+    Column("follow_symlinks", Boolean, nullable=False, server_default="0"),
+    Column("exclude", Text, nullable=False, server_default="[]"),
+    Column("mounts", Text, nullable=False, server_default="[]"),
+    UniqueConstraint("path", "relative"),
+)
+
+# digest NULL: it could not be read, or with size -1 its items are not all written yet. racy: it was
+# read so soon after its last change that a later one could have left size and time as they are.
+# sidecar: sizes and times of the sidecars that were read with it, NULL where there were none.
+files = Table(
+    "files",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("root_id", ForeignKey("roots.id"), nullable=False),
+    Column("path", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("mtime_ns", Integer, nullable=False),
+    Column("digest", LargeBinary),
+    Column("racy", Boolean, nullable=False, server_default="0"),
+    Column("sidecar", Text),
+    UniqueConstraint("root_id", "path"),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("text", Text),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("format", Text),
+    Column("taken_at", Text),
+    Column("camera", Text),
+    Column("lens", Text),
+    Column("latitude", Float),
+    Column("longitude", Float),
+    Column("time_from_sidecar", Boolean, nullable=False, server_default="0"),
+    Column("place_from_sidecar", Boolean, nullable=False, server_default="0"),
+    Index("items_by_file", "file_id"),
+    Index("items_by_digest", "kind", "digest"),
+    sqlite_autoincrement=True,
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+
+# Embeddings of the bundled phrases, float16 rows one after the other.
+phrases = Table(
+    "phrases",
+    metadata,
+    Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), primary_key=True),
+    Column("vectors", LargeBinary, nullable=False),
+)
+
+# What sidecars and annotations say of an item; either a number or a text.
+fields = Table(
+    "fields",
+    metadata,
+    Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", Float),
+    Column("text", Text),
+    Column("from_sidecar", Boolean, nullable=False),
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Text, nullable=False),
+)
+
+# No foreign key: the log outlives the items.
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("item_id", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("op", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# The newest row of a (kind, model) is its head, the one before it what a search falls back to.
+# nlist, nprobe and curve (JSON: the queries' origin and number, and points of nprobe, recall and
+# milliseconds) are those of an IVF.
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("model_id", ForeignKey("models.id", ondelete="CASCADE"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("bytes", Integer, nullable=False),
+    Column("sha256", LargeBinary, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("nlist", Integer),
+    Column("nprobe", Integer),
+    Column("recall", Float, nullable=False),
+    Column("curve", Text),
+    Column("faiss_version", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# Every row has a checksum of its other columns, in their order: see `indexer.database.checksums`.
+for _table in metadata.tables.values():
+    _sum = Computed(f"row_crc32({', '.join(_table.columns.keys())})", persisted=True)
+    _table.append_column(Column("checksum", Integer, _sum, nullable=False))

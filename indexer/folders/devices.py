@@ -1,0 +1,49 @@
+"""Which devices a root lies on: its own, and those mounted below it."""
+
+import os
+from collections.abc import Iterable
+
+from indexer.database.catalogue import Mounts, Root
+from indexer.folders.walk import holds_any_file
+from indexer.records import RootState
+
+
+def state(root: Root, part: bytes, device: int | None, *, expect_files: bool) -> RootState:
+    """Of the folder `part` of a root, b"" for the root itself, that was on `device` before; empty
+    only where files are expected."""
+    try:
+        os.scandir(root.at(part)).close()
+        now = device_of(root, part)
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError:
+        return "unreadable"
+    if expect_files and not holds_any_file(root, part):
+        return "empty"
+    return "ok" if device in (None, now) else "other device"
+
+
+def device_of(root: Root, part: bytes) -> int:
+    """The number of the device that the folder `part` of a root is on."""
+    follow = root.follow_symlinks or not part
+    return os.stat(root.at(part), follow_symlinks=follow).st_dev
+
+
+def mounts_above(root: Root, paths: Iterable[bytes]) -> Mounts:
+    """The folders of a root above `paths` that are on another device than the folder above them,
+    by path."""
+    folders, level = {b""}, {os.path.dirname(path) for path in paths}
+    while level:
+        folders |= level
+        level = {os.path.dirname(folder) for folder in level} - folders
+    devices: dict[bytes, int | None] = {}
+    for folder in folders:
+        try:
+            devices[folder] = device_of(root, folder)
+        except OSError:  # it vanished since it was walked
+            devices[folder] = None
+    return tuple(
+        (folder, device)
+        for folder, device in sorted(devices.items())
+        if device not in (None, devices[os.path.dirname(folder)])
+    )

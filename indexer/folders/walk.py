@@ -1,0 +1,98 @@
+"""What lies in a root, found without opening a file."""
+
+import errno
+import heapq
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from stat import S_ISREG
+
+from indexer.database.catalogue import Root
+from indexer.folders.excludes import Excludes
+
+_JUNK = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN")
+_log = logging.getLogger(__name__)
+
+
+def walk(
+    root: Root, parts: Iterable[bytes], excludes: Excludes
+) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
+    """Every file in some folders of a root: its path relative to the root, and its entry.
+
+    Hidden names, what other systems litter, and what is excluded are passed over. So are symbolic
+    links, unless the root follows them: then a folder that can be reached in several ways is walked
+    once, where it really lies if that is in reach, which ends loops as well.
+    """
+    folders = list[bytes]()
+    later = sorted(parts)  # a heap: links wait until every real folder is walked
+    walked = set[tuple[int, int]]()
+    while folders or later:
+        folder = folders.pop() if folders else heapq.heappop(later)
+        try:
+            absolute = os.path.join(root.path, folder)
+            if root.follow_symlinks:
+                status = os.stat(absolute)
+                if (status.st_dev, status.st_ino) in walked:
+                    continue
+                walked.add((status.st_dev, status.st_ino))
+            with os.scandir(absolute) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            _log.warning("cannot read %s: %s", os.fsdecode(folder), error.strerror)
+            continue
+        for entry in entries:
+            path = os.path.join(folder, entry.name)
+            if entry.name.startswith(b".") or entry.name in _JUNK or excludes.match(path):
+                continue
+            if entry.is_symlink() and not root.follow_symlinks:
+                continue
+            if _is_folder(entry):
+                if entry.is_symlink():
+                    heapq.heappush(later, path)
+                else:
+                    folders.append(path)
+            elif _is_file(entry):
+                yield path, entry
+
+
+def holds_any_file(root: Root, part: bytes = b"") -> bool:
+    """Whether there is a file that a walk of `part` without exclusions would come by."""
+    return any(walk(root, [part], Excludes(())))
+
+
+def file_status(root: Root, path: bytes) -> os.stat_result | None:
+    """None where a root has no regular file at `path`; OSError where nobody can tell."""
+    absolute = os.path.join(root.path, path)
+    try:
+        status = os.stat(absolute) if root.follow_symlinks else os.lstat(absolute)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    if not S_ISREG(status.st_mode) or (not root.follow_symlinks and behind_link(root, path)):
+        return None
+    return status
+
+
+def behind_link(root: Root, path: bytes) -> bool:
+    """Whether a folder on the way from the root to `path` is a symbolic link."""
+    while path := os.path.dirname(path):
+        if os.path.islink(os.path.join(root.path, path)):
+            return True
+    return False
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""Read a file, plan its rows, embed, commit."""

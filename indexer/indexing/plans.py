@@ -1,0 +1,96 @@
+"""What a file's rows have to become, worked out before anything is written."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from indexer.content import Content
+from indexer.database.catalogue import FileItem
+from indexer.folders.scan import Found
+from indexer.metadata.fields import Said
+
+
+@dataclass
+class Entry:
+    """One item to write."""
+
+    position: int
+    item_id: int | None
+    """None for a new item."""
+    content: Content | None
+    """What must get an embedding; None for an old item that only changes its place."""
+
+
+@dataclass
+class Plan:
+    """What becomes of one file."""
+
+    found: Found
+    digest: bytes | None
+    racy: bool = False
+    failure: str | None = None
+    same: bool = False
+    """Whether the bytes are those of the last run: what is known of them stays."""
+    adopted: int | None = None
+    """The id of the gone file whose items this one takes over."""
+    entries: list[Entry] = field(default_factory=list)
+    leftovers: list[int] = field(default_factory=list)
+    """Ids of items whose content is no longer in the file."""
+    kept: int = 0
+    """Items that were in this file and stay."""
+    moved: int = 0
+    """Items of the adopted file that stay."""
+    said: Said = field(default_factory=Said)
+    """What the sidecars of a picture say."""
+    replaced: int = 0
+    """How many leftovers a new item, already written, stands in for."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """As much of a plan as fits a batch: a file of many texts takes several."""
+
+    plan: Plan
+    entries: Sequence[Entry]
+    first: bool
+    last: bool
+
+
+def match(plan: Plan, contents: Sequence[Content], existing: Iterable[FileItem]) -> None:
+    """Fill in `plan`: contents that were there before keep their item, equal ones by position."""
+    unmatched: dict[bytes, deque[FileItem]] = defaultdict(deque)
+    for item in existing:
+        unmatched[item.digest].append(item)
+    for position, content in enumerate(contents):
+        same = unmatched[content.digest]
+        if not same:
+            plan.entries.append(Entry(position, None, content))
+            continue
+        item = same.popleft()
+        if item.file_id == plan.adopted:
+            plan.moved += 1
+        else:
+            plan.kept += 1
+        if not item.embedded:
+            plan.entries.append(Entry(position, item.id, content))
+        elif item.position != position:
+            plan.entries.append(Entry(position, item.id, None))
+    plan.leftovers = [item.id for items in unmatched.values() for item in items]
+
+
+def batches(plans: Iterable[Plan], size: int) -> Iterator[list[Piece]]:
+    """Pieces of consecutive plans, together at most `size` entries; a plan without any counts 1."""
+    batch: list[Piece] = []
+    room = size
+    for plan in plans:
+        start, end = 0, max(1, len(plan.entries))
+        while start < end:
+            stop = min(start + room, end)
+            batch.append(Piece(plan, plan.entries[start:stop], start == 0, stop == end))
+            room -= stop - start
+            start = stop
+            if room == 0:
+                yield batch
+                batch, room = [], size
+    if batch:
+        yield batch

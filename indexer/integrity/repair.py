@@ -1,0 +1,140 @@
+"""Rebuild what is derived: whatever `verify` finds and the database or the files can give again."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, delete, literal_column, update
+from sqlalchemy.exc import IntegrityError
+
+from indexer.ann.generations import remove
+from indexer.database import catalogue, journal
+from indexer.database.catalogue import among
+from indexer.database.schema import files, generations, items, library, metadata
+from indexer.errors import LibraryDamaged
+from indexer.integrity.row_repair import (
+    correct_log,
+    drop_embeddings,
+    embeddings_lost,
+    put_back,
+    read_again,
+    replace_rows,
+)
+from indexer.integrity.verify import verify
+from indexer.records import Finding, Repair
+
+_ROUNDS = 9
+"""At most so often is looked again: what one damage hid shows when it is mended."""
+
+
+def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], None]) -> Repair:
+    """Mend what can be mended and `publish` new generations. For the holder of the writer lock.
+
+    Raises LibraryDamaged where the database itself is damaged, and changes nothing.
+    """
+    repaired: list[Finding] = []
+    lost: list[str] = []
+    for _ in range(_ROUNDS):
+        found = verify(engine, directory, home)
+        if not found:
+            break
+        for finding in found:
+            if not finding.repairable:
+                raise _hopeless(finding)
+        with engine.begin() as db:
+            lost += _mend(db, found)
+        repaired += found
+    else:
+        raise _hopeless(found[0])
+    if repaired:
+        with engine.connect() as db:
+            needed = catalogue.generation_names(db)
+        for path in (directory / "generations").glob("*"):
+            if path.name not in needed:
+                remove(path)
+        publish()
+    return Repair(repaired, lost)
+
+
+def _hopeless(finding: Finding) -> LibraryDamaged:
+    return LibraryDamaged(f"{finding.where} cannot be repaired: {finding.problem}")
+
+
+def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
+    """Make the database sound, or as far as it can be before `verify` looks again; what was lost by
+    it, in sentences."""
+    rows = {finding.where: finding.ids for finding in found if finding.what == "row"}
+    indexes = [finding.where for finding in found if finding.what == "index"]
+    if rows or indexes:
+        return _mend_rows(db, rows, indexes)
+    lost: list[str] = []
+    ids = {what: _ids(found, what) for what in ("record", "embedding", "change")}
+    for finding in found:
+        if finding.what == "reference":
+            lost += _drop_rows(db, finding)
+    if ids["record"]:
+        read_again(db, ids["record"])
+        lost.append(
+            f"what was known of the files of {len(ids['record'])} items, which the next"
+            " `align index` reads again"
+        )
+    if ids["embedding"]:
+        drop_embeddings(db, ids["embedding"])
+        lost.append(embeddings_lost(len(ids["embedding"])))
+    correct_log(db, ids["change"])
+    what = {finding.what for finding in found}
+    if "sequence" in what:
+        _remember_numbers(db)
+    if what == {"generation"}:
+        names = [finding.where.removeprefix("generations/") for finding in found]
+        db.execute(delete(generations).where(generations.c.name.in_(names)))
+    elif what != {"sequence"}:  # each was built from what is now corrected
+        db.execute(delete(generations))
+    return lost
+
+
+def _mend_rows(
+    db: Connection, rows: Mapping[str, Collection[int]], indexes: Collection[str]
+) -> list[str]:
+    """Put damaged rows right, or where there are none that can be do without them, and make indexes
+    anew that did not fit them."""
+    lost: list[str] = []
+    # Or a row could not be changed that an index lacks.
+    db.exec_driver_sql("PRAGMA writable_schema = ON")
+    try:
+        if rows and not put_back(db):
+            db.execute(delete(generations))  # each was built from what is now given up
+            lost = replace_rows(db, rows)
+        for name in indexes:
+            with suppress(IntegrityError), db.begin_nested():  # while two rows seem to be the same
+                db.exec_driver_sql(f"REINDEX {name}")
+    finally:
+        db.exec_driver_sql("PRAGMA writable_schema = OFF")
+    return lost
+
+
+def _ids(found: Sequence[Finding], what: str) -> set[int]:
+    return {id for finding in found if finding.what == what for id in finding.ids}
+
+
+def _drop_rows(db: Connection, finding: Finding) -> list[str]:
+    table = metadata.tables[finding.where]
+    if table is library:
+        db.execute(update(library).values(model_id=None))
+        return ["which model was searched with: run `align index` with the --model it was"]
+    if table is items:
+        journal.delete_items(db, finding.ids)
+    elif table is files:
+        journal.delete_files(db, finding.ids)
+    else:
+        db.execute(delete(table).where(among(literal_column("rowid"), finding.ids)))
+    return [f"{len(finding.ids)} rows of {table.name} that did not fit the others"]
+
+
+def _remember_numbers(db: Connection) -> None:
+    stored = catalogue.given_numbers(db)
+    db.exec_driver_sql("DELETE FROM sqlite_sequence")
+    for name, last in catalogue.last_numbers(db).items():
+        given = stored.get(name)
+        number = max(last, given) if isinstance(given, int) else last
+        db.exec_driver_sql("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, number))

@@ -1,0 +1,1 @@
+"""Sidecars, Takeout, tables, text files and fields."""

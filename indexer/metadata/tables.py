@@ -1,0 +1,135 @@
+"""Rows of a table that annotates items: CSV, JSON lines or Parquet."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexer.errors import AnnotationError
+from indexer.metadata.fields import field_value, number
+from indexer.metadata.texts import is_unicode
+from indexer.records import FieldValue
+
+_KEYS = ("path", "sha256")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table."""
+
+    number: int
+    """Counted from 1."""
+    path: str | None
+    sha256: str | None
+    fields: Mapping[str, FieldValue]
+    """Every other column that is not empty."""
+
+    @property
+    def name(self) -> str:
+        """What to call it where nothing matches."""
+        return self.path or self.sha256 or f"row {self.number}"
+
+
+def read_rows(table: Path) -> Iterator[Row]:
+    """The rows of `table`, by its ending ``.csv``, ``.jsonl`` or ``.parquet``.
+
+    Empty cells are left out, and so is what is no number, text, truth value or date. Raises
+    AnnotationError where the file cannot be read or a row has neither ``path`` nor ``sha256``.
+    """
+    readers: dict[str, Callable[[Path], Iterator[Mapping[str, object]]]]
+    readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+    reader = readers.get(table.suffix.lower())
+    if reader is None:
+        raise _error(table, f"is none of {' '.join(readers)}; convert it or rename it")
+    try:
+        for n, values in enumerate(reader(table), start=1):
+            yield _row(table, n, values)
+    except OSError as error:
+        raise _error(table, f"cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise _error(table, f"is not UTF-8 ({error.reason}); convert it") from error
+
+
+def _error(table: Path, problem: str) -> AnnotationError:
+    return AnnotationError(f"{table} {problem}")
+
+
+def _row(table: Path, n: int, values: Mapping[str, object]) -> Row:
+    keys: dict[str, str | None] = {}
+    fields: dict[str, FieldValue] = {}
+    for name, raw in ((name.strip(), raw) for name, raw in values.items()):
+        if name.lower() in _KEYS:
+            keys[name.lower()] = _key(name.lower(), raw)
+        elif name and is_unicode(name) and (value := field_value(raw)) is not None:
+            fields[name] = value
+    if not keys:
+        raise _error(
+            table, f"has neither path nor sha256 in row {n}: one of them must say what is meant"
+        )
+    return Row(n, keys.get("path"), keys.get("sha256"), fields)
+
+
+def _key(name: str, raw: object) -> str | None:
+    if isinstance(raw, bytes):
+        raw = os.fsdecode(raw) if name == "path" else raw.hex()
+    if not isinstance(raw, str):
+        return None
+    try:
+        os.fsencode(raw)
+    except UnicodeEncodeError:  # half a surrogate pair, which no file name has
+        return None
+    return raw or None
+
+
+def _csv(table: Path) -> Iterator[Mapping[str, object]]:
+    with open(table, encoding="utf-8-sig", newline="") as file:
+        try:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            for row in rows:
+                if row:
+                    cells = row + [""] * (len(header) - len(row))
+                    yield {
+                        name: cell if name.strip().lower() in _KEYS else _cell(cell)
+                        for name, cell in zip(header, cells, strict=False)
+                    }
+        except csv.Error as error:
+            raise _error(table, f"is not a CSV table: {error}") from error
+
+
+def _cell(cell: str) -> FieldValue:
+    value = number(cell.strip())
+    return cell if value is None else value
+
+
+def _jsonl(table: Path) -> Iterator[Mapping[str, object]]:
+    with open(table, encoding="utf-8-sig") as file:
+        for n, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                values = json.loads(line)
+            except (ValueError, RecursionError):
+                values = None
+            if not isinstance(values, dict):
+                raise _error(table, f"has no JSON object in line {n}")
+            yield values
+
+
+def _parquet(table: Path) -> Iterator[Mapping[str, object]]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise _error(
+            table, "needs pyarrow to be read: pip install 'align-retrieval[parquet]'"
+        ) from None
+    try:
+        with pyarrow.parquet.ParquetFile(table) as file:
+            for batch in file.iter_batches():
+                yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise _error(table, f"is not a Parquet table: {reason}") from error

@@ -1,0 +1,220 @@
+"""Filters: which items a search may answer with, by what is known of them beside their pixels."""
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Self, cast
+
+from encoder.errors import AlignError
+from encoder.images import FORMATS
+from indexer.metadata.fields import number
+from indexer.metadata.texts import is_unicode
+
+Operator = Literal["=", "!=", ">=", "<=", ">", "<"]
+
+EARTH_RADIUS = 6371.0088
+"""Kilometres, the mean."""
+
+_DATE = re.compile(r"(\d{4})(-\d\d)?(-\d\d)?(T\d\d:\d\d(:\d\d)?)?", re.ASCII)
+_FIELD = re.compile(r"([^=<>]+?)(!=|>=|<=|==|=|>|<)(.+)", re.DOTALL)
+_LONGEST_GLOB = 1000
+_LARGEST = 2**31
+_ALIASES = {
+    "JPG": ("JPEG", "MPO"),
+    "JPEG": ("JPEG", "MPO"),
+    "HEIC": ("HEIF",),
+    "TIF": ("TIFF",),
+    "JP2": ("JPEG2000",),
+}
+
+
+class FilterError(AlignError):
+    """Wrong usage: a filter that is not written as one, or asks for a field that no item has."""
+
+    def __init__(self, name: str, value: str, problem: str) -> None:
+        super().__init__(f"{name} {value!r} {problem}")
+
+
+@dataclass(frozen=True)
+class Near:
+    """Within `km` kilometres of a place, along the surface."""
+
+    latitude: float
+    longitude: float
+    km: float
+
+
+@dataclass(frozen=True)
+class FieldTest:
+    """A comparison of the field `name`; items without it never pass."""
+
+    name: str
+    operator: Operator
+    value: str
+
+    @property
+    def number(self) -> float | None:
+        """`value` as a number; fields that are numbers are compared with it."""
+        return number(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.operator}{self.value}"
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What must hold of an item, all of it; None and empty ask for nothing.
+
+    Made by `parse` from what people write.
+    """
+
+    after: str | None = None
+    """Beginning of an ISO time, compared with the wall clock where the picture was taken; at it or
+    later. Pictures without a capture time never match a date."""
+    before: str | None = None
+    """The same; earlier than it."""
+    under: bytes | None = None
+    """Absolute path of a file or of a folder at any height above it."""
+    glob: bytes | None = None
+    """Of the path relative to its root, or of the end of it after a ``/``: ``*`` any characters,
+    ``/`` too, ``?`` one, ``[a-z]`` and ``[^a-z]`` one of a set. Case matters."""
+    camera: str | None = None
+    """A part of the camera's name, in any case."""
+    near: Near | None = None
+    min_width: int | None = None
+    """Pixels, upright."""
+    min_height: int | None = None
+    formats: frozenset[str] = frozenset()
+    """Any of these of Pillow's names."""
+    fields: tuple[FieldTest, ...] = ()
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        under: str | os.PathLike[str] | None = None,
+        glob: str | None = None,
+        camera: str | None = None,
+        near: str | None = None,
+        min_width: str | int | None = None,
+        min_height: str | int | None = None,
+        formats: Iterable[str] = (),
+        fields: Iterable[str] = (),
+    ) -> Self:
+        """From ``after="2024-05"``, ``near="48.86,2.35,10"``, ``formats=["jpg"]``,
+        ``fields=["aesthetic>=5"]`` and the like.
+
+        Dates are ``2024``, ``2024-05``, ``2024-05-01`` or ``2024-05-01T12:30``. `near` is latitude,
+        longitude and kilometres. A relative `under` starts at the current folder. Raises
+        FilterError, which names the filter and what is wrong with it.
+        """
+        return cls(
+            after=None if after is None else _date("after", after),
+            before=None if before is None else _date("before", before),
+            under=None if under is None else os.path.abspath(_bytes("under", os.fspath(under))),
+            glob=None if glob is None else _glob(glob),
+            camera=None if camera is None else _some("camera", camera),
+            near=None if near is None else _near(near),
+            min_width=None if min_width is None else _pixels("min-width", min_width),
+            min_height=None if min_height is None else _pixels("min-height", min_height),
+            formats=frozenset(name for text in formats for name in _format(text)),
+            fields=tuple(_field(text) for text in fields),
+        )
+
+
+def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """Kilometres between two places in degrees, by the haversine formula."""
+    a, b = math.radians(lat1), math.radians(lat2)
+    half = math.sin((b - a) / 2) ** 2 + (
+        math.cos(a) * math.cos(b) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
+    )
+    return 2 * EARTH_RADIUS * math.asin(min(1.0, math.sqrt(half)))
+
+
+def _some(name: str, text: str) -> str:
+    """A text that is not blank and that SQLite can hold."""
+    if not text.strip():
+        raise FilterError(name, text, "is empty")
+    if "\0" in text or not is_unicode(text):
+        raise FilterError(name, text, "is not a text in UTF-8")
+    return text
+
+
+def _bytes(name: str, text: str) -> bytes:
+    """A text about paths, which may stand for any bytes but NUL."""
+    try:
+        path = os.fsencode(text)
+    except UnicodeEncodeError:
+        path = b"\0"
+    if not path.strip() or b"\0" in path:
+        raise FilterError(name, text, "is no path" if path else "is empty")
+    return path
+
+
+def _date(name: str, text: str) -> str:
+    parts = _DATE.fullmatch(text)
+    # A time needs a day, a day a month.
+    if parts and all(parts[n] or not parts[n + 1] for n in (2, 3)):
+        year, month, day, clock = parts.group(1, 2, 3, 4)
+        try:
+            datetime.fromisoformat(f"{year}{month or '-01'}{day or '-01'}{clock or ''}")
+            return text
+        except ValueError:
+            pass
+    raise FilterError(
+        name, text, "is no date such as 2024, 2024-05, 2024-05-01 or 2024-05-01T12:30"
+    )
+
+
+def _glob(text: str) -> bytes:
+    if len(text) > _LONGEST_GLOB:
+        raise FilterError("glob", f"{text[:20]}...", f"is longer than {_LONGEST_GLOB:,} characters")
+    return _bytes("glob", text)
+
+
+def _near(text: str) -> Near:
+    numbers = [number(part.strip()) for part in text.split(",")]
+    known = [value for value in numbers if value is not None]
+    if len(numbers) != 3 or len(known) != 3:
+        raise FilterError("near", text, "is not LAT,LON,KM such as 48.86,2.35,10")
+    latitude, longitude, km = known
+    for name, value, least, most in (
+        ("latitude", latitude, -90, 90),
+        ("longitude", longitude, -180, 180),
+    ):
+        if not least <= value <= most:
+            raise FilterError("near", text, f"has a {name} outside {least} to {most}: {value:g}")
+    if km <= 0:
+        raise FilterError("near", text, f"has a distance that is not above 0: {km:g}")
+    return Near(latitude, longitude, km)
+
+
+def _pixels(name: str, value: str | int) -> int:
+    text = str(value).strip()
+    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LARGEST:
+        raise FilterError(name, text, f"is no whole number from 0 to {_LARGEST}")
+    return int(text)
+
+
+def _format(text: str) -> tuple[str, ...]:
+    name = text.strip().upper()
+    if name in _ALIASES or name in FORMATS:
+        return _ALIASES.get(name, (name,))
+    known = " ".join(sorted(FORMATS))
+    raise FilterError("format", text, f"is not one of {known}")
+
+
+def _field(text: str) -> FieldTest:
+    parts = _FIELD.fullmatch(_some("field", text))
+    name, value = (parts[1].strip(), parts[3].strip()) if parts else ("", "")
+    if not (parts and name and value):
+        raise FilterError("field", text, "is not a name, one of = != >= <= > < and a value")
+    operator = "=" if parts[2] == "==" else parts[2]
+    if operator not in ("=", "!=") and number(value) is None:
+        raise FilterError("field", text, f"compares with {value!r}, no number: use = or !=")
+    return FieldTest(name, cast(Operator, operator), value)

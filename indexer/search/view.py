@@ -1,0 +1,151 @@
+"""What one search sees of one kind of item: a generation, the delta, and what is deleted."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection
+
+from indexer.ann import generations
+from indexer.ann.tuning import TOLERANCE
+from indexer.database import catalogue, embeddings
+from indexer.database.embeddings import Vectors
+from indexer.errors import EmbeddingError
+from indexer.records import Kind, Model, Neighbours
+
+
+@dataclass(frozen=True)
+class View:
+    """One committed state of the library."""
+
+    model_id: int
+    model: Model
+    seq: int
+    head_id: int | None
+    opened: generations.Opened | None
+    hidden: npt.NDArray[np.int64]
+    """Ids that the generation's answers must not hold: deleted since, or in the delta anew."""
+    delta: Vectors
+    degraded: str | None
+
+
+def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) -> View | None:
+    """The state that `db` sees: `cached` itself where nothing moved on; None without a model."""
+    current = catalogue.current_model(db)
+    if current is None:
+        return None
+    model_id, model = current
+    seq = catalogue.last_change(db)
+    kept = catalogue.kept_generations(db, kind, model_id)
+    head_id = kept[0].id if kept else None
+    if cached and (cached.model_id, cached.seq, cached.head_id) == (model_id, seq, head_id):
+        return cached
+    opened, degraded = None, None
+    if kept:
+        opened, degraded = generations.open_newest(
+            directory, kept, model.dim, cached.opened if cached else None
+        )
+    since = opened.row.seq if opened else 0
+    deleted = embeddings.deleted_since(db, kind, since)
+    delta = embeddings.delta_vectors(db, kind, model_id, model.dim, since)
+    return View(
+        model_id=model_id,
+        model=model,
+        seq=seq,
+        head_id=head_id,
+        opened=opened,
+        hidden=np.union1d(deleted, delta[0]),
+        delta=delta,
+        degraded=degraded,
+    )
+
+
+def nearest(
+    db: Connection,
+    view: View,
+    query: npt.NDArray[np.float32],
+    k: int,
+    exclude: Set[int] = frozenset(),
+    allowed: npt.NDArray[np.int64] | None = None,
+) -> Neighbours:
+    """The k items nearest to `query`, (dim,) float32, of those not in `exclude`, and with `allowed`
+    of those in it only. `db` must see the state that `view` is of.
+
+    Raises EmbeddingError for a query that is not finite or not of the model's dimension.
+    """
+    query = np.ascontiguousarray(query, np.float32)
+    if query.shape != (view.model.dim,) or not np.isfinite(query).all():
+        raise EmbeddingError(
+            f"a query must be {view.model.dim} finite numbers, as {view.model.name} embeds;"
+            " embed it with the library's own model"
+        )
+    if k < 1:
+        return empty(view.degraded)
+    margin = TOLERANCE * float(np.linalg.norm(query))
+    excluded = np.fromiter(exclude, np.int64, len(exclude))
+    ids, rows = _delta_candidates(view.delta, query, k, excluded, allowed, margin)
+    if view.opened:
+        near = _indexed_candidates(view.opened, view.hidden, query, k, excluded, allowed, margin)
+        more = embeddings.vectors_of(db, view.model_id, view.model.dim, near)
+        ids, rows = np.concatenate([ids, more[0]]), np.concatenate([rows, more[1]])
+    scores = exact_scores(rows, query)
+    order = np.lexsort((ids, -scores))[:k]
+    return Neighbours(ids[order], scores[order], view.degraded)
+
+
+def empty(degraded: str | None = None) -> Neighbours:
+    """Nothing found."""
+    return Neighbours(np.zeros(0, np.int64), np.zeros(0, np.float32), degraded)
+
+
+def _delta_candidates(
+    delta: Vectors,
+    query: npt.NDArray[np.float32],
+    k: int,
+    excluded: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.int64] | None,
+    margin: float,
+) -> Vectors:
+    ids, rows = delta
+    chosen = ~np.isin(ids, excluded)
+    if allowed is not None:
+        chosen &= np.isin(ids, allowed)
+    ids, rows = (ids, rows) if chosen.all() else (ids[chosen], rows[chosen])
+    if k >= len(ids):
+        return ids, rows
+    rough = rows @ query
+    near = rough >= np.partition(rough, -k)[-k] - margin
+    return ids[near], rows[near]
+
+
+def _indexed_candidates(
+    opened: generations.Opened,
+    hidden: npt.NDArray[np.int64],
+    query: npt.NDArray[np.float32],
+    k: int,
+    excluded: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.int64] | None,
+    margin: float,
+) -> npt.NDArray[np.int64]:
+    from indexer.ann import faiss_index
+
+    without = np.union1d(hidden, excluded)
+    if allowed is None:
+        chosen = faiss_index.all_but(without)
+    else:
+        chosen = faiss_index.only(np.setdiff1d(allowed, without, assume_unique=True), opened.index)
+    nprobe = opened.row.nprobe or 1
+    return faiss_index.candidates(opened.index, query, k, chosen, nprobe, margin)
+
+
+def exact_scores(
+    rows: npt.NDArray[np.float32], query: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Row by row in float64: equal vectors get equal scores wherever they were stored, which
+    neither BLAS nor FAISS promises."""
+    products: npt.NDArray[np.float64] = np.einsum(
+        "nd,d->n", rows.astype(np.float64), query.astype(np.float64)
+    )
+    return products.astype(np.float32)

@@ -1,0 +1,82 @@
+"""The index that an evaluation goes through is the one that a library would publish."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from indexer import trial_index
+from indexer.ann.layout import layout
+
+
+def nobody():
+    pytest.fail("a flat index asks nobody")
+
+
+def exact(rows, query, k):
+    """All that score as the k-th of float16 rows does, or better; best first."""
+    scores = rows.astype(np.float16).astype(np.float64) @ query.astype(np.float64)
+    scores = scores.astype(np.float32)
+    best = np.flatnonzero(scores >= np.sort(scores)[-min(k, len(scores))])
+    return best[np.lexsort((best, -scores[best]))], np.sort(scores[best])[::-1]
+
+
+def recall(index, rows, queries, k=10):
+    return np.mean(
+        [
+            np.isin(exact(rows, query, k)[0][:k], index.search(query, k)[0]).mean()
+            for query in queries
+        ]
+    )
+
+
+@pytest.mark.parametrize("k", [1, 10, 3000])
+def test_flat_is_exact(clustered, asked, k):
+    index = trial_index(clustered, "flat", nobody)
+    assert index.lists is None
+    for query in asked:
+        ids, scores = index.search(query, k)
+        true_ids, true_scores = exact(clustered, query, k)
+        assert ids.tolist() == true_ids.tolist()
+        assert scores == pytest.approx(true_scores, abs=1e-6)
+
+
+def test_lists_are_as_a_library_has_them_and_reach_the_target(clustered, asked):
+    index = trial_index(clustered, "ivf", lambda: asked, target=0.9)
+    nlist, nprobe = index.lists
+    assert nlist == layout(2000, "ivf").nlist == 31
+    assert 1 < nprobe < nlist
+    assert recall(index, clustered, asked) >= 0.9
+    fewer = dataclasses.replace(index, lists=(nlist, nprobe - 1))
+    assert recall(fewer, clustered, asked) < 0.9
+
+
+def test_they_are_tuned_with_the_queries_given(clustered, asked):
+    hard = trial_index(clustered, "ivf", lambda: asked)
+    easy = trial_index(clustered, "ivf", lambda: clustered[::40])
+    assert easy.lists[1] < hard.lists[1]
+
+
+def test_all_lists_equal_flat(clustered, asked):
+    flat = trial_index(clustered, "flat", nobody)
+    lists = trial_index(clustered, "ivf", lambda: asked, target=0.5)
+    assert recall(lists, clustered, asked) < 1
+    every = dataclasses.replace(lists, lists=(lists.lists[0], lists.lists[0]))
+    for query in asked:
+        for one, other in zip(flat.search(query, 10), every.search(query, 10), strict=True):
+            assert one.tolist() == other.tolist()
+
+
+def test_all_that_tie_with_the_last_come_back(unit_rows):
+    rows = np.repeat(unit_rows(3, 16, seed=3), [5, 90, 5], axis=0)
+    index = trial_index(rows, "flat", nobody)
+    ids, scores = index.search(rows[50], 10)
+    assert sorted(ids.tolist()) == list(range(5, 95))
+    assert len(set(scores.tolist())) == 1
+
+
+@pytest.mark.parametrize("count", [1, 63])
+def test_too_few_for_lists_are_flat(unit_rows, count):
+    index = trial_index(unit_rows(count, 16, seed=4), "ivf", nobody)
+    assert index.lists is None
+    assert len(index.search(unit_rows(1, 16, seed=5)[0], 10)[0]) == min(count, 10)

@@ -1,0 +1,384 @@
+"""Every value of every row: changed on disk, it is found by `verify` and put right by `repair`."""
+
+import re
+import sqlite3
+import struct
+from contextlib import closing
+
+import pytest
+
+from encoder.fake import FakeEncoder
+from indexer import Finding, Library, LibraryDamaged, Repair
+from indexer.database.checksums import DamagedRow, restored, row_crc32
+from indexer.database.schema import metadata
+from indexer.integrity.row_repair import INSTEAD
+from indexer.records import KINDS
+
+OTHERS = {
+    int: [0, 77, -(2**62), None, "x", b"x", 0.5],
+    float: [-0.0, 1e300, None, "x", b"x"],
+    str: ["", "y", None, b"y"],
+    bytes: [b"", b"\xff", None, "y"],
+    type(None): [0, 1, 0.5, "", "a", b"", b"a"],
+}
+"""What values of a type may turn into, though a column keeps only some of it."""
+
+
+@pytest.fixture
+def full(photos, settled, sql):
+    """A library with a row in every table."""
+    for n, colour in enumerate(["red", "green", "blue"]):
+        photos.paint(f"{n}.png", colour)
+    photos.write("0.json", "{}")
+    photos.write("bad.png", "bad")
+    photos.index(photos.folder, photos.write("t.txt", "red\ngreen"), exclude=["*.tmp"])
+    photos.library.annotate(photos.write("f.csv", "path,rank,town\n1.png,3,Bern\n2.png,2.5,Ulm\n"))
+    (photos.folder / "0.png").unlink()
+    photos.rescan()
+    sql(photos.library, "INSERT INTO phrases (model_id, vectors) VALUES (1, zeroblob(80))")
+    assert photos.library.verify(read_data=(1, 1)) == []
+    return photos
+
+
+def rows(library, table):
+    """By rowid, without the checksum."""
+    names = ", ".join(c.name for c in metadata.tables[table].columns if c.computed is None)
+    with closing(sqlite3.connect(library.path / "library.db")) as db:
+        db.text_factory = lambda data: data.decode(errors="surrogateescape")
+        return {row[0]: row[1:] for row in db.execute(f"SELECT rowid, {names} FROM {table}")}
+
+
+def everything(library):
+    return {table: rows(library, table) for table in metadata.tables}
+
+
+def columns(table):
+    """With its number, without the checksum; that the library's id is 1 is a rule of its table."""
+    names = [c.name for c in metadata.tables[table].columns if c.computed is None]
+    return [(at, name) for at, name in enumerate(names) if (table, name) != ("library", "id")]
+
+
+def strike(photos, damage, table, column, value):
+    """Damage the newest row; the row's number then, or None where SQLite does not allow it."""
+    before = rows(photos.library, table)
+    try:
+        damage(photos.library, table, max(before), column, value)
+    except sqlite3.IntegrityError:
+        return None
+    after = rows(photos.library, table)
+    if repr(after) == repr(before):
+        return None
+    return max(after.keys() - before.keys() or before.keys())
+
+
+def damaged(table, rowid):
+    remedy = f"repair puts a flipped bit back, or {INSTEAD[table]}"
+    problem = f"row {rowid} is not what was written; {remedy}"
+    return Finding("row", table, problem, True, (rowid,))
+
+
+@pytest.mark.parametrize("table", metadata.tables)
+def test_another_value_anywhere_is_found(full, damage, table):
+    before = everything(full.library)
+    for at, column in columns(table):
+        old = before[table][max(before[table])][at]
+        tried = 0
+        for other in OTHERS[type(old)]:
+            rowid = strike(full, damage, table, column, other)
+            if rowid is not None:
+                tried += 1
+                assert full.library.verify() == [damaged(table, rowid)], (column, other)
+                damage(full.library, table, rowid, column, old)
+        assert tried > 0, column
+    assert everything(full.library) == before
+    assert full.library.verify() == []
+
+
+def with_a_flipped_bit(value):
+    match value:
+        case int():
+            return value ^ 64
+        case float():
+            (bits,) = struct.unpack("<q", struct.pack("<d", value))
+            return struct.unpack("<d", struct.pack("<q", bits ^ 1 << 40))[0]
+        case str():
+            return chr(ord(value[0]) ^ 1) + value[1:]
+        case bytes():
+            return value[:-1] + bytes([value[-1] ^ 128])
+
+
+@pytest.mark.parametrize("table", metadata.tables)
+def test_a_flipped_bit_is_put_back(full, damage, table):
+    tried = 0
+    for at, column in columns(table):
+        before = everything(full.library)
+        old = before[table][max(before[table])][at]
+        if old is not None:
+            rowid = strike(full, damage, table, column, with_a_flipped_bit(old))
+            done = full.library.repair(FakeEncoder)
+            assert done.repaired[0] == damaged(table, rowid)
+            assert done.lost == [], column
+            if (table, column) != ("generations", "name"):  # whose file any writer clears away
+                assert len(done.repaired) == 1
+                assert everything(full.library) == before
+            tried += 1
+    assert tried > 0
+    assert full.library.verify() == []
+
+
+def contents(photos):
+    """What a library finds, whatever its ids are."""
+    items = [photos.library.items(found) for found in answers(photos)]
+    return [[(i.path, i.kind, i.text, i.width, i.digest, i.position) for i in of] for of in items]
+
+
+def answers(photos):
+    return [photos.nearest(colour, 9, kind=kind) for colour in ("red", "blue") for kind in KINDS]
+
+
+@pytest.mark.parametrize("table", [t for t in metadata.tables if t != "roots"])
+def test_rows_beyond_that_are_done_without_or_made_anew(full, damage, table, sql):
+    before = contents(full)
+    for at, column in columns(table):
+        old = rows(full.library, table)
+        value = old[max(old)][at]
+        others = OTHERS[type(value)]
+        if not any(strike(full, damage, table, column, o) is not None for o in others):
+            continue
+        done = full.library.repair(FakeEncoder)
+        assert done.repaired[0].what == "row"
+        assert full.library.verify() == [], column
+        with Library.open(full.folder) as fresh:
+            fresh.index([], FakeEncoder)
+            assert fresh.verify() == []
+        assert contents(full) == before, column
+        if table == "phrases":
+            sql(
+                full.library, "INSERT OR REPLACE INTO phrases (model_id, vectors) VALUES (1, x'00')"
+            )
+        full.library.annotate(full.folder / "f.csv")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("path", b"gone"), ("path", "text"), ("exclude", "[")]
+)
+def test_a_damaged_root_loses_no_file(full, damage, column, value):
+    before = everything(full.library)
+    strike(full, damage, "roots", column, value)
+    (lost,) = full.library.repair(FakeEncoder).lost
+    assert lost.startswith("what is certain of the watched folder ")
+    assert full.library.verify() == []
+    full.rescan()
+    if column == "path":
+        (root,) = full.library.roots()
+        assert root.state == "missing"
+        full.library.move_root(root.path, full.folder)
+    assert full.library.verify() == []
+    assert everything(full.library)["items"] == before["items"]
+
+
+def test_a_wrong_checksum_is_made_right(full, sql):
+    before = everything(full.library)
+    with closing(sqlite3.connect(full.library.path / "library.db")) as db, db:
+        db.create_function("row_crc32", -1, lambda *v: row_crc32(*v) ^ 8, deterministic=True)
+        db.execute("UPDATE files SET path = path")
+    (found,) = full.library.verify()
+    assert found.problem.startswith("rows 2, 3, 4, 5 are not what was written; ")
+    assert full.library.repair(FakeEncoder) == Repair([found], [])
+    assert everything(full.library) == before
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (1, 200, -5, 2**62, 0, None),
+        (1.0, -0.1, 640.0, 0.95),
+        ("a", "Köln", "", None, "x" * 99),
+        (b"\0\xff", b"", b"abc", 7),
+    ],
+)
+def test_every_bit_is_put_back(values):
+    """As it is on disk: integers in as few bytes as they need, whole numbers as integers."""
+    checksum = row_crc32(*values)
+    for at, value in enumerate(values):
+        for flipped in on_disk(value):
+            row = (*values[:at], flipped, *values[at + 1 :])
+            assert row_crc32(*row) != checksum
+            assert restored(DamagedRow(1, row, checksum)) == values
+    for bit in range(32):
+        assert restored(DamagedRow(1, values, checksum ^ (1 << bit))) == values
+
+
+def on_disk(value):
+    """What `value` is after each flip of one bit of its bytes."""
+    match value:
+        case int():
+            size = next(
+                n for n in (1, 2, 3, 4, 6, 8) if -(2 ** (8 * n - 1)) <= value < 2 ** (8 * n - 1)
+            )
+            data = value.to_bytes(size, "big", signed=True)
+            return [int.from_bytes(d, "big", signed=True) for d in flips(data)]
+        case float():
+            real = [struct.unpack(">d", d)[0] for d in flips(struct.pack(">d", value))]
+            return real + ([float(i) for i in on_disk(int(value))] if value.is_integer() else [])
+        case str():
+            return [d.decode(errors="surrogateescape") for d in flips(value.encode())]
+        case bytes():
+            return flips(value)
+    return []
+
+
+def flips(data):
+    number = int.from_bytes(data, "big")
+    return [(number ^ (1 << bit)).to_bytes(len(data), "big") for bit in range(8 * len(data))]
+
+
+def test_two_flipped_bits_are_not_put_back():
+    checksum = row_crc32(1, "red", b"\0" * 64)
+    assert restored(DamagedRow(1, (1, "red", b"\0" * 31 + b"\3" + b"\0" * 32), checksum)) is None
+    assert restored(DamagedRow(1, (1, None, b"\0" * 64), checksum)) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((1,), (1.0,)),
+        (("a",), (b"a",)),
+        ((None,), (0,)),
+        (("a", "b"), ("ab", "")),
+        ((0.0,), (-0.0,)),
+    ],
+)
+def test_types_and_places_are_told_apart(one, other):
+    assert row_crc32(*one) != row_crc32(*other)
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE sqlite_sequence SET seq = 2 WHERE name = 'items'", ["items"]),
+        ("UPDATE sqlite_sequence SET seq = 'x' WHERE name = 'changes'", ["changes"]),
+        ("DELETE FROM sqlite_sequence WHERE name = 'generations'", ["generations"]),
+        ("UPDATE sqlite_sequence SET name = 'ipems' WHERE name = 'items'", ["ipems", "items"]),
+        (
+            "UPDATE sqlite_sequence SET name = CAST(x'ff74' AS TEXT) WHERE name = 'items'",
+            ["\udcfft", "items"],
+        ),
+    ],
+)
+def test_numbers_are_not_given_twice(full, sql, statement, found):
+    photo = full.paint("last.png", "white")
+    full.rescan()
+    (last,) = full.ids("last.png")
+    photo.unlink()
+    full.rescan()
+    sql(full.library, statement)
+    seen = full.library.verify()
+    assert [(f.what, f.repairable) for f in seen] == [("sequence", True)] * len(found)
+    assert sorted(f.where for f in seen) == sorted(found)
+    assert full.library.repair(FakeEncoder) == Repair(seen, [])
+    assert full.library.verify() == []
+    full.paint("next.png", "purple")
+    full.rescan()
+    assert full.ids("next.png") == [last + 1]
+
+
+@pytest.mark.parametrize("number", [" 001", b"0001"])
+def test_a_damaged_number_of_the_schema(full, sql, number):
+    sql(full.library, "UPDATE alembic_version SET version_num = ?", number)
+    (found,) = full.library.verify()
+    assert (found.what, found.repairable) == ("database", False)
+
+
+def places(path, content):
+    """Where in a file `content` begins."""
+    data = path.read_bytes()
+    return [match.start() for match in re.finditer(re.escape(content), data)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT path FROM files WHERE path = CAST('1.png' AS BLOB)",
+        "SELECT digest FROM items WHERE kind = 'image' LIMIT 1",
+        "SELECT fingerprint FROM models",
+        "SELECT name FROM fields WHERE name = 'rank' LIMIT 1",
+        "SELECT name FROM generations ORDER BY id DESC LIMIT 1",
+    ],
+)
+@pytest.mark.parametrize("bit", [0, 1, 7])
+def test_a_bit_flipped_on_disk_in_a_table_and_in_its_index(full, sql, statement, bit):
+    """Each copy of a value that is indexed, one at a time; 1.png becomes 0.png, which is gone, and
+    a text none."""
+    before = everything(full.library)
+    ((value,),) = sql(full.library, statement)
+    content = value if isinstance(value, bytes) else value.encode()
+    full.library.close()
+    path = full.library.path / "library.db"
+    whole = path.read_bytes()
+    at = places(path, content)
+    seen: set[str] = set()
+    for place in at:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        path.write_bytes(flipped)
+        with Library.open(full.folder) as library:
+            found = {finding.what for finding in library.verify()}
+            assert found <= {"row", "index"}
+            assert ("row" in found) == (everything(library) != before)
+            seen |= found
+            assert library.repair(FakeEncoder).lost == []
+            assert library.verify() == []
+            assert {**everything(library), "generations": 0} == {**before, "generations": 0}
+        for name in ("library.db-wal", "library.db-shm"):
+            path.with_name(name).unlink(missing_ok=True)
+    assert seen == {"row", "index"}
+
+
+def test_an_index_while_two_rows_seem_to_be_the_same(full, sql):
+    """Two files of one path, until the flipped bit is back."""
+    full.paint("3.png", "yellow")
+    full.rescan()
+    before = everything(full.library)
+    full.library.close()
+    path = full.library.path / "library.db"
+    data = path.read_bytes()
+    page = int.from_bytes(data[16:18])
+    with closing(sqlite3.connect(path)) as db:
+        query = "SELECT rootpage FROM sqlite_master WHERE name = 'files'"
+        start = (db.execute(query).fetchone()[0] - 1) * page
+    place = data.index(b"1.png", start, start + page)
+    path.write_bytes(data[:place] + b"3" + data[place + 1 :])
+    with Library.open(full.folder) as library:
+        assert {finding.what for finding in library.verify()} == {"row", "index"}
+        assert library.repair(FakeEncoder).lost == []
+        assert library.verify() == []
+        assert {**everything(library), "generations": 0} == {**before, "generations": 0}
+
+
+@pytest.mark.parametrize("globs", ['["*"]', '["*.png"]', "[]"])
+def test_what_a_damaged_root_leaves_out_forgets_nothing(full, damage, globs):
+    before = {item.path for item in full.library.items(full.library.ids("image"))}
+    damage(full.library, "roots", 1, "exclude", globs)
+    with pytest.raises(LibraryDamaged, match="not what was written: run `align repair`"):
+        full.library.index([], FakeEncoder)
+    full.library.repair(FakeEncoder)
+    full.library.index([], FakeEncoder)
+    assert {item.path for item in full.library.items(full.library.ids("image"))} == before
+
+
+def test_a_database_that_lost_everything_is_no_new_library(full):
+    full.library.close()
+    (full.library.path / "library.db").write_bytes(b"")
+    with pytest.raises(LibraryDamaged, match="has lost all that was in it; restore it"):
+        Library.open(full.folder)
+    assert list((full.library.path / "generations").iterdir())
+
+
+def test_a_folder_in_the_place_of_an_index_is_removed(full):
+    (path, *_) = (full.library.path / "generations").iterdir()
+    path.unlink()
+    (path / "below").mkdir(parents=True)
+    assert "generation" in {finding.what for finding in full.library.verify()}
+    full.library.repair(FakeEncoder)
+    assert full.library.verify() == []

@@ -1,0 +1,152 @@
+"""Sidecars in an export of Google Photos."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from PIL import Image
+
+from indexer.metadata import takeout
+from indexer.metadata.fields import Said
+
+SIDECAR = {
+    "title": "a.png",
+    "description": " A boat \n",
+    "imageViews": "12",
+    "creationTime": {"timestamp": "1563198245", "formatted": "Jul 15, 2019, 1:44:05 PM UTC"},
+    "photoTakenTime": {"timestamp": "1563198005", "formatted": "Jul 15, 2019, 1:40:05 PM UTC"},
+    "geoData": {
+        "latitude": 59.91,
+        "longitude": -10.75,
+        "altitude": 3.5,
+        "latitudeSpan": 0.0,
+        "longitudeSpan": 0.0,
+    },
+    "people": [{"name": "Åse"}, {"name": " "}, {"name": "Bo"}],
+    "url": "https://photos.google.com/photo/x",
+    "googlePhotosOrigin": {"mobileUpload": {"deviceType": "ANDROID_PHONE"}},
+    "favorited": True,
+}
+TAKEN = datetime(2019, 7, 15, 13, 40, 5, tzinfo=UTC)
+
+
+def facts(photos, name="a.png"):
+    (item,) = photos.library.find(photos.folder / name)
+    return item.text, dict(item.fields), item.taken_at, item.latitude, item.longitude
+
+
+@pytest.mark.parametrize(
+    ("picture", "sidecar"),
+    [
+        ("IMG_1.jpg", "IMG_1.jpg.json"),
+        ("IMG_1.jpg", "IMG_1.jpg.supplemental-metadata.json"),
+        ("IMG_1(1).jpg", "IMG_1.jpg.supplemental-metadata(1).json"),
+        ("IMG_1(1).jpg", "IMG_1(1).jpg.supplemental-metadata.json"),
+        ("IMG_1(12).jpg", "IMG_1.jpg(12).json"),
+        ("x" * 20 + ".jpg", "x" * 20 + ".jpg.supplemental-metadata.json"),
+        ("x" * 21 + ".jpg", "x" * 21 + ".jpg.supplemental-metadat.json"),
+        ("x" * 36 + ".jpg", "x" * 36 + ".jpg.suppl.json"),
+        ("x" * 36 + "(2).jpg", "x" * 36 + ".jpg.suppl(2).json"),
+        ("x" * 41 + ".jpg", "x" * 41 + ".jpg..json"),
+        ("x" * 44 + ".jpg", "x" * 44 + ".j.json"),
+        ("é" * 44 + ".jpg", "é" * 44 + ".j.json"),
+        ("(1).jpg", "(1).jpg.supplemental-metadata.json"),
+    ],
+)
+def test_names(picture, sidecar):
+    assert f"sub (1)/{sidecar}".encode() in takeout.names(f"sub (1)/{picture}".encode())
+
+
+def test_names_are_those_of_one_picture():
+    assert list(takeout.names(b"a.jpg")) == [b"a.jpg.supplemental-metadata.json", b"a.jpg.json"]
+    assert list(takeout.names(b"\xff.jpg"))[1] == b"\xff.jpg.json"
+
+
+def test_a_picture_that_says_nothing_has_it_all_from_its_sidecar(photos, must_not_load):
+    photos.paint("a.png", "red")
+    sidecar = photos.write("a.png.supplemental-metadata.json", json.dumps(SIDECAR))
+    photos.index()
+    said = {"people": "Åse, Bo", "favorited": 1.0}
+    assert facts(photos) == ("A boat", said, TAKEN, 59.91, -10.75)
+
+    sidecar.write_text(json.dumps({**SIDECAR, "photoTakenTime": {"timestamp": "-1"}, "people": []}))
+    assert photos.library.index([], must_not_load).updated == 1
+    assert facts(photos)[1:3] == (
+        {"favorited": 1.0},
+        datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC),
+    )
+    (photos.folder / "a.png").rename(photos.folder / "z.png")
+    assert photos.library.index([], must_not_load).moved == 1
+    assert facts(photos, "z.png") == (None, {}, None, None, None)
+
+
+def test_a_sidecar_that_goes_takes_along_what_it_said(photos):
+    photos.paint("a.png", "red")
+    sidecar = photos.write("a.png.json", json.dumps(SIDECAR))
+    photos.index()
+    sidecar.unlink()
+    assert photos.rescan() == {"updated": 1}
+    assert facts(photos) == (None, {}, None, None, None)
+
+
+def test_what_the_picture_says_of_time_and_place_stands(photos):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2001:02:03 04:05:06"
+    exif.get_ifd(0x8825).update({1: "S", 2: (1.0, 30.0, 0.0), 3: "W", 4: (2.0, 15.0, 0.0)})
+    Image.new("RGB", (4, 4), "red").save(photos.folder / "a.jpg", exif=exif)
+    sidecar = photos.write("a.jpg.json", json.dumps(SIDECAR))
+    photos.index()
+    own = (datetime(2001, 2, 3, 4, 5, 6), -1.5, -2.25)
+    assert (facts(photos, "a.jpg")[0], facts(photos, "a.jpg")[2:]) == ("A boat", own)
+    sidecar.unlink()
+    assert photos.rescan() == {"updated": 1}
+    assert facts(photos, "a.jpg") == (None, {}, *own)
+
+
+def test_time_and_place_are_each_the_pictures_or_the_sidecars(photos):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2001:02:03 04:05:06"
+    Image.new("RGB", (4, 4), "red").save(photos.folder / "a.jpg", exif=exif)
+    photos.write("a.jpg.json", json.dumps(SIDECAR))
+    photos.index()
+    assert facts(photos, "a.jpg")[2:] == (datetime(2001, 2, 3, 4, 5, 6), 59.91, -10.75)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"description": "", "geoData": {"latitude": 0.0, "longitude": 0.0}, "people": []},
+        {"description": 5, "geoData": None, "people": {"name": "x"}, "favorited": None},
+        {"geoData": {"latitude": 91.0, "longitude": 1.0}, "people": ["x", {"name": ["y"]}]},
+        {"geoData": {"latitude": 1.0, "longitude": -181.0}, "people": [{}]},
+        {"geoData": {"latitude": "1", "longitude": 1.0}, "description": "\ud800"},
+        {"photoTakenTime": {"timestamp": "1e300"}},
+        {"photoTakenTime": {"timestamp": True}},
+    ],
+)
+def test_what_is_empty_or_strange_says_nothing(values):
+    assert takeout.said({"photoTakenTime": {"timestamp": ""}, **values}) == Said()
+
+
+def test_an_ordinary_sidecar_is_none_of_takeouts(photos):
+    photos.paint("a.png", "red")
+    photos.write("a.png.json", json.dumps({**SIDECAR, "photoTakenTime": "1563198005"}))
+    photos.index()
+    fields = {
+        "title": "a.png",
+        "description": "A boat",
+        "imageViews": "12",
+        "photoTakenTime": "1563198005",
+        "url": "https://photos.google.com/photo/x",
+        "favorited": 1.0,
+    }
+    assert facts(photos) == (None, fields, None, None, None)
+
+
+def test_a_damaged_one_is_noted_and_ignored(photos, caplog):
+    photos.paint("a.png", "red")
+    sidecar = photos.write("a.png.supplemental-metadata.json", json.dumps(SIDECAR)[:-5])
+    assert photos.index() == {"added": 1, "embedded": 1}
+    assert caplog.messages == [f"ignored the sidecar {sidecar}: not JSON"]
+    assert facts(photos) == (None, {}, None, None, None)
