@@ -27,6 +27,7 @@ from indexer import Filters, Library
 from indexer.ann.layout import layout
 from indexer.content import Content
 from indexer.database import connection, embeddings, journal
+from indexer.folders import watching
 from indexer.records import Model
 
 PIECE = 20_000
@@ -94,7 +95,7 @@ def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
             model = journal.add_model(db, Model("mixture", "f", dim))
             journal.use_model(db, model)
             home = os.fsencode(folder)
-            journal.watch(db, home, home, recursive=True)
+            watching.watch(db, home, home, recursive=True)
         for start in range(0, count, PIECE):
             rows = embeddings.encode(mixture.pictures(min(PIECE, count - start), start))
             with engine.begin() as db:

@@ -1,6 +1,5 @@
 """Vectors, rows and files on disk: a library of embedded pictures and texts."""
 
-from indexer.ann.layout import Choice
 from indexer.ann.trial import TrialIndex, trial_index
 from indexer.ann.tuning_queries import bundled_phrases
 from indexer.errors import (
@@ -24,7 +23,7 @@ from indexer.library import Library
 from indexer.locate import find_library
 from indexer.metadata.texts import is_unicode, read_text_file
 from indexer.progress import NULL, NullProgress, Progress
-from indexer.recall_curve import Curve, Point
+from indexer.recall_curve import Point, RecallCurve
 from indexer.records import (
     AnnotationReport,
     Failure,
@@ -34,6 +33,7 @@ from indexer.records import (
     IndexReport,
     Item,
     Kind,
+    LayoutChoice,
     Model,
     Neighbours,
     Repair,
@@ -46,8 +46,6 @@ __all__ = [
     "NULL",
     "AnnotationError",
     "AnnotationReport",
-    "Choice",
-    "Curve",
     "EmbeddingError",
     "Failure",
     "FieldTest",
@@ -60,6 +58,7 @@ __all__ = [
     "IndexReport",
     "Item",
     "Kind",
+    "LayoutChoice",
     "Library",
     "LibraryDamaged",
     "LibraryError",
@@ -73,6 +72,7 @@ __all__ = [
     "NullProgress",
     "Point",
     "Progress",
+    "RecallCurve",
     "Repair",
     "RootStatus",
     "RootsOverlap",

@@ -1,10 +1,11 @@
 """What is in a file, ready to be embedded and written."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from encoder.protocol import Pixels
-from indexer.records import Kind
+from indexer.records import FieldValue, Kind
 
 Key = tuple[Kind, bytes]
 """Kind and digest: equal for contents that share an embedding."""
@@ -33,3 +34,15 @@ class Content:
     def key(self) -> Key:
         """Which embedding it shares."""
         return self.kind, self.digest
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the sidecars of a picture say."""
+
+    caption: str | None = None
+    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    taken_at: datetime | None = None
+    """For a picture that does not say it itself; so is `place`."""
+    place: tuple[float, float] | None = None
+    """Degrees, north in [-90, 90] and east in [-180, 180]."""

@@ -19,7 +19,6 @@ from encoder.durable import make_folder
 from encoder.protocol import Encoder
 from indexer import status
 from indexer.ann import generations
-from indexer.ann.layout import Choice
 from indexer.ann.tuning_queries import tuning_queries
 from indexer.database import catalogue, connection, embeddings, journal
 from indexer.database.lock import writing
@@ -43,6 +42,7 @@ from indexer.records import (
     IndexReport,
     Item,
     Kind,
+    LayoutChoice,
     Model,
     Neighbours,
     Repair,
@@ -143,7 +143,7 @@ class Library:
         batch_size: int = 32,
         workers: int | None = None,
         progress: Progress = NULL,
-        layout: Choice | None = None,
+        layout: LayoutChoice | None = None,
         wait: float = 0,
     ) -> IndexReport:
         """Bring the library up to date with `sources`: folders of pictures, and single files of
@@ -209,7 +209,7 @@ class Library:
         self,
         load_encoder: Callable[[], Encoder],
         *,
-        layout: Choice | None = None,
+        layout: LayoutChoice | None = None,
         target_recall: float | None = None,
         captions: Sequence[str] = (),
         wait: float = 0,
@@ -241,7 +241,7 @@ class Library:
         engine: Engine,
         load_encoder: Callable[[], Encoder],
         *,
-        layout: Choice | None = None,
+        layout: LayoutChoice | None = None,
         target_recall: float | None = None,
         captions: Sequence[str] = (),
         force: bool = False,

@@ -16,7 +16,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Curve:
+class RecallCurve:
     """Recall and time by nprobe, ascending."""
 
     origin: str

@@ -9,12 +9,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer.recall_curve import Curve
+from indexer.recall_curve import RecallCurve
 
 Kind = Literal["image", "text"]
 """Pictures and texts are searched separately."""
 
 KINDS: tuple[Kind, ...] = ("image", "text")
+
+LayoutChoice = Literal["auto", "flat", "ivf"]
+"""``auto``: flat as long as that is fast."""
 
 FieldValue = float | str
 
@@ -226,7 +229,7 @@ class GenerationStatus:
     nprobe: int | None
     recall: float
     """Recall@10 against exact search, in [0, 1]; measured for an IVF, 1 for a flat index."""
-    curve: Curve | None
+    curve: RecallCurve | None
     """How `nprobe` was chosen; None for a flat index."""
 
 

@@ -8,9 +8,10 @@ from sqlalchemy import Connection
 
 from indexer.ann import generations
 from indexer.database import catalogue, connection, embeddings
+from indexer.database.rows import Generation
 from indexer.database.schema import SCHEMA_VERSION
 from indexer.folders import roots
-from indexer.recall_curve import Curve
+from indexer.recall_curve import RecallCurve
 from indexer.records import KINDS, GenerationStatus, Status
 
 
@@ -42,9 +43,7 @@ def status(db: Connection, directory: Path, home: bytes) -> Status:
     )
 
 
-def _generation(
-    head: catalogue.Generation, live: int, delta: int, deleted: int
-) -> GenerationStatus:
+def _generation(head: Generation, live: int, delta: int, deleted: int) -> GenerationStatus:
     return GenerationStatus(
         kind=head.kind,
         type=head.type,
@@ -56,7 +55,7 @@ def _generation(
         nlist=head.nlist,
         nprobe=head.nprobe,
         recall=head.recall,
-        curve=Curve.from_json(head.curve) if head.curve else None,
+        curve=RecallCurve.from_json(head.curve) if head.curve else None,
     )
 
 

@@ -19,9 +19,10 @@ from indexer.ann.spool import Spool, spooled
 from indexer.ann.tuning import Queries, measure
 from indexer.database import catalogue, embeddings, journal
 from indexer.database.embeddings import Vectors
+from indexer.database.rows import Generation
 from indexer.errors import GenerationError
 from indexer.progress import NULL, Progress
-from indexer.recall_curve import Curve
+from indexer.recall_curve import RecallCurve
 from indexer.records import Kind
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ _FOLDER = "generations"
 class Opened:
     """A generation mapped into memory."""
 
-    row: catalogue.Generation
+    row: Generation
     index: "Index"
 
 
@@ -150,7 +151,7 @@ def _build(
     queries: Queries | None,
     target: float,
     progress: Progress,
-) -> tuple["Index", Curve | None]:
+) -> tuple["Index", RecallCurve | None]:
     from indexer.ann import faiss_index
 
     sample = partial(spool.sample, planned.sample, SAMPLE_SEED)
@@ -171,7 +172,7 @@ def _told(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]:
         progress.advance(len(piece[0]))
 
 
-def _choice(curve: Curve | None, target: float) -> tuple[int | None, float]:
+def _choice(curve: RecallCurve | None, target: float) -> tuple[int | None, float]:
     """nprobe and recall; of a flat index, which is exact, None and 1."""
     if curve is None:
         return None, 1.0
@@ -222,7 +223,7 @@ def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
 
 
 def open_newest(
-    directory: Path, kept: Sequence[catalogue.Generation], dim: int, cached: Opened | None
+    directory: Path, kept: Sequence[Generation], dim: int, cached: Opened | None
 ) -> tuple[Opened | None, str | None]:
     """The newest of `kept` (head first) that is sound, and why it is not the head.
 
@@ -245,7 +246,7 @@ def open_newest(
     return None, reason
 
 
-def why_degraded(directory: Path, head: catalogue.Generation) -> str | None:
+def why_degraded(directory: Path, head: Generation) -> str | None:
     """Why a search cannot use `head`, as far as its bytes tell; None where they are sound."""
     try:
         _check(directory, head)
@@ -254,15 +255,15 @@ def why_degraded(directory: Path, head: catalogue.Generation) -> str | None:
     return None
 
 
-def _sentence(row: catalogue.Generation, error: Exception) -> str:
+def _sentence(row: Generation, error: Exception) -> str:
     return f"generations/{row.name} {error}; searching without it"
 
 
-def _path(directory: Path, row: catalogue.Generation) -> Path:
+def _path(directory: Path, row: Generation) -> Path:
     return directory / _FOLDER / row.name
 
 
-def _check(directory: Path, row: catalogue.Generation) -> None:
+def _check(directory: Path, row: Generation) -> None:
     """Read the whole file, piece by piece, and raise _Damaged where it is not what was written."""
     digest, size = hashlib.sha256(), 0
     try:

@@ -4,8 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-Choice = Literal["auto", "flat", "ivf"]
-"""``auto``: flat as long as that is fast."""
+from indexer.records import LayoutChoice
 
 FLAT_LIMIT = 200_000
 """Most items that ``auto`` keeps in a flat index."""
@@ -37,7 +36,7 @@ class Layout:
         return SAMPLE_PER_LIST * (self.nlist or 0)
 
 
-def layout(count: int, choice: Choice = "auto") -> Layout:
+def layout(count: int, choice: LayoutChoice = "auto") -> Layout:
     """The layout for `count` items: nlist near 4 sqrt(count), but never so many that a list has
     fewer than `SAMPLE_PER_LIST` embeddings to be trained on; flat where one would have."""
     if choice == "flat" or (choice == "auto" and count <= FLAT_LIMIT):

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from indexer.ann.layout import SAMPLE_SEED, TARGET_RECALL, Choice, layout
-from indexer.ann.tuning import TOLERANCE, Queries, measure
+from indexer.ann.exact_search import TOLERANCE, exact_scores
+from indexer.ann.layout import SAMPLE_SEED, TARGET_RECALL, layout
+from indexer.ann.tuning import Queries, measure
 from indexer.database.embeddings import CHUNK, Vectors
-from indexer.search.view import exact_scores
+from indexer.records import LayoutChoice
 
 if TYPE_CHECKING:
     from indexer.ann.faiss_index import Index
@@ -48,7 +49,7 @@ class TrialIndex:
 
 
 def trial_index(
-    rows: Rows, choice: Choice, queries: Callable[[], Rows], target: float = TARGET_RECALL
+    rows: Rows, choice: LayoutChoice, queries: Callable[[], Rows], target: float = TARGET_RECALL
 ) -> TrialIndex:
     """An index of unit `rows`, (n, dim) float32 with n at least 1, laid out, filled and tuned as a
     generation is: float16 codes, and with lists the smallest nprobe whose recall@10 of

@@ -5,19 +5,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from indexer.ann.exact_search import TOLERANCE, Rows, Scores, exact_bounds
 from indexer.database.embeddings import Vectors
-from indexer.recall_curve import Curve, Point
+from indexer.recall_curve import Point, RecallCurve
 
 K = 10
 """Recall is measured among this many."""
-
-TOLERANCE = 1e-5
-"""Float32 sums of the same products in another order differ by less, for vectors of length 1."""
-
-Rows = npt.NDArray[np.float32]
-Scores = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,7 +30,7 @@ def measure(
     queries: Queries,
     pieces: Iterator[Vectors],
     target: float,
-) -> Curve:
+) -> RecallCurve:
     """Try nprobe 1, 2, 4, ... until recall@10 reaches `target`, then narrow the last step down.
 
     ``search(query, k, nprobe)`` gives the scores that the index finds, best first; `pieces` are all
@@ -57,18 +51,7 @@ def measure(
         middle = (low + high) // 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
     ordered = tuple(points[nprobe] for nprobe in sorted(points))
-    return Curve(queries.origin, len(queries.vectors), ordered)
-
-
-def exact_bounds(queries: Rows, pieces: Iterator[Vectors], k: int) -> Scores:
-    """Scores of the k best of each query over all pieces, best first; (q, k), or (q, n) where there
-    are only n < k."""
-    best = np.zeros((len(queries), 0), np.float32)
-    for _, rows in pieces:
-        best = np.hstack([best, queries @ rows.T])
-        if best.shape[1] > k:
-            best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
-    return -np.sort(-best, axis=1)
+    return RecallCurve(queries.origin, len(queries.vectors), ordered)
 
 
 def _point(

@@ -6,7 +6,6 @@ Paths are bytes, absolute where a `Root` holds them and relative to their root e
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -26,8 +25,7 @@ from sqlalchemy import (
     select,
 )
 
-from indexer.ann.layout import Choice
-from indexer.database.checksums import Value, raw_rows
+from indexer.database.rows import File, FileItem, Generation, Root
 from indexer.database.schema import (
     changes,
     embeddings,
@@ -40,84 +38,7 @@ from indexer.database.schema import (
     models,
     roots,
 )
-from indexer.records import Failure, FieldValue, Item, Kind, Model
-
-Mounts = tuple[tuple[bytes, int], ...]
-"""Folders of a root that are on another device than the folder above them: paths relative to the
-root, sorted, and the numbers of the devices."""
-
-
-@dataclass(frozen=True)
-class Root:
-    """A watched folder; `path` is absolute."""
-
-    id: int
-    path: bytes
-    recursive: bool
-    device: int | None = None
-    """Of the file system it was on when all of it was looked at last."""
-    follow_symlinks: bool = False
-    exclude: tuple[str, ...] = ()
-    """Globs of what is left out, as `indexer.folders.excludes` reads them."""
-    mounts: Mounts = ()
-    """Those that held files when they were looked at last."""
-
-    def at(self, place: bytes) -> bytes:
-        """The absolute path of `place`, relative to the root; b"" for the root itself."""
-        return os.path.join(self.path, place) if place else self.path
-
-
-@dataclass(frozen=True)
-class File:
-    """A file as the last run saw it."""
-
-    id: int
-    root_id: int
-    path: bytes
-    size: int
-    mtime_ns: int
-    digest: bytes | None
-    racy: bool
-    """Whether its bytes may have changed since without a trace in size and time."""
-    sidecar: str | None
-    """Sizes and times of the sidecars that were read with it."""
-    items: int
-    """Live items in it."""
-    lacking: int
-    """Those of them without an embedding of the model asked about."""
-    failed: bool
-    """Whether it, or what its bytes are, could not be read."""
-
-
-@dataclass(frozen=True)
-class FileItem:
-    """One item of a file."""
-
-    id: int
-    file_id: int
-    position: int
-    digest: bytes
-    embedded: bool
-    """Whether it has an embedding of the model asked about."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A published index file."""
-
-    id: int
-    kind: Kind
-    seq: int
-    name: str
-    size: int
-    """Bytes."""
-    sha256: bytes
-    count: int
-    type: str
-    nlist: int | None
-    nprobe: int | None
-    recall: float
-    curve: str | None
+from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model
 
 
 def within(path: bytes, folder: bytes) -> bool:
@@ -146,7 +67,7 @@ def current_model(db: Connection) -> tuple[int, Model] | None:
     return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
 
 
-def wanted_layout(db: Connection) -> tuple[Choice, float]:
+def wanted_layout(db: Connection) -> tuple[LayoutChoice, float]:
     """The layout and the recall that the next generation is to have."""
     row = db.execute(select(library.c.layout, library.c.target_recall)).one()
     return row.layout, row.target_recall
@@ -156,28 +77,6 @@ def last_change(db: Connection) -> int:
     """The newest number in the change log, 0 for an empty one."""
     seq: int = db.execute(select(func.coalesce(func.max(changes.c.seq), 0))).scalar_one()
     return seq
-
-
-def given_numbers(db: Connection) -> dict[Value, Value]:
-    """The last number that each table gave, as SQLite remembers it and damage left it."""
-    rows = raw_rows(db, "SELECT name, seq FROM sqlite_sequence")
-    return {row[0]: row[1] for row in rows}
-
-
-def last_numbers(db: Connection) -> dict[str, int]:
-    """The largest number known to have been given in each table that gives none twice."""
-    used = {
-        items.name: [items.c.id, changes.c.item_id],  # also of those that are gone
-        changes.name: [changes.c.seq],
-        generations.name: [generations.c.id],
-    }
-    return {
-        name: max(
-            db.execute(select(func.coalesce(func.max(column), 0))).scalar_one()
-            for column in columns
-        )
-        for name, columns in used.items()
-    }
 
 
 def all_roots(db: Connection, home: bytes) -> list[Root]:

@@ -13,11 +13,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.exc import DatabaseError, MultipleResultsFound, NoResultFound
 from sqlalchemy.pool import QueuePool
 
-from indexer.database import checksums, filesystem
+from indexer.database import checksums, filesystem, functions
 from indexer.database.schema import SCHEMA_VERSION, library
 from indexer.database.sqlite_errors import REMEDY, explain_all, explained
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
-from indexer.search.filters import great_circle_km
 
 NAME = "library.db"
 """Of the file, in the library directory."""
@@ -50,8 +49,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
             timeout=30,
         )
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.create_function("casefold", 1, _casefold, deterministic=True)
-        connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
+        functions.register(connection)
         if writable:
             checksums.register(connection)
             _set_journal_mode(connection, database)
@@ -87,18 +85,6 @@ def writer(database: Path) -> Iterator[Engine]:
             checkpoint(engine)
     finally:
         engine.dispose()
-
-
-def _casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
-
-
-def _great_circle_km(
-    lat1: float | None, lon1: float | None, lat2: float, lon2: float
-) -> float | None:
-    if lat1 is None or lon1 is None:
-        return None
-    return great_circle_km(lat1, lon1, lat2, lon2)
 
 
 def _set_journal_mode(connection: sqlite3.Connection, database: Path) -> None:

@@ -7,7 +7,8 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Row, Select, exists, func, select
 
 from indexer.database import catalogue
-from indexer.database.catalogue import Generation, among
+from indexer.database.catalogue import among
+from indexer.database.rows import Generation
 from indexer.database.schema import changes, embeddings, items, phrases
 from indexer.records import Kind
 

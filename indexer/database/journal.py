@@ -3,10 +3,7 @@
 All functions belong inside the caller's transaction.
 """
 
-import json
-import os
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -14,10 +11,8 @@ import numpy.typing as npt
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    LargeBinary,
     and_,
     case,
-    cast,
     delete,
     insert,
     literal,
@@ -27,9 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from indexer.ann.layout import Choice
-from indexer.content import Content
-from indexer.database.catalogue import Root, all_roots, among, within
+from indexer.content import Content, Said
+from indexer.database.catalogue import among
 from indexer.database.schema import (
     changes,
     embeddings,
@@ -41,84 +35,11 @@ from indexer.database.schema import (
     library,
     models,
     phrases,
-    roots,
 )
-from indexer.folders import excludes
-from indexer.metadata.fields import Said
-from indexer.records import FieldValue, Kind, Model
+from indexer.records import FieldValue, Kind, LayoutChoice, Model
 
 UNFINISHED = -1
 """A size no file has, for one whose items are not all written yet."""
-
-
-def watch(db: Connection, home: bytes, folder: bytes, *, recursive: bool) -> None:
-    """Make the absolute `folder` a root; roots inside a recursive one become part of it.
-
-    `home` is the absolute folder that holds the library directory. A root around it or in it is
-    stored relative to it, so that both can be moved together.
-    """
-    statement = upsert(roots).values(**_place(home, folder), recursive=recursive)
-    db.execute(
-        statement.on_conflict_do_update(
-            index_elements=["path", "relative"], set_={"recursive": statement.excluded.recursive}
-        )
-    )
-    if not recursive:
-        return
-    for inner in all_roots(db, home):
-        if inner.path != folder and within(inner.path, folder):
-            outer = next(root for root in all_roots(db, home) if root.path == folder)
-            _absorb(db, inner, outer)
-
-
-def _place(home: bytes, folder: bytes) -> dict[str, object]:
-    relative = within(home, folder) or within(folder, home)
-    return {"path": os.path.relpath(folder, home) if relative else folder, "relative": relative}
-
-
-def _absorb(db: Connection, inner: Root, outer: Root) -> None:
-    """What the inner root left out stays left out, and the links it followed are followed. Where it
-    is not mounted now, its files wait for it as before."""
-    place = os.path.relpath(inner.path, outer.path)
-    watch_how(
-        db,
-        outer,
-        exclude=[*outer.exclude, *excludes.below(inner.exclude, place)],
-        follow_symlinks=outer.follow_symlinks or inner.follow_symlinks,
-    )
-    mounts = [*outer.mounts, *((os.path.join(place, path), dev) for path, dev in inner.mounts)]
-    if inner.device is not None:
-        mounts.append((place, inner.device))
-    set_devices(db, replace(outer, mounts=tuple(sorted(mounts))))
-    prefix = os.path.join(place, b"")
-    longer = cast(literal(prefix, LargeBinary).op("||")(files.c.path), LargeBinary)
-    moved = update(files).where(files.c.root_id == inner.id)
-    db.execute(moved.values(root_id=outer.id, path=longer))
-    unwatch(db, inner.id)
-
-
-def watch_how(db: Connection, root: Root, *, exclude: Iterable[str], follow_symlinks: bool) -> None:
-    """Remember what a root leaves out and whether it follows symbolic links."""
-    globs = json.dumps(excludes.normalised(exclude))
-    row = {"exclude": globs, "follow_symlinks": follow_symlinks}
-    db.execute(update(roots).where(roots.c.id == root.id).values(row))
-
-
-def set_devices(db: Connection, root: Root) -> None:
-    """Remember the device that a root is on, and those mounted below it."""
-    mounts = json.dumps([(os.fsdecode(path), device) for path, device in root.mounts])
-    row = {"device": root.device, "mounts": mounts}
-    db.execute(update(roots).where(roots.c.id == root.id).values(row))
-
-
-def relocate(db: Connection, home: bytes, root_id: int, folder: bytes) -> None:
-    """From now on a root is the absolute `folder`; what is known of its files stays."""
-    db.execute(update(roots).where(roots.c.id == root_id).values(_place(home, folder)))
-
-
-def unwatch(db: Connection, root_id: int) -> None:
-    """Forget a root whose files are all forgotten."""
-    db.execute(delete(roots).where(roots.c.id == root_id))
 
 
 def add_model(db: Connection, model: Model) -> int:
@@ -138,7 +59,7 @@ def use_model(db: Connection, model_id: int) -> None:
     db.execute(delete(models).where(models.c.id != model_id))
 
 
-def want_layout(db: Connection, layout: Choice | None, target_recall: float | None) -> None:
+def want_layout(db: Connection, layout: LayoutChoice | None, target_recall: float | None) -> None:
     """Remember what generations are to be from now on; None leaves it as it is."""
     given = {"layout": layout, "target_recall": target_recall}
     row = {name: value for name, value in given.items() if value is not None}

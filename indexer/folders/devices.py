@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 
-from indexer.database.catalogue import Mounts, Root
+from indexer.database.rows import Mounts, Root
 from indexer.folders.walk import holds_any_file
 from indexer.records import RootState
 

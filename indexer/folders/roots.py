@@ -7,9 +7,9 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from indexer.database import catalogue, checksums, journal, schema
-from indexer.database.catalogue import Root
+from indexer.database.rows import Root
 from indexer.errors import LibraryDamaged, RootsOverlap, SourceNotFound, UnknownPath
-from indexer.folders import devices
+from indexer.folders import devices, watching
 from indexer.folders.excludes import Excludes, literal
 from indexer.folders.sources import kind_of
 from indexer.folders.walk import file_status
@@ -78,7 +78,7 @@ def move(db: Connection, home: bytes, old: Path, new: Path) -> None:
                 f"{new} overlaps the watched folder {os.fsdecode(other.path)}; stop watching that"
                 " with `align forget`, or name another place"
             )
-    journal.relocate(db, home, root.id, folder)
+    watching.relocate(db, home, root.id, folder)
     known = catalogue.known_files(db, root.id, None)
     there = next(moved for moved in catalogue.all_roots(db, home) if moved.id == root.id)
     if known and not any(_exists(there, file.path) for file in known):
@@ -120,7 +120,7 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
         for place in sorted(inside):
             items += journal.delete_files(db, catalogue.files_within(db, root.id, place))
         if b"" in inside or not (root.recursive or catalogue.files_within(db, root.id, b"")):
-            journal.unwatch(db, root.id)
+            watching.unwatch(db, root.id)
             dropped.append(_path(root.path))
             continue
         globs = list(root.exclude)
@@ -130,7 +130,7 @@ def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
             ):
                 globs.append(literal(place))
                 excluded.append(_path(os.path.join(root.path, place)))
-        journal.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
+        watching.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
     return Forgotten(items, tuple(dropped), tuple(excluded))
 
 

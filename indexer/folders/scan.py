@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from indexer.database import catalogue, journal
-from indexer.database.catalogue import File, Root
-from indexer.folders import devices
+from indexer.database import catalogue
+from indexer.database.rows import File, Root
+from indexer.folders import devices, watching
 from indexer.folders.excludes import Excludes
 from indexer.folders.sources import kind_of, parts_to_scan
 from indexer.folders.walk import behind_link, file_status, walk
@@ -99,7 +99,7 @@ def scan_sources(
         known = catalogue.known_files(db, root.id, model_id)
         seen = scan(root, parts[root], known, differences, allow_missing=allow_missing)
         if seen != root:
-            journal.set_devices(db, seen)
+            watching.set_devices(db, seen)
     return differences
 
 

@@ -8,9 +8,10 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from encoder.images import EXTENSIONS
-from indexer.database import catalogue, journal
-from indexer.database.catalogue import Root
+from indexer.database import catalogue
+from indexer.database.rows import Root
 from indexer.errors import SourceExcluded, SourceNotFound, UnsupportedFile
+from indexer.folders import watching
 from indexer.folders.excludes import Excludes, literal, normalised
 from indexer.metadata import texts
 from indexer.records import Kind
@@ -53,9 +54,9 @@ def parts_to_scan(
     for path in sorted(paths, key=lambda path: shapes[path] == "file"):
         roots = catalogue.all_roots(db, home)
         if shapes[path] == "folder" and not _holder(roots, path, recursive=True):
-            journal.watch(db, home, path, recursive=True)
+            watching.watch(db, home, path, recursive=True)
         elif shapes[path] == "file" and not _holder(roots, path):
-            journal.watch(db, home, os.path.dirname(path), recursive=False)
+            watching.watch(db, home, os.path.dirname(path), recursive=False)
 
     roots = catalogue.all_roots(db, home)
     inside: dict[int, set[bytes]] = {}
@@ -74,7 +75,7 @@ def parts_to_scan(
             follow = root.follow_symlinks if follow_symlinks is None else follow_symlinks
             kept = normalised(glob for glob in globs if glob not in wanted)
             if (kept, follow) != (root.exclude, root.follow_symlinks):
-                journal.watch_how(db, root, exclude=kept, follow_symlinks=follow)
+                watching.watch_how(db, root, exclude=kept, follow_symlinks=follow)
 
     roots = [root for root in catalogue.all_roots(db, home) if root.id in inside]
     for root in roots:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from stat import S_ISREG
 
-from indexer.database.catalogue import Root
+from indexer.database.rows import Root
 from indexer.folders.excludes import Excludes
 
 _JUNK = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN")

@@ -4,10 +4,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from indexer.content import Content
-from indexer.database.catalogue import FileItem
+from indexer.content import Content, Said
+from indexer.database.rows import FileItem
 from indexer.folders.scan import Found
-from indexer.metadata.fields import Said
 
 
 @dataclass

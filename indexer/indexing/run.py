@@ -14,7 +14,7 @@ from encoder.decoding import Decoders
 from encoder.protocol import Embeddings, Encoder
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
-from indexer.database.catalogue import File
+from indexer.database.rows import File, FileItem
 from indexer.errors import EmbeddingError, ModelMismatch
 from indexer.folders.scan import Found, Scan
 from indexer.folders.sources import kind_of
@@ -179,7 +179,7 @@ class Run:
             match(plan, result.contents, own + adopted)
         return plan
 
-    def _items(self, file_id: int | None) -> list[catalogue.FileItem]:
+    def _items(self, file_id: int | None) -> list[FileItem]:
         if file_id is None:
             return []
         with self._engine.connect() as db:

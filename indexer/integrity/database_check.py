@@ -2,14 +2,15 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine
 
-from indexer.database import catalogue, checksums, connection
+from indexer.database import checksums, connection
 from indexer.database.schema import SCHEMA_VERSION, metadata
 from indexer.database.sqlite_errors import REMEDY
+from indexer.integrity.findings import listed
 from indexer.integrity.row_repair import INSTEAD
 from indexer.records import Finding
 
@@ -71,21 +72,3 @@ def _rows(db: Connection) -> Iterator[Finding]:
             said = f"row {ids[0]} is" if len(ids) == 1 else f"rows {listed(ids)} are"
             remedy = f"repair puts a flipped bit back, or {INSTEAD[table.name]}"
             yield Finding("row", table.name, f"{said} not what was written; {remedy}", True, ids)
-
-
-def sequences(db: Connection) -> Iterator[Finding]:
-    """Numbers that were used must not be given again."""
-    stored = catalogue.given_numbers(db)
-    used = catalogue.last_numbers(db)
-    for name, last in used.items():
-        given = stored.get(name, 0)
-        if not isinstance(given, int) or given < last:
-            problem = f"the number {last} was given, which is not remembered"
-            yield Finding("sequence", name, problem, True)
-    for stray in stored.keys() - used.keys():
-        yield Finding("sequence", str(stray), "is no table with such numbers", True)
-
-
-def listed(ids: Sequence[int]) -> str:
-    more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
-    return ", ".join(map(str, ids[:5])) + more

@@ -20,6 +20,7 @@ from indexer.integrity.row_repair import (
     read_again,
     replace_rows,
 )
+from indexer.integrity.sequences import remember_numbers
 from indexer.integrity.verify import verify
 from indexer.records import Finding, Repair
 
@@ -84,7 +85,7 @@ def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
     correct_log(db, ids["change"])
     what = {finding.what for finding in found}
     if "sequence" in what:
-        _remember_numbers(db)
+        remember_numbers(db)
     if what == {"generation"}:
         names = [finding.where.removeprefix("generations/") for finding in found]
         db.execute(delete(generations).where(generations.c.name.in_(names)))
@@ -129,12 +130,3 @@ def _drop_rows(db: Connection, finding: Finding) -> list[str]:
     else:
         db.execute(delete(table).where(among(literal_column("rowid"), finding.ids)))
     return [f"{len(finding.ids)} rows of {table.name} that did not fit the others"]
-
-
-def _remember_numbers(db: Connection) -> None:
-    stored = catalogue.given_numbers(db)
-    db.exec_driver_sql("DELETE FROM sqlite_sequence")
-    for name, last in catalogue.last_numbers(db).items():
-        given = stored.get(name)
-        number = max(last, given) if isinstance(given, int) else last
-        db.exec_driver_sql("INSERT INTO sqlite_sequence VALUES (?, ?)", (name, number))

@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, select
 
 from indexer.database import catalogue, journal
-from indexer.database.catalogue import Root
+from indexer.database.rows import Root
 from indexer.database.schema import files, items
 from indexer.metadata.tables import Row, read_rows
 from indexer.records import KINDS, AnnotationReport

@@ -2,27 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
 from indexer.metadata.texts import is_unicode
 from indexer.records import FieldValue
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the sidecars of a picture say."""
-
-    caption: str | None = None
-    fields: Mapping[str, FieldValue] = field(default_factory=dict)
-    taken_at: datetime | None = None
-    """For a picture that does not say it itself; so is `place`."""
-    place: tuple[float, float] | None = None
-    """Degrees, north in [-90, 90] and east in [-180, 180]."""
 
 
 def number(text: str) -> float | None:

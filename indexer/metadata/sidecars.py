@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from encoder.errors import TextError
+from indexer.content import Said
 from indexer.metadata import takeout
-from indexer.metadata.fields import Said, field_value
+from indexer.metadata.fields import field_value
 from indexer.metadata.texts import is_unicode
 
 MAX_BYTES = 1 << 20

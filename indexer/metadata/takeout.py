@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from indexer.metadata.fields import Said, field_value, number
+from indexer.content import Said
+from indexer.metadata.fields import field_value, number
 
 _SUFFIX = ".supplemental-metadata"  # since 2024, nothing before
 _LENGTH = 46

@@ -1,6 +1,5 @@
 """Filters: which items a search may answer with, by what is known of them beside their pixels."""
 
-import math
 import os
 import re
 from collections.abc import Iterable
@@ -14,9 +13,6 @@ from indexer.metadata.fields import number
 from indexer.metadata.texts import is_unicode
 
 Operator = Literal["=", "!=", ">=", "<=", ">", "<"]
-
-EARTH_RADIUS = 6371.0088
-"""Kilometres, the mean."""
 
 _DATE = re.compile(r"(\d{4})(-\d\d)?(-\d\d)?(T\d\d:\d\d(:\d\d)?)?", re.ASCII)
 _FIELD = re.compile(r"([^=<>]+?)(!=|>=|<=|==|=|>|<)(.+)", re.DOTALL)
@@ -125,15 +121,6 @@ class Filters:
             formats=frozenset(name for text in formats for name in _format(text)),
             fields=tuple(_field(text) for text in fields),
         )
-
-
-def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
-    """Kilometres between two places in degrees, by the haversine formula."""
-    a, b = math.radians(lat1), math.radians(lat2)
-    half = math.sin((b - a) / 2) ** 2 + (
-        math.cos(a) * math.cos(b) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
-    )
-    return 2 * EARTH_RADIUS * math.asin(min(1.0, math.sqrt(half)))
 
 
 def _some(name: str, text: str) -> str:

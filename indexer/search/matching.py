@@ -24,10 +24,12 @@ from sqlalchemy import (
 )
 
 from indexer.database import catalogue
-from indexer.database.catalogue import Root, within
+from indexer.database.catalogue import within
+from indexer.database.functions import EARTH_RADIUS
+from indexer.database.rows import Root
 from indexer.database.schema import fields, files, items
 from indexer.records import Kind
-from indexer.search.filters import EARTH_RADIUS, FieldTest, FilterError, Filters, Near
+from indexer.search.filters import FieldTest, FilterError, Filters, Near
 
 _Key = tuple[Kind, Filters, bytes | None]
 _REMEMBERED = 8

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from indexer.ann import generations
-from indexer.ann.tuning import TOLERANCE
+from indexer.ann.exact_search import TOLERANCE, exact_scores
 from indexer.database import catalogue, embeddings
 from indexer.database.embeddings import Vectors
 from indexer.errors import EmbeddingError
@@ -138,14 +138,3 @@ def _indexed_candidates(
         chosen = faiss_index.only(np.setdiff1d(allowed, without, assume_unique=True), opened.index)
     nprobe = opened.row.nprobe or 1
     return faiss_index.candidates(opened.index, query, k, chosen, nprobe, margin)
-
-
-def exact_scores(
-    rows: npt.NDArray[np.float32], query: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Row by row in float64: equal vectors get equal scores wherever they were stored, which
-    neither BLAS nor FAISS promises."""
-    products: npt.NDArray[np.float64] = np.einsum(
-        "nd,d->n", rows.astype(np.float64), query.astype(np.float64)
-    )
-    return products.astype(np.float32)

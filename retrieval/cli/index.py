@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from indexer import Choice
+from indexer import LayoutChoice
 from retrieval.cli.libraries import encoder_loader, locate_for_indexing
 from retrieval.cli.options import (
     device_option,
@@ -60,7 +60,7 @@ def command(
     device: str,
     batch_size: int,
     reembed: bool,
-    layout: Choice | None,
+    layout: LayoutChoice | None,
     allow_missing: bool,
     exclude: tuple[str, ...],
     follow_symlinks: bool | None,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from indexer import Choice, Library, read_text_file
+from indexer import LayoutChoice, Library, read_text_file
 from retrieval.cli.libraries import encoder_loader, locate
 from retrieval.cli.options import (
     NumberRange,
@@ -36,7 +36,7 @@ from retrieval.cli.output import ProgressBar, generation_rows, print_rows, say
 @model_option
 @device_option
 def command(
-    layout: Choice | None,
+    layout: LayoutChoice | None,
     target_recall: float | None,
     captions: Path | None,
     wait: float,

@@ -19,6 +19,7 @@ from indexer.ann import generations
 from indexer.ann.tuning import Queries
 from indexer.content import Content
 from indexer.database import checksums, connection, embeddings, journal
+from indexer.folders import watching
 from indexer.records import Model
 
 
@@ -51,7 +52,7 @@ class Vectors:
             self._model = journal.add_model(db, Model("m", "f", dim))
             journal.use_model(db, self._model)
             home = os.fsencode(folder)
-            journal.watch(db, home, home, recursive=True)
+            watching.watch(db, home, home, recursive=True)
 
     def add(self, rows, kind="image"):
         with self._engine.begin() as db:

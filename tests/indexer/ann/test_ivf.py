@@ -11,11 +11,12 @@ import pytest
 from encoder.fake import FakeEncoder
 from indexer import GenerationError, Library
 from indexer.ann import faiss_index
+from indexer.ann.exact_search import exact_bounds
 from indexer.ann.layout import Layout, layout
 from indexer.ann.spool import spooled
-from indexer.ann.tuning import Queries, exact_bounds, measure
+from indexer.ann.tuning import Queries, measure
 from indexer.ann.tuning_queries import bundled_phrases
-from indexer.recall_curve import Curve, Point
+from indexer.recall_curve import Point, RecallCurve
 from indexer.search import view
 
 DIM = 16
@@ -150,7 +151,7 @@ def test_many_allowed_items_fill_k_whatever_lists_they_are_in(indexed, asked):
 
 def test_an_index_that_finds_too_little_is_not_published(indexed, asked, monkeypatch, sql):
     before = sql(indexed.library, "SELECT name FROM generations")
-    curve = Curve("a bad day", 1, (Point(40, 0.4, 1.0),))
+    curve = RecallCurve("a bad day", 1, (Point(40, 0.4, 1.0),))
     monkeypatch.setattr("indexer.ann.generations.measure", lambda *_: curve)
     with pytest.raises(GenerationError) as caught:
         indexed.publish(asked)
@@ -186,7 +187,7 @@ def test_measuring_finds_the_first_list_that_is_enough():
     assert [p.nprobe for p in curve.points] == sorted(tried)
     assert [p.recall for p in curve.points] == pytest.approx([n / 10 for n in sorted(tried)])
     assert curve.choice(0.9) is None
-    assert Curve.from_json(curve.to_json()) == curve
+    assert RecallCurve.from_json(curve.to_json()) == curve
 
 
 def test_copies_may_stand_for_each_other():

@@ -8,7 +8,7 @@ import pytest
 
 from encoder.fake import FakeEncoder
 from indexer import Forgotten, RootStatus
-from indexer.database.catalogue import Root
+from indexer.database.rows import Root
 from indexer.folders import devices
 
 REMEDY = "; mount or restore it, or accept the loss with --allow-missing; nothing of it was deleted"

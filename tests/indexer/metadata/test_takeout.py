@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from PIL import Image
 
+from indexer.content import Said
 from indexer.metadata import takeout
-from indexer.metadata.fields import Said
 
 SIDECAR = {
     "title": "a.png",

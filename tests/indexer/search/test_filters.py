@@ -14,8 +14,9 @@ from encoder.fake import FakeEncoder
 from indexer import FilterError, Filters, Library
 from indexer.content import Content
 from indexer.database import connection, embeddings, journal
+from indexer.database.functions import EARTH_RADIUS, great_circle_km
+from indexer.folders import watching
 from indexer.records import Model
-from indexer.search.filters import EARTH_RADIUS, great_circle_km
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Shelf:
             self.model = journal.add_model(db, Model("fake", "fa4e", 4))
             journal.use_model(db, self.model)
             for root in self.roots:
-                journal.watch(db, self.home, os.fsencode(root), recursive=True)
+                watching.watch(db, self.home, os.fsencode(root), recursive=True)
 
     def put(self, shots, colours=None):
         from datetime import datetime

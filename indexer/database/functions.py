@@ -1,0 +1,34 @@
+"""Functions in Python that SQL statements of this project call."""
+
+import math
+import sqlite3
+
+EARTH_RADIUS = 6371.0088
+"""Kilometres, the mean."""
+
+
+def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
+    """Kilometres between two places in degrees, by the haversine formula."""
+    a, b = math.radians(lat1), math.radians(lat2)
+    half = math.sin((b - a) / 2) ** 2 + (
+        math.cos(a) * math.cos(b) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
+    )
+    return 2 * EARTH_RADIUS * math.asin(min(1.0, math.sqrt(half)))
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Make the functions known to a connection."""
+    connection.create_function("casefold", 1, casefold, deterministic=True)
+    connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
+
+
+def casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def _great_circle_km(
+    lat1: float | None, lon1: float | None, lat2: float, lon2: float
+) -> float | None:
+    if lat1 is None or lon1 is None:
+        return None
+    return great_circle_km(lat1, lon1, lat2, lon2)

@@ -1,0 +1,124 @@
+"""Whether the rows of the tables fit together."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from sqlalchemy import Connection, func, or_, select
+
+from indexer.database import catalogue
+from indexer.database.embeddings import CHUNK
+from indexer.database.schema import changes, embeddings, failures, files, items, models
+from indexer.folders.sources import kind_of
+from indexer.integrity.findings import embedding_finding
+from indexer.records import Finding
+
+_TOLERANCE = 2e-3
+"""How far from 1 the length of an embedding may be, float16's own rounding among it."""
+
+
+def inconsistencies(db: Connection) -> Iterator[Finding]:
+    """Rows that belong to nothing, and facts that contradict each other."""
+    yield from _references(db)
+    yield from _files(db)
+    yield from _items(db)
+    yield from _embeddings(db)
+    yield from _changes(db)
+
+
+def _references(db: Connection) -> Iterator[Finding]:
+    for table, rowid, parent, _ in db.exec_driver_sql("PRAGMA foreign_key_check"):
+        problem = f"belongs to a row of {parent} that is gone"
+        yield Finding("reference", str(table), problem, True, (rowid,))
+
+
+def _files(db: Connection) -> Iterator[Finding]:
+    """A picture is an item or a failure, and the items of a file are numbered from 0."""
+    query = (
+        select(
+            files.c.id,
+            files.c.path,
+            func.min(items.c.id),
+            func.count(items.c.id),
+            func.count(items.c.position.distinct()),
+            func.max(items.c.position),
+            failures.c.file_id,
+        )
+        .outerjoin(items, items.c.file_id == files.c.id)
+        .outerjoin(failures, failures.c.file_id == files.c.id)
+        .where(files.c.size >= 0)
+        .group_by(files.c.id)
+    )
+    for id, path, item, count, places, last, failed in db.execute(query):
+        if count == 0 and failed is None and kind_of(path) == "image":
+            yield Finding("reference", "files", "is neither an item nor a failure", True, (id,))
+        elif count and not (count == places == last + 1):
+            yield Finding("record", f"item {item}", "is not numbered in its file", True, (item,))
+
+
+def _items(db: Connection) -> Iterator[Finding]:
+    """A picture's hash is kept twice."""
+    query = (
+        select(items.c.id)
+        .join(files, files.c.id == items.c.file_id)
+        .where(items.c.kind == "image", files.c.digest != items.c.digest)
+    )
+    for id in db.execute(query).scalars():
+        yield Finding("record", f"item {id}", "has another hash than its file", True, (id,))
+
+
+def _embeddings(db: Connection) -> Iterator[Finding]:
+    dims = {row.id: row.dim for row in db.execute(select(models))}
+    e = embeddings.c
+    query = select(e.item_id, e.model_id, e.vector)
+    for rows in db.execute(query).partitions(CHUNK):
+        for id, model_id, vector in rows:
+            if model_id not in dims:
+                continue  # a broken reference, said already
+            if not isinstance(vector, bytes) or len(vector) != 2 * dims[model_id]:
+                yield embedding_finding(id, "its embedding is of the wrong length")
+                continue
+            with np.errstate(all="ignore"):
+                length = float(np.linalg.norm(np.frombuffer(vector, "<f2").astype(np.float64)))
+            if not abs(length - 1) < _TOLERANCE:
+                yield embedding_finding(id, f"its embedding is of length {length:.3g} instead of 1")
+    current = catalogue.current_model(db)
+    if current is None or len(dims) > 1:  # embedding anew was interrupted; the next run goes on
+        return
+    lacking = (
+        select(items.c.id)
+        .join(files, files.c.id == items.c.file_id)
+        .outerjoin(
+            embeddings,
+            (embeddings.c.item_id == items.c.id) & (embeddings.c.model_id == current[0]),
+        )
+        .where(embeddings.c.item_id.is_(None), files.c.size >= 0)
+    )
+    for id in db.execute(lacking).scalars():
+        yield embedding_finding(id, "has no embedding")
+
+
+def _changes(db: Connection) -> Iterator[Finding]:
+    """The newest entry of an item must say whether searches can find it."""
+    latest = (
+        # SQLite takes the other columns from the row with the maximum.
+        select(changes.c.item_id, changes.c.kind, changes.c.op, func.max(changes.c.seq))
+        .group_by(changes.c.item_id)
+        .subquery()
+    )
+    ghosts = select(latest.c.item_id).where(
+        latest.c.op != "delete", latest.c.item_id.not_in(select(items.c.id))
+    )
+    for id in db.execute(ghosts).scalars():
+        yield Finding("change", f"item {id}", "is gone, which the log does not say", True, (id,))
+    current = catalogue.current_model(db)
+    unsaid = (
+        select(items.c.id)
+        .join(embeddings, embeddings.c.item_id == items.c.id)
+        .outerjoin(latest, latest.c.item_id == items.c.id)
+        .where(
+            embeddings.c.model_id == (current[0] if current else None),
+            or_(latest.c.op.is_(None), latest.c.op != "add", latest.c.kind != items.c.kind),
+        )
+    )
+    for id in db.execute(unsaid).scalars():
+        yield Finding("change", f"item {id}", "is there, which the log does not say", True, (id,))
