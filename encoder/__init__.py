@@ -7,9 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from encoder.align import AlignModel, AlignOutput, contrastive_loss
-    from encoder.config import AlignConfig, TextConfig, VisionConfig
-    from encoder.decoding import Decoded, Decoders
     from encoder.errors import (
         AlignError,
         CheckpointError,
@@ -20,16 +17,19 @@ if TYPE_CHECKING:
         TextError,
     )
     from encoder.fake import FakeEncoder
-    from encoder.images import Picture, read_picture
     from encoder.inference import AlignEncoder, load_encoder
+    from encoder.model.align import AlignModel, AlignOutput, contrastive_loss
+    from encoder.model.config import AlignConfig, TextConfig, VisionConfig
+    from encoder.pictures.decoders import Decoded, Decoders
+    from encoder.pictures.picture import Picture, read_picture
     from encoder.preprocess import Preprocessor
     from encoder.protocol import Embeddings, Encoder, Pixels
     from encoder.tokenizer import Tokenizer
 
 _HOMES = {
-    "align": ("AlignModel", "AlignOutput", "contrastive_loss"),
-    "config": ("AlignConfig", "TextConfig", "VisionConfig"),
-    "decoding": ("Decoded", "Decoders"),
+    "model.align": ("AlignModel", "AlignOutput", "contrastive_loss"),
+    "model.config": ("AlignConfig", "TextConfig", "VisionConfig"),
+    "pictures.decoders": ("Decoded", "Decoders"),
     "errors": (
         "AlignError",
         "CheckpointError",
@@ -40,7 +40,7 @@ _HOMES = {
         "TextError",
     ),
     "fake": ("FakeEncoder",),
-    "images": ("Picture", "read_picture"),
+    "pictures.picture": ("Picture", "read_picture"),
     "inference": ("AlignEncoder", "load_encoder"),
     "preprocess": ("Preprocessor",),
     "protocol": ("Embeddings", "Encoder", "Pixels"),

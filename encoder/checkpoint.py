@@ -14,9 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from encoder.align import AlignModel
-from encoder.config import AlignConfig
 from encoder.errors import CheckpointError, EncoderError, HubError
+from encoder.model.align import AlignModel
+from encoder.model.config import AlignConfig
 from encoder.preprocess import Preprocessor
 from encoder.tokenizer import MAX_TOKENS, Tokenizer
 

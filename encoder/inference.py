@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from encoder.checkpoint import BUNDLED, Checkpoint, find, load
-from encoder.efficientnet import channels_last, fold_batch_norms
 from encoder.errors import EncoderError
+from encoder.model.efficientnet import channels_last, fold_batch_norms
 from encoder.protocol import Embeddings, Pixels
 
 IMAGE_BATCH = 32

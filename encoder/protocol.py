@@ -48,9 +48,9 @@ class Encoder(Protocol):
         """The slow part of preprocessing (resize, crop) of one upright RGB picture; safe to call
         from several threads at once.
 
-        It is pickled, to be called in the processes that decode pictures (`encoder.decoding`): make
-        it a function, or a method of a small object, of a module that imports fast. The encoder
-        itself is too much to take along.
+        It is pickled and called in the processes that decode pictures
+        (`encoder.pictures.decoders`). Make it a function, or a method of a small object, in a
+        module that imports fast: the encoder itself is too large to be sent along.
         """
 
     def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:

@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from encoder import Embeddings, Encoder
 from indexer import is_unicode
+from retrieval.defaults import TEMPLATE
 from retrieval.errors import QueryError
 from retrieval.query import PictureSource, open_picture
-from retrieval.settings import TEMPLATE
 
 _BATCH = 32
 

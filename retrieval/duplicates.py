@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer import NULL, Item, Library, Progress
+from retrieval.defaults import NEAR_DUPLICATE
 from retrieval.grouping import clock
-from retrieval.settings import NEAR_DUPLICATE
 
 BURST_SECONDS = 3.0
 """Frames of one burst are no further apart by their camera's clock."""

@@ -14,11 +14,11 @@ import numpy as np
 from encoder import Encoder
 from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
 from retrieval.classification import label_embeddings, probabilities
+from retrieval.defaults import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
 from retrieval.errors import QueryError
 from retrieval.grouping import leaders
 from retrieval.query import PictureSource, Query, Weighted
 from retrieval.results import Hit, Results
-from retrieval.settings import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
 
 _CHUNK = 10_000
 

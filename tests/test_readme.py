@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from encoder.scenes import COLOURS, KINDS, SETTINGS, make_scene
+from encoder.scenes import BACKGROUNDS, COLOURS, KINDS, make_scene
 from retrieval.cli import main
-from retrieval.cli.group import COMMANDS
+from retrieval.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,7 +39,7 @@ def test_the_map_names_every_folder() -> None:
 
 
 def test_the_numbers_of_align_mini() -> None:
-    said = f"{len(KINDS)} kinds of thing, {len(COLOURS)} colours, {len(SETTINGS)} settings"
+    said = f"{len(KINDS)} kinds of thing, {len(COLOURS)} colours, {len(BACKGROUNDS)} backgrounds"
     assert said in README.replace("\n", " ")
 
 

@@ -1,9 +1,9 @@
 """Pictures with captions: readers of the field's datasets, and drawn scenes."""
 
 from encoder.datasets.dataset import Dataset, DatasetPicture, Example, StoredPicture
+from encoder.datasets.drawn import drawn_scenes
 from encoder.datasets.prepared import PreparedPictures, prepare_pictures
 from encoder.datasets.reader import DATASETS, open_dataset, standard_size
-from encoder.datasets.scenes import drawn_scenes
 
 __all__ = [
     "DATASETS",

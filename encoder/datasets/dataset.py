@@ -10,7 +10,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from encoder.images import read_picture
+from encoder.pictures.picture import read_picture
 
 
 class DatasetPicture(Protocol):

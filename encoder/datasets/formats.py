@@ -5,11 +5,11 @@ import os
 from pathlib import Path
 
 from encoder.datasets.coco import read_coco
+from encoder.datasets.flickr_tokens import is_token_line, read_tokens
 from encoder.datasets.karpathy import read_karpathy
 from encoder.datasets.records import Place, Source, decoded, read_bytes
 from encoder.datasets.shards import find_shards, is_tar, read_shards
 from encoder.datasets.tables import is_csv_header, read_csv, read_json_lines
-from encoder.datasets.tokens import is_token_line, read_tokens
 from encoder.errors import DatasetError
 
 

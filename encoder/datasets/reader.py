@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from encoder.datasets.dataset import Dataset, Example, StoredPicture
+from encoder.datasets.drawn import drawn_scenes
 from encoder.datasets.formats import read_annotations
 from encoder.datasets.records import Record, Source, decoded, read_bytes
-from encoder.datasets.scenes import drawn_scenes
 from encoder.errors import DatasetError
 
 DATASETS = ("flickr30k", "flickr8k", "coco", "scenes", "custom")

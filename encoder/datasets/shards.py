@@ -11,7 +11,7 @@ from encoder.datasets.dataset import StoredPicture
 from encoder.datasets.records import Place, Record, Source, captions_of, check_text, decoded
 from encoder.datasets.tables import parse_object
 from encoder.errors import DatasetError
-from encoder.images import EXTENSIONS
+from encoder.pictures.picture import EXTENSIONS
 
 _SAMPLE = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)
 """Key and ending: the first dot of the file name parts them, as WebDataset has it."""

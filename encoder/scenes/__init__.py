@@ -1,17 +1,17 @@
 """Drawn scenes with captions: pictures whose every fact is known, as many as there are seeds."""
 
+from encoder.scenes.backgrounds import BACKGROUNDS
 from encoder.scenes.captions import article
 from encoder.scenes.colours import COLOURS
 from encoder.scenes.layout import Box, Item, Pairs, Side, Size, Thing, relation
 from encoder.scenes.scene import Scene, make_scene
-from encoder.scenes.settings import SETTINGS
 from encoder.scenes.things import HELD_OUT, KINDS
 
 __all__ = [
+    "BACKGROUNDS",
     "COLOURS",
     "HELD_OUT",
     "KINDS",
-    "SETTINGS",
     "Box",
     "Item",
     "Pairs",

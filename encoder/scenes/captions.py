@@ -5,14 +5,14 @@ from random import Random
 
 from encoder.scenes.layout import Thing, relation
 from encoder.scenes.words import (
+    BACKGROUND_NOUNS,
+    BACKGROUND_PHRASES,
     COLOUR_WORDS,
     FAMILIES,
     NEAR_PHRASES,
     NOUNS,
     NUMBERS,
     OPPOSITE,
-    SETTING_NOUNS,
-    SETTING_PHRASES,
     SIDE_PHRASES,
     SIZE_WORDS,
     Noun,
@@ -26,8 +26,8 @@ def article(phrase: str) -> str:
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
-def full_caption(rng: Random, setting: str, things: Sequence[Thing]) -> str:
-    """Every group with its count, size, colour and kind, its relation and the setting."""
+def full_caption(rng: Random, background: str, things: Sequence[Thing]) -> str:
+    """Every group with its count, size, colour and kind, its relation and the background."""
     names = [_group(rng, thing) for thing in things]
     first = names[0]
     if len(things) == 1:
@@ -38,7 +38,7 @@ def full_caption(rng: Random, setting: str, things: Sequence[Thing]) -> str:
         middle = rng.choice((_behind, _ahead))(rng, things[:2], names[:2])
         again = _again(things[0])
         text = f"{middle}, with {names[2]} {_side(rng, things[2], things[0])} {again}"
-    where = rng.choice(SETTING_PHRASES[setting])
+    where = rng.choice(BACKGROUND_PHRASES[background])
     placed = f"{text} {where}" if len(things) == 1 else f"{text}, {where}"
     opened = f"{rng.choice(_OPENINGS)} {placed}"
     return rng.choice((placed, placed, f"{where}, {text}", opened))
@@ -52,7 +52,7 @@ def brief_caption(rng: Random, things: Sequence[Thing]) -> str:
     return f"{', '.join(before)} and {last}" if before else last
 
 
-def captions(rng: Random, setting: str, things: Sequence[Thing]) -> tuple[str, ...]:
+def captions(rng: Random, background: str, things: Sequence[Thing]) -> tuple[str, ...]:
     """Five different captions: a full one, one without some details, one of a single group, one
     in keywords, and one as a person might type into a search box."""
     makers: tuple[Callable[[Random, str, Sequence[Thing]], str], ...] = (
@@ -64,9 +64,9 @@ def captions(rng: Random, setting: str, things: Sequence[Thing]) -> tuple[str, .
     )
     found: list[str] = []
     for make in makers:
-        text = make(rng, setting, things)
+        text = make(rng, background, things)
         while text in found:
-            text = make(rng, setting, things)
+            text = make(rng, background, things)
         found.append(text)
     return tuple(found)
 
@@ -126,8 +126,8 @@ def _group(rng: Random, thing: Thing, sized: bool = True) -> str:
     return _counted(rng, thing, phrase)
 
 
-def _partial(rng: Random, setting: str, things: Sequence[Thing]) -> str:
-    """Two of the groups, or the one, without sizes; often without the setting."""
+def _partial(rng: Random, background: str, things: Sequence[Thing]) -> str:
+    """Two of the groups, or the one, without sizes; often without the background."""
     shown = rng.sample(list(things), min(2, len(things)))
     names = [_group(rng, thing, sized=rng.random() < 0.3) for thing in shown]
     side = relation(shown[0], shown[-1])
@@ -141,42 +141,42 @@ def _partial(rng: Random, setting: str, things: Sequence[Thing]) -> str:
         turned = rng.random() < 0.5
         a, b = reversed(names) if turned else names
         text = f"{a} {rng.choice(SIDE_PHRASES[OPPOSITE[side] if turned else side])} {b}"
-    return f"{text} {rng.choice(SETTING_PHRASES[setting])}" if rng.random() < 0.6 else text
+    return f"{text} {rng.choice(BACKGROUND_PHRASES[background])}" if rng.random() < 0.6 else text
 
 
-def _single(rng: Random, setting: str, things: Sequence[Thing]) -> str:
-    """One group and the setting; its colour, size or exact kind may be missing."""
+def _single(rng: Random, background: str, things: Sequence[Thing]) -> str:
+    """One group and the background; its colour, size or exact kind may be missing."""
     thing = rng.choice(list(things))
     families = FAMILIES[thing.kind]
     noun = rng.choice(families) if families and rng.random() < 0.25 else _noun(rng, thing)
     colour = _colour(rng, thing) if rng.random() < 0.6 else ""
     size = _size(rng, thing) if rng.random() < 0.35 else ""
     text = _counted(rng, thing, _described(noun, thing, size, colour))
-    return f"{text} {rng.choice(SETTING_PHRASES[setting])}"
+    return f"{text} {rng.choice(BACKGROUND_PHRASES[background])}"
 
 
-def _keywords(rng: Random, setting: str, things: Sequence[Thing]) -> str:
-    """Groups and setting without articles, separated by commas, in any order."""
+def _keywords(rng: Random, background: str, things: Sequence[Thing]) -> str:
+    """Groups and background without articles, separated by commas, in any order."""
     parts = []
     for thing in things:
         size = _size(rng, thing) if rng.random() < 0.3 else ""
         phrase = _described(_noun(rng, thing), thing, size, _colour(rng, thing))
         parts.append(phrase if thing.count == 1 else f"{NUMBERS[thing.count][0]} {phrase}")
     rng.shuffle(parts)
-    return ", ".join([*parts, rng.choice(SETTING_NOUNS[setting])])
+    return ", ".join([*parts, rng.choice(BACKGROUND_NOUNS[background])])
 
 
-def _query(rng: Random, setting: str, things: Sequence[Thing]) -> str:
-    """A few words about one group or the setting alone."""
+def _query(rng: Random, background: str, things: Sequence[Thing]) -> str:
+    """A few words about one group or the background alone."""
     thing = rng.choice(list(things))
-    where, colour = rng.choice(SETTING_PHRASES[setting]), _colour(rng, thing)
+    where, colour = rng.choice(BACKGROUND_PHRASES[background]), _colour(rng, thing)
     noun = _noun(rng, thing)
     named = _described(noun, thing, colour)
     shape = rng.randrange(7)
     if shape == 0:
         return f"something {colour} {where}"
     if shape == 1:
-        return f"{rng.choice(SETTING_NOUNS[setting])} with {_group(rng, thing, sized=False)}"
+        return f"{rng.choice(BACKGROUND_NOUNS[background])} with {_group(rng, thing, sized=False)}"
     if shape == 2:
         return named
     if shape == 3:
@@ -185,5 +185,5 @@ def _query(rng: Random, setting: str, things: Sequence[Thing]) -> str:
         wide = rng.choice(FAMILIES[thing.kind] or (noun,))
         return _counted(rng, thing, _described(wide, thing, colour))
     if shape == 5:
-        return rng.choice((f"something {colour}", rng.choice(SETTING_NOUNS[setting])))
+        return rng.choice((f"something {colour}", rng.choice(BACKGROUND_NOUNS[background])))
     return f"{rng.choice(_OPENINGS)} {_counted(rng, thing, named)} {where}"

@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
+from encoder.scenes.backgrounds import paint
 from encoder.scenes.canvas import Affine, Pen
 from encoder.scenes.colours import Tones, tones
 from encoder.scenes.layout import Item, Thing
-from encoder.scenes.settings import paint
 from encoder.scenes.things import DRAWINGS, extent
 
 _EDGE = 0.0065
@@ -21,14 +21,14 @@ _DIM = frozenset({"night", "sunset", "forest"})
 _FALL = Image.linear_gradient("L").point([round(max(0, value - 90) * 0.22) for value in range(256)])
 
 
-def draw(seed: int, setting: str, things: Sequence[Thing], size: int) -> Image.Image:
+def draw(seed: int, background: str, things: Sequence[Thing], size: int) -> Image.Image:
     """The scene as a ``size`` x ``size`` RGB picture; the same at every size but for its grain."""
     rng = Random(f"pixels {seed}")
     fine = 3 if size <= 400 else 2
-    canvas = paint(setting, size * fine, rng)
+    canvas = paint(background, size * fine, rng)
     for thing in things:
         shades = tones(thing.colour, rng)
-        lit = (setting in _DIM and thing.colour != "white") or thing.colour == "black"
+        lit = (background in _DIM and thing.colour != "white") or thing.colour == "black"
         _add(canvas, thing, shades, lit)
     return _grainy(canvas.reduce(fine), seed)
 

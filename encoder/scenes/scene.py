@@ -1,4 +1,4 @@
-"""A scene: one to three things in a setting, all of it decided by a seed."""
+"""A scene: one to three things before a background, all of it decided by a seed."""
 
 from dataclasses import dataclass
 from random import Random
@@ -6,8 +6,8 @@ from random import Random
 from PIL import Image
 
 from encoder.scenes import captions, draw
+from encoder.scenes.backgrounds import BACKGROUNDS
 from encoder.scenes.layout import Pairs, Thing, sample_things
-from encoder.scenes.settings import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -18,17 +18,17 @@ class Scene:
     """
 
     seed: int
-    setting: str
+    background: str
     things: tuple[Thing, ...]
 
     def captions(self) -> tuple[str, ...]:
         """Five different true captions, lower case, without a final stop; the first is full."""
-        return captions.captions(Random(f"captions {self.seed}"), self.setting, self.things)
+        return captions.captions(Random(f"captions {self.seed}"), self.background, self.things)
 
     def full_caption(self) -> str:
         """One caption that names every group, its count, size unless medium, colour and kind,
-        the relations to the first group, and the setting; at most 45 words."""
-        return captions.full_caption(Random(f"full {self.seed}"), self.setting, self.things)
+        the relations to the first group, and the background; at most 45 words."""
+        return captions.full_caption(Random(f"full {self.seed}"), self.background, self.things)
 
     def brief_caption(self) -> str:
         """One caption that names every group's count and kind and nothing else."""
@@ -41,7 +41,7 @@ class Scene:
         """
         if size < 16:
             raise ValueError(f"a scene is drawn at 16 pixels or more, not {size}")
-        return draw.draw(self.seed, self.setting, self.things, size)
+        return draw.draw(self.seed, self.background, self.things, size)
 
 
 def make_scene(seed: int, pairs: Pairs = "any") -> Scene:
@@ -55,5 +55,5 @@ def make_scene(seed: int, pairs: Pairs = "any") -> Scene:
     if seed < 0:
         raise ValueError(f"a scene's seed is 0 or more, not {seed}")
     rng = Random(f"layout {pairs} {seed}")
-    setting = rng.choice(SETTINGS)
-    return Scene(seed, setting, sample_things(rng, pairs))
+    background = rng.choice(BACKGROUNDS)
+    return Scene(seed, background, sample_things(rng, pairs))

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from functools import cache
 from random import Random
 
-from encoder.scenes import things_animals as animals
-from encoder.scenes import things_home as home
-from encoder.scenes import things_outdoors as outdoors
-from encoder.scenes import things_vehicles as vehicles
 from encoder.scenes.canvas import Extent, Pen
 from encoder.scenes.colours import COLOURS, Tones, tones
+from encoder.scenes.drawings import animals as animals
+from encoder.scenes.drawings import home as home
+from encoder.scenes.drawings import outdoors as outdoors
+from encoder.scenes.drawings import vehicles as vehicles
 
 DRAWINGS: dict[str, Callable[[Pen, Tones], None]] = {
     "aeroplane": vehicles.aeroplane,

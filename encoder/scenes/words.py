@@ -1,4 +1,4 @@
-"""The vocabulary of the captions: what people call the kinds, colours, sizes and settings."""
+"""The vocabulary of the captions: what people call the kinds, colours, sizes and backgrounds."""
 
 from typing import NamedTuple
 
@@ -102,7 +102,7 @@ NEAR_PHRASES: dict[Side, tuple[str, ...]] = {
 
 OPPOSITE: dict[Side, Side] = {"left": "right", "right": "left", "above": "below", "below": "above"}
 
-SETTING_PHRASES: dict[str, tuple[str, ...]] = {
+BACKGROUND_PHRASES: dict[str, tuple[str, ...]] = {
     "sea": ("by the sea", "at the sea", "at the seaside", "by the ocean", "at the beach"),
     "field": ("in a field", "in a green field", "in a meadow", "in a grassy field"),
     "snow": ("in the snow", "in winter", "in a snowy landscape", "on a snowy day"),
@@ -113,7 +113,7 @@ SETTING_PHRASES: dict[str, tuple[str, ...]] = {
     "sunset": ("at sunset", "at sundown", "in the sunset", "in the evening sun"),
 }
 
-SETTING_NOUNS: dict[str, tuple[str, ...]] = {
+BACKGROUND_NOUNS: dict[str, tuple[str, ...]] = {
     "sea": ("sea", "seaside", "ocean", "beach"),
     "field": ("field", "meadow", "green field"),
     "snow": ("snow", "winter landscape", "snowy landscape"),

@@ -1,10 +1,10 @@
 """Training: the ALIGN loss, the loop, and the captions that align-mini is made from."""
 
+from encoder.training.align_mini import SceneData, scene_captions
 from encoder.training.augment import Augmentation
 from encoder.training.data import CaptionedPictures, PairData
 from encoder.training.distributed import World, join
 from encoder.training.loop import train
-from encoder.training.scenes import SceneData, scene_captions
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
 from encoder.training.state import claim

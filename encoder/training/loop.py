@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from encoder.checkpoint import WEIGHTS, load, save
-from encoder.efficientnet import channels_last
 from encoder.errors import EncoderError
 from encoder.inference import AlignEncoder
+from encoder.model.efficientnet import channels_last
 from encoder.tokenizer import MAX_TOKENS, Tokenizer
 from encoder.training.batches import batches
 from encoder.training.data import PairData

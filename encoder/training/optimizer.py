@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from encoder.align import AlignModel
+from encoder.model.align import AlignModel
 from encoder.training.settings import TrainingSettings
 
 

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
-from encoder.align import AlignModel
 from encoder.checkpoint import find, load
-from encoder.config import AlignConfig, TextConfig, VisionConfig
 from encoder.errors import EncoderError
+from encoder.model.align import AlignModel
+from encoder.model.config import AlignConfig, TextConfig, VisionConfig
 from encoder.preprocess import Preprocessor
 from encoder.training.vocabulary import train_tokenizer
 

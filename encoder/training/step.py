@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from encoder.align import AlignModel, contrastive_loss
 from encoder.errors import EncoderError
+from encoder.model.align import AlignModel, contrastive_loss
 from encoder.preprocess import Preprocessor
 from encoder.training.batches import Part
 from encoder.training.distributed import World

@@ -7,7 +7,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from encoder.images import EXTENSIONS
+from encoder.pictures.picture import EXTENSIONS
 from indexer.database import catalogue
 from indexer.database.rows import Root
 from indexer.errors import SourceExcluded, SourceNotFound, UnsupportedFile

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from time import time_ns
 
-from encoder.decoding import Decoded
 from encoder.errors import PictureError, TextError
+from encoder.pictures.decoders import Decoded
 from indexer.content import Content
 from indexer.folders.scan import Found
 from indexer.folders.sources import ending, kind_of

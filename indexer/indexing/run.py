@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from encoder.decoding import Decoders
+from encoder.pictures.decoders import Decoders
 from encoder.protocol import Embeddings, Encoder
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal, Self, cast
 
 from encoder.errors import AlignError
-from encoder.images import FORMATS
+from encoder.pictures.picture import FORMATS
 from indexer.metadata.fields import number
 from indexer.metadata.texts import is_unicode
 

@@ -1,5 +1,5 @@
 """The command line; `main` is the console script `align`."""
 
-from retrieval.cli.group import main
+from retrieval.cli.commands import main
 
 __all__ = ["main"]

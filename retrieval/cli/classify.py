@@ -5,9 +5,10 @@ from pathlib import Path
 import click
 
 from encoder.errors import PictureError
-from retrieval.cli.options import device_option, json_option, label_options, model_option
+from retrieval.cli.label_options import label_options
+from retrieval.cli.options import device_option, json_option, model_option
 from retrieval.cli.output import print_json, say
-from retrieval.settings import DEFAULT_MODEL
+from retrieval.defaults import DEFAULT_MODEL
 
 
 @click.command()

@@ -31,8 +31,8 @@ def command(folder: Path) -> None:
     nothing of what they show. Nothing is fetched: the model is the bundled align-mini.
     """
     from indexer import Library
+    from retrieval.contact_sheet import Answer, draw_sheet, page
     from retrieval.engine import open_library
-    from retrieval.sheet import Answer, draw_sheet, page
 
     if folder.exists() and any(folder.iterdir()) and not (folder / ".align").exists():
         raise AlignError(f"{folder} holds other files: name a new folder, as in align demo NEW")

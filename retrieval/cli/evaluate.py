@@ -11,7 +11,7 @@ import click
 from encoder.datasets import DATASETS
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, print_json
-from retrieval.settings import DEFAULT_MODEL, MODEL_VARIABLE
+from retrieval.defaults import DEFAULT_MODEL, MODEL_VARIABLE
 
 COCO_FOLDS = 5
 _DIGITS = 10
@@ -198,6 +198,6 @@ def command(
     if json_file:
         write_whole(json_file, json.dumps(to_json(evaluation.report), indent=2) + "\n")
     if plot_file:
-        from retrieval.evaluation.plot import write_page
+        from retrieval.evaluation.page import write_page
 
         write_page(plot_file, evaluation, opened)

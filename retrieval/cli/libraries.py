@@ -7,8 +7,8 @@ from pathlib import Path
 from encoder import Encoder
 from indexer import Library, LibraryNotFound, find_library
 from retrieval.cli.output import say
+from retrieval.defaults import DEFAULT_MODEL, LIBRARY_VARIABLE
 from retrieval.engine import Engine, open_library
-from retrieval.settings import DEFAULT_MODEL, LIBRARY_VARIABLE
 
 
 def encoder_loader(library: Library, model: str | None, device: str) -> Callable[[], Encoder]:

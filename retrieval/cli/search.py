@@ -6,8 +6,8 @@ import click
 
 from indexer import Filters
 from retrieval.cli.libraries import open_engine
-from retrieval.cli.options import image_option, search_options
 from retrieval.cli.output import print_hits
+from retrieval.cli.search_options import image_option, search_options
 from retrieval.engine import Sort
 from retrieval.query import Weighted
 

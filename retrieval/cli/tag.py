@@ -4,18 +4,18 @@ from pathlib import Path
 
 import click
 
+from retrieval.cli.label_options import label_options
 from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
     NumberRange,
     device_option,
     json_option,
-    label_options,
     library_option,
     model_option,
     wait_option,
 )
 from retrieval.cli.output import count, print_json, print_rows
-from retrieval.settings import CONFIDENCE
+from retrieval.defaults import CONFIDENCE
 
 
 @click.command()

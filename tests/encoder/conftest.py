@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 from tokenizers.implementations import BertWordPieceTokenizer
 from torch import Tensor, nn
 
-from encoder.align import AlignModel
 from encoder.checkpoint import save
-from encoder.config import AlignConfig, TextConfig, VisionConfig
+from encoder.model.align import AlignModel
+from encoder.model.config import AlignConfig, TextConfig, VisionConfig
 from encoder.preprocess import Preprocessor
 
 ALIGN_BASE = Preprocessor(

@@ -20,11 +20,11 @@ from huggingface_hub.errors import (
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from encoder.align import AlignModel
 from encoder.checkpoint import BUNDLED, FILES, WEIGHTS, find, load, save
-from encoder.config import AlignConfig
 from encoder.errors import CheckpointError, HubError
 from encoder.inference import AlignEncoder, load_encoder
+from encoder.model.align import AlignModel
+from encoder.model.config import AlignConfig
 from encoder.preprocess import Preprocessor
 
 TEXTS = ["a photo of a cat", "dogs walking on the beach", "", "Café, 42!"]

@@ -17,8 +17,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from encoder.decoding import Decoders
 from encoder.fake import FakeEncoder
+from encoder.pictures.decoders import Decoders
 from indexer import (
     AnnotationReport,
     IndexReport,

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import encoder
-import encoder.images
+import encoder.pictures.picture
 import retrieval.cli.index
 import retrieval.cli.rebuild
 import retrieval.cli.search

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoder.decoding import Decoders
 from encoder.fake import COLOURS, FakeEncoder
+from encoder.pictures.decoders import Decoders
 from indexer import IndexReport, Library
 from indexer.ann import generations
 from indexer.ann.tuning import Queries

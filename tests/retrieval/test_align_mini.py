@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from encoder import AlignEncoder, load_encoder
 from encoder.datasets import Dataset, Example
-from encoder.datasets.scenes import ScenePicture
+from encoder.datasets.drawn import ScenePicture
 from encoder.scenes import HELD_OUT, KINDS, Pairs, make_scene
 from encoder.scenes.captions import article
 from indexer import Library
@@ -51,7 +51,7 @@ def test_recall_on_pairs_that_training_never_showed(mini: AlignEncoder) -> None:
 
 
 def test_single_things_are_named_right(mini: AlignEncoder) -> None:
-    """Colours and settings tell most scenes apart: recall alone says little of shapes."""
+    """Colours and backgrounds tell most scenes apart: recall alone says little of shapes."""
     scenes = [make_scene(seed, "seen") for seed in range(FRESH, FRESH + 1500)]
     alone = [s for s in scenes if len(s.things) == 1 and s.things[0].count == 1][:200]
     images = mini.encode_images([mini.prepare(scene.draw(224)) for scene in alone])

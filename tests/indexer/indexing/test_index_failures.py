@@ -6,8 +6,8 @@ from importlib import import_module
 
 import pytest
 
-from encoder.decoding import Decoders
-from encoder.images import EXTENSIONS
+from encoder.pictures.decoders import Decoders
+from encoder.pictures.picture import EXTENSIONS
 
 
 def reasons(photos):

@@ -20,7 +20,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from encoder.errors import PictureError
-from encoder.images import EXTENSIONS, MAX_PIXELS, read_picture
+from encoder.pictures.picture import EXTENSIONS, MAX_PIXELS, read_picture
 
 Bytes = Callable[..., bytes]
 

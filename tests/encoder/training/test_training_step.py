@@ -12,8 +12,8 @@ import transformers
 from torch import Tensor, nn
 
 from encoder import AlignModel, EncoderError
-from encoder.align import contrastive_loss
 from encoder.checkpoint import load
+from encoder.model.align import contrastive_loss
 from encoder.tokenizer import Tokenizer
 from encoder.training import TrainingSettings, World
 from encoder.training.batches import Part, batches

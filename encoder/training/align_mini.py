@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from encoder.datasets.dataset import Dataset, DatasetPicture
+from encoder.datasets.drawn import ScenePicture
 from encoder.datasets.prepared import PreparedPictures
-from encoder.datasets.scenes import ScenePicture
 from encoder.protocol import Pixels
 from encoder.scenes import make_scene
 
@@ -16,7 +16,7 @@ NONSENSE = 0.1
 
 SHARES = ((0.45, 0.4, 0.15), (0.4, 0.2, 0.4))
 """Of captions that describe their scene fully, that name its things alone, and of all others, in
-the first and in the second half of training. Colours and settings tell most scenes apart: only
+the first and in the second half of training. Colours and backgrounds tell most scenes apart: only
 captions without them teach the shapes. The others are as people ask."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PictureError
-from encoder.exif import read_exif
+from encoder.pictures.exif import read_exif
 
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused: 200 megapixels of RGB are 800 MB in memory."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from encoder.config import VisionConfig
+from encoder.model.config import VisionConfig
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from encoder.bert import Bert
-from encoder.config import AlignConfig
-from encoder.efficientnet import EfficientNet
+from encoder.model.bert import Bert
+from encoder.model.config import AlignConfig
+from encoder.model.efficientnet import EfficientNet
 
 LABEL_SMOOTHING = 0.1
 

@@ -126,7 +126,7 @@ def test_the_recipe_of_align_mini(tmp_path: Path) -> None:
     asked = ["train", "scenes", "--from", "scratch", "--preset", "align-mini", *out, *numbers]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
-    bundled = Path(__file__).parents[2] / "encoder" / "checkpoints" / "align-mini"
+    bundled = Path(__file__).parents[3] / "encoder" / "checkpoints" / "align-mini"
     sizes = [json.loads((folder / "config.json").read_text()) for folder in (tmp_path, bundled)]
     for config in sizes:
         del config["text_config"]["vocab_size"]

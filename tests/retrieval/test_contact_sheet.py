@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from encoder.fake import COLOURS
+from retrieval.contact_sheet import CAPTION, GAP, HEADING, SIDE, Answer, draw_sheet, page
 from retrieval.results import Hit
-from retrieval.sheet import CAPTION, GAP, HEADING, SIDE, Answer, draw_sheet, page
 
 
 @pytest.fixture

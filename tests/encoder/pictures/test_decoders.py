@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoder.decoding import Decoders
 from encoder.errors import EncoderError, PictureError
 from encoder.fake import FakeEncoder
-from encoder.images import read_picture
+from encoder.pictures.decoders import Decoders
+from encoder.pictures.picture import read_picture
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 
@@ -218,7 +218,7 @@ def test_a_folder_named_as_a_package_is_not_imported(
 def test_a_child_loads_nothing_heavy_and_dies_with_its_parent() -> None:
     code = """
 import os, signal, sys
-from encoder.decoding import Decoders
+from encoder.pictures.decoders import Decoders
 decoders = Decoders()
 def modules(picture): pass
 import io; from PIL import Image
@@ -244,7 +244,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_a_child_starts_soon() -> None:
     code = (
-        "import resource, io, os; from encoder.decoding import Decoders;"
+        "import resource, io, os; from encoder.pictures.decoders import Decoders;"
         "from encoder.fake import FakeEncoder; from PIL import Image;"
         "b = io.BytesIO(); Image.new('RGB', (9, 9)).save(b, 'PNG');"
         "d = Decoders(); d.decode(b.getvalue(), FakeEncoder.prepare); d.close();"

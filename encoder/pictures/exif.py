@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 
 class Exif(NamedTuple):
-    """The parts of an EXIF block that make sense, as `encoder.images.Picture` describes them."""
+    """The parts of an EXIF block that make sense, as `Picture` describes them."""
 
     taken_at: datetime | None = None
     camera: str | None = None

@@ -7,7 +7,7 @@ import pillow_heif
 import pytest
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from encoder.images import Picture, read_picture
+from encoder.pictures.picture import Picture, read_picture
 
 SOUTH_EAST: dict[int, Any] = {1: "S", 2: (33.0, 51.0, 30.6), 3: "E", 4: (151.0, 12.0, 36.0)}
 NO_NUMBER = TiffImagePlugin.IFDRational(0, 0)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from encoder.fake import COLOURS
 from retrieval.cli import main
-from retrieval.cli.group import COMMANDS
+from retrieval.cli.commands import COMMANDS
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ from typing import IO, Self
 from PIL import Image
 
 from encoder.errors import EncoderError, PictureError
-from encoder.images import Picture, read_picture
+from encoder.pictures.picture import Picture, read_picture
 from encoder.protocol import Pixels
 
 TIMEOUT = 10.0
@@ -135,7 +135,7 @@ class Decoders:
         # modules are found where they are found here, not in a folder named "encoder" nearby.
         paths = [os.path.abspath(path) for path in sys.path]
         code = (
-            f"import sys; sys.path[:] = {paths!r}; from encoder.decoding import serve;"
+            f"import sys; sys.path[:] = {paths!r}; from encoder.pictures.decoders import serve;"
             f" serve({self._timeout!r})"
         )
         with self._lock:

@@ -220,7 +220,7 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path, fake: list[Any]) -> N
 
 @pytest.mark.parametrize("script", ["recall_flickr30k", "recall_mscoco"])
 def test_the_scripts_are_the_command(script: str) -> None:
-    path = Path(__file__).parents[2] / "benchmarks" / f"{script}.py"
+    path = Path(__file__).parents[3] / "benchmarks" / f"{script}.py"
     done = subprocess.run(
         [sys.executable, path, "--help"], capture_output=True, text=True, timeout=60
     )

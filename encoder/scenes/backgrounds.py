@@ -1,4 +1,4 @@
-"""The eight settings: backgrounds that are muted and hazy, so that no part passes for a thing."""
+"""The eight backgrounds, muted and hazy so that no part of them passes for a thing."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -273,11 +273,11 @@ _PAINTERS: dict[str, Callable[[_Stage], None]] = {
     "sunset": _sunset,
 }
 
-SETTINGS: tuple[str, ...] = tuple(_PAINTERS)
+BACKGROUNDS: tuple[str, ...] = tuple(_PAINTERS)
 
 
-def paint(setting: str, side: int, rng: Random) -> Image.Image:
-    """The background of ``setting``: ``side`` x ``side`` RGB, its details chosen by ``rng``."""
+def paint(background: str, side: int, rng: Random) -> Image.Image:
+    """The background of ``background``: ``side`` x ``side`` RGB, its details chosen by ``rng``."""
     stage = _Stage(side, rng)
-    _PAINTERS[setting](stage)
+    _PAINTERS[background](stage)
     return stage.image

@@ -15,7 +15,7 @@ import torch
 from encoder.checkpoint import load
 from tests.encoder.tiny import SETTINGS, run, tiny_model
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def start(out: Path, settings: object, die: str | None = None, **world: str) -> subprocess.Popen:

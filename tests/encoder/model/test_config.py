@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import transformers
 
-from encoder.config import AlignConfig, TextConfig, VisionConfig
 from encoder.errors import CheckpointError
+from encoder.model.config import AlignConfig, TextConfig, VisionConfig
 
 ALIGN_BASE = AlignConfig(vision_config=VisionConfig(image_size=289, hidden_dim=640))
 

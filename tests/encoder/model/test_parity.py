@@ -16,9 +16,9 @@ import transformers
 from PIL import Image
 from torch import Tensor, nn
 
-from encoder.align import AlignModel, contrastive_loss
-from encoder.config import AlignConfig
-from encoder.efficientnet import fold_batch_norms
+from encoder.model.align import AlignModel, contrastive_loss
+from encoder.model.config import AlignConfig
+from encoder.model.efficientnet import fold_batch_norms
 from encoder.preprocess import Preprocessor
 
 CONFIGS: dict[str, dict[str, Any]] = {

@@ -30,7 +30,7 @@ from retrieval.evaluation.charts import (
     histogram,
 )
 from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_whole
-from retrieval.evaluation.plot import SIDE, write_page
+from retrieval.evaluation.page import SIDE, write_page
 from retrieval.evaluation.published import published
 from retrieval.evaluation.report import (
     Direction,
@@ -42,7 +42,7 @@ from retrieval.evaluation.report import (
     Scores,
 )
 
-DOCS = Path(__file__).parents[2] / "docs" / "evaluation.md"
+DOCS = Path(__file__).parents[3] / "docs" / "evaluation.md"
 ALIGN_BASE = "kakaobrain/align-base"
 
 EXACT = Scores(

@@ -53,10 +53,10 @@ def test_the_demo_draws_indexes_asks_and_shows(few: Path) -> None:
 
 
 RIGHT = {
-    "an elephant in the snow": lambda s, t: t.kind == "elephant" and s.setting == "snow",
-    "a bus at night": lambda s, t: t.kind == "bus" and s.setting == "night",
-    "a butterfly in a field": lambda s, t: t.kind == "butterfly" and s.setting == "field",
-    "a balloon in the city": lambda s, t: t.kind == "balloon" and s.setting == "city",
+    "an elephant in the snow": lambda s, t: t.kind == "elephant" and s.background == "snow",
+    "a bus at night": lambda s, t: t.kind == "bus" and s.background == "night",
+    "a butterfly in a field": lambda s, t: t.kind == "butterfly" and s.background == "field",
+    "a balloon in the city": lambda s, t: t.kind == "balloon" and s.background == "city",
     "a brown mushroom": lambda s, t: t.kind == "mushroom" and t.colour == "brown",
 }
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from encoder.scenes import (
+    BACKGROUNDS,
     COLOURS,
     HELD_OUT,
     KINDS,
-    SETTINGS,
     Box,
     Item,
     Scene,
@@ -28,13 +28,13 @@ from encoder.scenes import (
 from encoder.scenes.colours import BASES, tones
 from encoder.scenes.things import extent
 from encoder.scenes.words import (
+    BACKGROUND_NOUNS,
+    BACKGROUND_PHRASES,
     COLOUR_WORDS,
     FAMILIES,
     NEAR_PHRASES,
     NOUNS,
     OPPOSITE,
-    SETTING_NOUNS,
-    SETTING_PHRASES,
     SIDE_PHRASES,
     SIZE_WORDS,
 )
@@ -47,14 +47,14 @@ def scenes() -> list[Scene]:
     return [make_scene(seed) for seed in range(1000)]
 
 
-def alone(kind: str, colour: str, setting: str, seed: int = 5) -> Scene:
+def alone(kind: str, colour: str, background: str, seed: int = 5) -> Scene:
     """One large, upright thing in the middle."""
     left, top, right, bottom = extent(kind)
     scale = 0.6 / max(right - left, bottom - top)
     w, h = (right - left) * scale / 2, (bottom - top) * scale / 2
     box = Box(0.5 - w, 0.5 - h, 0.5 + w, 0.5 + h)
     item = Item(0.5, 0.5, scale, 1.0, 0.0, False)
-    return Scene(seed, setting, (Thing(kind, colour, 1, "large", box, (item,)),))
+    return Scene(seed, background, (Thing(kind, colour, 1, "large", box, (item,)),))
 
 
 def drawn(scene: Scene, size: int = 96) -> npt.NDArray[np.float64]:
@@ -64,9 +64,9 @@ def drawn(scene: Scene, size: int = 96) -> npt.NDArray[np.float64]:
 def test_there_are_enough_kinds_colours_and_settings() -> None:
     assert len(KINDS) == len(set(KINDS)) >= 26
     assert len(COLOURS) == 11
-    assert len(SETTINGS) == 8
+    assert len(BACKGROUNDS) == 8
     assert set(NOUNS) == set(KINDS)
-    assert set(SETTING_PHRASES) == set(SETTING_NOUNS) == set(SETTINGS)
+    assert set(BACKGROUND_PHRASES) == set(BACKGROUND_NOUNS) == set(BACKGROUNDS)
 
 
 def test_a_seed_decides_layout_captions_and_pixels() -> None:
@@ -85,7 +85,7 @@ def test_layout_and_captions_stay_what_they_were() -> None:
         for scene in (make_scene(seed, pairs) for seed in range(20) for pairs in ("any", "seen"))
     ]
     digest = hashlib.sha256(repr(told).encode()).hexdigest()
-    assert digest == "bdb46a85eec074deced18ffc3c4f926ea8136ec2421919ad952f8770d16fa60e"
+    assert digest == "98e08ec2505054d4a29a28150d0856e55b35094988d6ca49d1620bd8c229f4aa"
 
 
 def test_bad_arguments_are_refused() -> None:
@@ -109,7 +109,7 @@ def test_scenes_show_one_to_three_different_kinds(scenes: list[Scene]) -> None:
     things = [thing for scene in scenes for thing in scene.things]
     assert {thing.kind for thing in things} == set(KINDS)
     assert {thing.colour for thing in things} == set(COLOURS)
-    assert {scene.setting for scene in scenes} == set(SETTINGS)
+    assert {scene.background for scene in scenes} == set(BACKGROUNDS)
     counts = Counter(thing.count for thing in things)
     assert counts[1] > counts[2] > counts[3] > len(things) * 0.05
     sizes = Counter(thing.size for thing in things)
@@ -184,7 +184,7 @@ def test_full_captions_are_nearly_unique(scenes: list[Scene]) -> None:
 def test_full_captions_tell_everything(scenes: list[Scene]) -> None:
     for scene in scenes:
         for text in (scene.full_caption(), scene.captions()[0]):
-            assert any(phrase in text for phrase in SETTING_PHRASES[scene.setting])
+            assert any(phrase in text for phrase in BACKGROUND_PHRASES[scene.background])
             for thing in scene.things:
                 groups = [
                     " ".join(
@@ -206,7 +206,7 @@ def test_articles_and_plurals(scenes: list[Scene]) -> None:
     singles = {noun.one for nouns in (*NOUNS.values(), *FAMILIES.values()) for noun in nouns}
     ends = (",", " and", " with", *(f" {w}" for ways in SIDE_PHRASES.values() for w in ways))
     ends += tuple(f" {w}" for ways in NEAR_PHRASES.values() for w in ways)
-    ends += tuple(f" {phrase}" for ways in SETTING_PHRASES.values() for phrase in ways)
+    ends += tuple(f" {phrase}" for ways in BACKGROUND_PHRASES.values() for phrase in ways)
     ends = tuple(sorted(ends, key=len, reverse=True))
     for scene in scenes:
         for text in (*scene.captions(), scene.full_caption()):
@@ -236,7 +236,7 @@ def nearest(colour: npt.NDArray[np.float64]) -> str:
 def test_things_have_their_colour(colour: str) -> None:
     for kind in ("cat", "car", "apple", "fish", "castle", "hat", "rocket"):
         scene = alone(kind, colour, "city" if colour == "green" else "field")
-        with_thing, without = drawn(scene), drawn(Scene(scene.seed, scene.setting, ()))
+        with_thing, without = drawn(scene), drawn(Scene(scene.seed, scene.background, ()))
         inside = np.abs(with_thing - without).sum(axis=-1) > 40
         pixels = with_thing[inside]
         middle = np.median(pixels, axis=0)
@@ -259,12 +259,12 @@ def test_shades_of_a_colour_stay_that_colour() -> None:
         assert {nearest(np.array(base, float)) for base in bases} == {colour}
 
 
-@pytest.mark.parametrize("setting", ["snow", "night"])
-def test_things_are_drawn_in_their_box(setting: str) -> None:
+@pytest.mark.parametrize("background", ["snow", "night"])
+def test_things_are_drawn_in_their_box(background: str) -> None:
     for kind in KINDS:
-        scene = alone(kind, "white" if setting == "snow" else "black", setting)
+        scene = alone(kind, "white" if background == "snow" else "black", background)
         box = scene.things[0].box
-        empty = drawn(Scene(scene.seed, setting, ()))
+        empty = drawn(Scene(scene.seed, background, ()))
         changed = np.abs(drawn(scene) - empty).max(axis=-1) > 12
         left, top, right, bottom = (
             round(v * 96) for v in (box.left, box.top, box.right, box.bottom)
@@ -276,7 +276,7 @@ def test_things_are_drawn_in_their_box(setting: str) -> None:
 
 def test_sampled_things_stay_in_their_boxes(scenes: list[Scene]) -> None:
     for scene in scenes[:40]:
-        empty = drawn(Scene(scene.seed, scene.setting, ()))
+        empty = drawn(Scene(scene.seed, scene.background, ()))
         changed = np.abs(drawn(scene) - empty).max(axis=-1) > 30
         for thing in scene.things:
             box = thing.box

@@ -12,10 +12,10 @@ from encoder.checkpoint import load
 from encoder.datasets import drawn_scenes, prepare_pictures
 from encoder.scenes import HELD_OUT, make_scene
 from encoder.training import SceneData, Start, TrainingSettings, mini_config, scene_captions
+from encoder.training.align_mini import SHARES
 from encoder.training.batches import batch_indices
 from encoder.training.distributed import World
 from encoder.training.optimizer import make_optimizer, schedule
-from encoder.training.scenes import SHARES
 from encoder.training.step import MIN_TEMPERATURE, Trainer
 from tests.encoder.tiny import PREPROCESSOR, SETTINGS, TOKENIZER, Blots, run, tiny_model
 

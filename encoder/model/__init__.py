@@ -1,0 +1,1 @@
+"""ALIGN: a picture tower, a text tower, and their configuration."""

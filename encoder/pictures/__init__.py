@@ -1,0 +1,1 @@
+"""One guarded way to open a picture, for everyone."""

@@ -1,0 +1,55 @@
+"""Options of the commands that label pictures."""
+
+from functools import wraps
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from retrieval.cli.options import Command
+from retrieval.defaults import TEMPLATE
+
+
+def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str]:
+    return [label.strip() for label in value.split(",") if label.strip()] if value else []
+
+
+def label_options(command: Command) -> Command:
+    """``--labels``, ``--labels-file``, ``--template`` and ``--templates-file``, handed on as
+    `labels` and `templates`."""
+
+    @wraps(command)
+    def labelled(
+        labels: list[str],
+        labels_file: Path | None,
+        templates: tuple[str, ...],
+        templates_file: Path | None,
+        **values: Any,
+    ) -> Any:
+        from indexer import read_text_file
+
+        labels = labels + (read_text_file(labels_file) if labels_file else [])
+        if not labels:
+            raise click.UsageError("Missing option '--labels' or '--labels-file'.")
+        filled = [*templates, *(read_text_file(templates_file) if templates_file else [])]
+        return command(labels=list(dict.fromkeys(labels)), templates=filled or [TEMPLATE], **values)
+
+    file = click.Path(path_type=Path, exists=True, dir_okay=False)
+    wrapped: Any = labelled
+    for option in (
+        click.option("--templates-file", type=file, help="Templates, one a line of a .txt file."),
+        click.option(
+            "--template",
+            "templates",
+            multiple=True,
+            metavar="TEXT",
+            help="What a label, in place of {}, is put into; repeatable, then the mean counts."
+            f"  [default: {TEMPLATE}]",
+        ),
+        click.option("--labels-file", type=file, help="Labels, one a line of a .txt file."),
+        click.option(
+            "--labels", metavar="A,B,...", callback=_split, help="Labels, separated by commas."
+        ),
+    ):
+        wrapped = option(wrapped)
+    return cast(Command, wrapped)

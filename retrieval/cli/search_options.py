@@ -1,0 +1,146 @@
+"""Options of the commands that search for pictures."""
+
+from functools import wraps
+from typing import Any, cast
+
+import click
+
+from retrieval.cli.options import (
+    Command,
+    device_option,
+    json_option,
+    k_option,
+    library_option,
+    model_option,
+    threshold_option,
+)
+from retrieval.errors import QueryError
+
+_FILTERS = {
+    "after": click.option(
+        "--after",
+        metavar="DATE",
+        help="Taken then or later: 2024, 2024-05, 2024-05-01 or 2024-05-01T12:30.",
+    ),
+    "before": click.option("--before", metavar="DATE", help="Taken earlier than that."),
+    "under": click.option(
+        "--under", metavar="PATH", help="In this folder, at any depth, or this very file."
+    ),
+    "glob": click.option(
+        "--glob",
+        metavar="PATTERN",
+        help="The path, or the end of it from a folder on, like 'trip/*.jpg'; * spans folders.",
+    ),
+    "camera": click.option("--camera", metavar="TEXT", help="A part of the camera's name."),
+    "near": click.option(
+        "--near", metavar="LAT,LON,KM", help="Taken at most KM kilometres from that place."
+    ),
+    "min_width": click.option("--min-width", metavar="PIXELS", help="At least that wide."),
+    "min_height": click.option("--min-height", metavar="PIXELS", help="At least that high."),
+    "formats": click.option(
+        "--format",
+        "formats",
+        metavar="NAME",
+        multiple=True,
+        help="jpeg, png, heic and so on; several mean any of them.",
+    ),
+    "fields": click.option(
+        "--field",
+        "fields",
+        metavar="TEST",
+        multiple=True,
+        help="Like 'aesthetic>=5' or 'place=Oslo'; several mean all of them.",
+    ),
+}
+"""By the name of the argument that `Filters.parse` takes."""
+
+
+def filter_options(command: Command) -> Command:
+    """``--after`` to ``--field``, handed on as `filters`; a FilterError is wrong usage."""
+
+    @wraps(command)
+    def filtered(**values: Any) -> Any:
+        from indexer import FilterError, Filters
+
+        asked = {name: values.pop(name) for name in _FILTERS}
+        try:
+            return command(filters=Filters.parse(**asked), **values)
+        except FilterError as error:
+            raise click.UsageError(str(error), click.get_current_context()) from error
+
+    wrapped: Any = filtered
+    for option in reversed(_FILTERS.values()):
+        wrapped = option(wrapped)
+    return cast(Command, wrapped)
+
+
+def sort_option(command: Command) -> Command:
+    """``--sort``."""
+    return click.option(
+        "--sort",
+        type=click.Choice(["score", "date"]),
+        default="score",
+        show_default=True,
+        help="Order of the hits, best or newest first; the hits are the same.",
+    )(command)
+
+
+def _parse_terms(ctx: click.Context, param: click.Parameter, terms: tuple[str, ...]) -> Any:
+    from retrieval.query import parse_weighted
+
+    try:
+        return tuple(parse_weighted(term) for term in terms)
+    except QueryError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def plus_and_minus_options(command: Command) -> Command:
+    """``--plus`` and ``--minus``, tuples of weighted texts."""
+    for name, meaning in (("--minus", "away from"), ("--plus", "for")):
+        command = click.option(
+            name,
+            metavar="TEXT",
+            multiple=True,
+            callback=_parse_terms,
+            help=f"Search {meaning} this as well; 2:sunset counts twice. Repeatable.",
+        )(command)
+    return command
+
+
+def image_option(command: Command) -> Command:
+    """``--image`` into `images`, a tuple of weighted paths."""
+    return click.option(
+        "--image",
+        "images",
+        metavar="FILE",
+        multiple=True,
+        callback=_parse_terms,
+        help="Search for what looks like this picture as well; 0.5:a.jpg counts half. Repeatable.",
+    )(command)
+
+
+def group_option(command: Command) -> Command:
+    """``--group``."""
+    return click.option(
+        "--group",
+        is_flag=True,
+        help="Show of near-duplicates the best alone, and say how many others there are.",
+    )(command)
+
+
+def search_options(command: Command) -> Command:
+    """All that the commands that search for pictures have in common."""
+    for option in (
+        device_option,
+        model_option,
+        library_option,
+        json_option,
+        sort_option,
+        filter_options,
+        k_option,
+        threshold_option,
+        group_option,
+        plus_and_minus_options,
+    ):
+        command = option(command)
+    return command
