@@ -51,8 +51,9 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         functions.register(connection)
         if writable:
-            checksums.register(connection)
             _set_journal_mode(connection, database)
+            if _is_current(connection):
+                checksums.maintain(connection)
         return connection
 
     # No limit: every thread that searches holds a connection until it has its answer. The one that
@@ -85,6 +86,15 @@ def writer(database: Path) -> Iterator[Engine]:
             checkpoint(engine)
     finally:
         engine.dispose()
+
+
+def _is_current(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there and need no migration."""
+    try:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    except sqlite3.OperationalError:  # no such table
+        return False
+    return bool(found == (f"{SCHEMA_VERSION:04}",))
 
 
 def _set_journal_mode(connection: sqlite3.Connection, database: Path) -> None:
@@ -207,6 +217,9 @@ def migrate(database: Path) -> None:
             upgrade(config, "head")
         except CommandError as error:
             raise _damaged(database, "its schema has an unknown number") from error
+        connection = db.connection.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        checksums.maintain(connection)
         if db.execute(select(library.c.id)).first() is None:
             db.execute(
                 insert(library).values(

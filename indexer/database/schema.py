@@ -4,7 +4,6 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    Computed,
     Float,
     ForeignKey,
     Index,
@@ -14,10 +13,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Number of the newest migration in `migrations/versions`."""
+
+CHECKSUM = "checksum"
+"""The last column of every table: the CRC-32 of the row's other columns, in their order."""
 
 metadata = MetaData()
 
@@ -170,7 +173,6 @@ generations = Table(
     sqlite_autoincrement=True,
 )
 
-# Every row has a checksum of its other columns, in their order: see `indexer.database.checksums`.
+# The writer replaces the default: see `indexer.database.checksums`.
 for _table in metadata.tables.values():
-    _sum = Computed(f"row_crc32({', '.join(_table.columns.keys())})", persisted=True)
-    _table.append_column(Column("checksum", Integer, _sum, nullable=False))
+    _table.append_column(Column(CHECKSUM, Integer, nullable=False, server_default=text("0")))

@@ -16,7 +16,6 @@ from indexer.integrity.row_repair import (
     correct_log,
     drop_embeddings,
     embeddings_lost,
-    put_back,
     read_again,
     replace_rows,
 )
@@ -97,17 +96,16 @@ def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
 def _mend_rows(
     db: Connection, rows: Mapping[str, Collection[int]], indexes: Collection[str]
 ) -> list[str]:
-    """Put damaged rows right, or where there are none that can be do without them, and make indexes
-    anew that did not fit them."""
+    """Replace damaged rows; then rebuild the indexes that do not match their tables."""
     lost: list[str] = []
-    # Or a row could not be changed that an index lacks.
+    # Otherwise SQLite refuses to change a row that an index lacks.
     db.exec_driver_sql("PRAGMA writable_schema = ON")
     try:
-        if rows and not put_back(db):
-            db.execute(delete(generations))  # each was built from what is now given up
+        if rows:
+            db.execute(delete(generations))  # they were built from rows that are replaced now
             lost = replace_rows(db, rows)
         for name in indexes:
-            with suppress(IntegrityError), db.begin_nested():  # while two rows seem to be the same
+            with suppress(IntegrityError), db.begin_nested():  # two rows may still look the same
                 db.exec_driver_sql(f"REINDEX {name}")
     finally:
         db.exec_driver_sql("PRAGMA writable_schema = OFF")

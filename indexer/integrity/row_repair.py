@@ -1,8 +1,9 @@
-"""Rows that `repair` puts right: those with a wrong checksum, and what depends on them."""
+"""Rows with a wrong checksum: what `repair` puts in their place, table by table."""
 
 import os
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import (
@@ -10,18 +11,20 @@ from sqlalchemy import (
     Connection,
     LargeBinary,
     Table,
+    case,
     cast,
     delete,
+    exists,
     func,
     insert,
+    literal,
     literal_column,
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
 
 from indexer.database.catalogue import among
-from indexer.database.checksums import Value, damaged_rows, raw_rows, restored
+from indexer.database.checksums import Value, damaged_rows
 from indexer.database.journal import UNFINISHED
 from indexer.database.schema import (
     changes,
@@ -29,139 +32,89 @@ from indexer.database.schema import (
     failures,
     fields,
     files,
+    generations,
     items,
     library,
-    metadata,
     models,
+    phrases,
     roots,
 )
 from indexer.folders.sources import kind_of
 
-INSTEAD = {
-    "library": "takes the default options for the library",
-    "models": "drops the model and its embeddings, to be made anew",
-    "roots": "keeps the folder, with nothing left out, for you to check",
-    "files": "has the files read again",
-    "items": "has them read again as new items",
-    "embeddings": "has their items embedded anew",
-    "fields": "drops them; those of sidecars are read again",
-    "failures": "has the files tried again",
-    "changes": "writes the log of these items anew",
-    "generations": "makes the indexes anew",
-    "phrases": "drops them until they are needed",
-}
-"""What becomes of damaged rows of a table, apart from those in which a single bit has flipped."""
-
 _UNREAD = {"size": UNFINISHED, "digest": None}
-"""What is recorded of a file that the next run shall read, whatever its size and time."""
+"""Columns of a file that the next run reads, whatever its size and time."""
 _UNKNOWN = "?"
-"""A stamp that no sidecars have, so that they are read again."""
+"""A change mark that no sidecars have, so that the next run reads them."""
+_NOWHERE = ".damaged-"
+"""With a number, a path in place of one that another row has. No run finds a picture there, so the
+row waits for its file like that of a picture that was moved."""
 
 
-def put_back(db: Connection) -> int:
-    """Write the rows again in which a single bit has flipped; returns how many."""
-    count = 0
-    for table in metadata.sorted_tables:
-        columns = [column.name for column in table.columns if column.computed is None]
-        assignments = ", ".join(f"{name} = ?" for name in columns)
-        for row in list(damaged_rows(db, table)):
-            values = restored(row)
-            if values is None:
-                continue
-            try:
-                with db.begin_nested():
-                    db.exec_driver_sql(
-                        f"UPDATE {table.name} SET {assignments} WHERE rowid = ?",
-                        (*values, row.rowid),
-                    )
-            except IntegrityError:  # not what it was after all
-                continue
-            count += 1
-    return count
+@dataclass(frozen=True)
+class Remedy:
+    """How damaged rows of one table are replaced."""
+
+    promise: str
+    """What `repair` does, as a predicate."""
+    apply: Callable[[Connection, Collection[int]], list[str]]
+    """Replaces the rows with these rowids; returns what is lost, a clause each."""
 
 
 def replace_rows(db: Connection, damaged: Mapping[str, Collection[int]]) -> list[str]:
-    """Do without damaged rows, table name to rowids; what is lost, in sentences."""
-    lost: list[str] = []
-    # In this order nothing is asked of a row that is still damaged.
-    for table in (library, models, roots, files, items, embeddings, fields, failures, changes):
-        rowids = damaged.get(table.name, ())
-        if not rowids:
-            continue
-        chosen = among(literal_column(f"{table.name}.rowid"), rowids)
-        if table is library:
-            lost.append(_reset_library(db))
-        elif table is models:
-            db.execute(update(library).values(model_id=None))
-            db.execute(delete(models).where(chosen))
-            lost.append(
-                "the embeddings of a model, which the next `align index` makes anew: name the"
-                " --model it was"
-            )
-        elif table is roots:
-            lost += [_doubt_root(db, row) for row in _rows(db, roots, rowids)]
-        elif table is files:
-            _reread_files(db, chosen)
-            lost.append(
-                f"what was known of {len(rowids)} files, which the next `align index` reads again"
-            )
-        elif table is items:
-            _reread_holders(db, rowids)
-            db.execute(delete(items).where(chosen))
-            correct_log(db, rowids)
-            lost.append(
-                f"{len(rowids)} items and what was annotated of them, which the next `align index`"
-                " reads again as new items"
-            )
-        elif table is embeddings:
-            drop_embeddings(db, _items_of(db, embeddings, chosen))
-            db.execute(delete(embeddings).where(chosen))
-            lost.append(embeddings_lost(len(rowids)))
-        elif table is fields:
-            db.execute(update(files).where(files.c.sidecar.is_not(None)).values(sidecar=_UNKNOWN))
-            db.execute(delete(fields).where(chosen))
-            lost.append(
-                f"{len(rowids)} fields: the next `align index` reads those of sidecars again, and"
-                " `align annotate` the others"
-            )
-        elif table is failures:
-            failed = select(failures.c.file_id).where(chosen)
-            db.execute(update(files).where(files.c.id.in_(failed)).values(_UNREAD))
-            db.execute(delete(failures).where(chosen))
-        else:
-            said = select(changes.c.item_id).where(
-                chosen, func.typeof(changes.c.item_id) == "integer"
-            )
-            ids = set(db.execute(said).scalars())
-            db.execute(delete(changes).where(chosen))
-            correct_log(db, ids)
-    for name in ("generations", "phrases"):  # made anew
-        derived = metadata.tables[name]
-        rowids = damaged.get(name, ())
-        db.execute(delete(derived).where(among(literal_column(f"{name}.rowid"), rowids)))
-    return lost
+    """Replace damaged rows, given as rowids by table name; returns what is lost, a clause each."""
+    return [
+        loss
+        for name, remedy in REMEDIES.items()
+        if name in damaged
+        for loss in remedy.apply(db, damaged[name])
+    ]
 
 
 def embeddings_lost(count: int) -> str:
-    """That so many embeddings were dropped, in words."""
-    return (
-        f"{count} embeddings: their items are found again when `align index` has embedded them anew"
-    )
+    """The clause for `count` embeddings that were dropped."""
+    return f"{count} embeddings: `align index` embeds their items again, then searches find them"
 
 
-def _rows(db: Connection, table: Table, rowids: Collection[int]) -> list[dict[str, Value]]:
-    names = list(table.columns.keys())
-    rows = raw_rows(db, f"SELECT rowid, {', '.join(names)} FROM {table.name}")
-    return [dict(zip(names, row, strict=True)) for rowid, *row in rows if rowid in rowids]
+def read_again(db: Connection, ids: Collection[int]) -> None:
+    """Let the next run read the files of these items, whatever their size and time."""
+    holders = select(items.c.file_id).where(among(items.c.id, ids))
+    db.execute(update(files).where(files.c.id.in_(holders)).values(_UNREAD))
 
 
-def _items_of(db: Connection, table: Table, chosen: ColumnElement[bool]) -> list[int]:
-    """The items that rows of `table` belong to, as far as there are any."""
-    holders = select(items.c.id).where(items.c.id.in_(select(table.c.item_id).where(chosen)))
-    return list(db.execute(holders).scalars())
+def drop_embeddings(db: Connection, ids: Collection[int]) -> None:
+    """Drop the embeddings of these items. Searches miss the items until they are added again."""
+    read_again(db, ids)
+    db.execute(delete(embeddings).where(among(embeddings.c.item_id, ids)))
+    _log(db, ids, "delete")
 
 
-def _reset_library(db: Connection) -> str:
+def correct_log(db: Connection, ids: Collection[int]) -> None:
+    """Make the last log entry of each item say whether the item is live."""
+    live = set(db.execute(select(items.c.id).where(among(items.c.id, ids))).scalars())
+    gone = set(ids) - live
+    kinds = select(changes.c.item_id, changes.c.kind).where(among(changes.c.item_id, gone))
+    rows = [
+        {"item_id": id, "kind": kind, "op": "delete"} for id, kind in db.execute(kinds.distinct())
+    ]
+    if rows:
+        db.execute(insert(changes), rows)
+    # An entry of another kind would make searches of that kind find the item.
+    db.execute(delete(changes).where(among(changes.c.item_id, live)))
+    _log(db, live, "add")
+
+
+def _log(db: Connection, ids: Collection[int], op: str) -> None:
+    rows = db.execute(select(items.c.id, items.c.kind).where(among(items.c.id, ids))).all()
+    entries = [{"item_id": id, "kind": kind, "op": op} for id, kind in rows]
+    if entries:
+        db.execute(insert(changes), entries)
+
+
+def _rowids(table: Table, rowids: Collection[int]) -> ColumnElement[bool]:
+    return among(literal_column(f"{table.name}.rowid"), rowids)
+
+
+def _reset_library(db: Connection, rowids: Collection[int]) -> list[str]:
     known = list(db.execute(select(models.c.id)).scalars())
     db.execute(
         update(library).values(
@@ -172,90 +125,147 @@ def _reset_library(db: Connection) -> str:
             target_recall=0.95,
         )
     )
-    return (
-        "what the index is to be: say --index and --target-recall to `align rebuild` again where"
-        " they were not the default"
-    )
+    return [
+        "the options of the index: give --index and --target-recall to `align rebuild` again if"
+        " they were not the defaults"
+    ]
 
 
-def _doubt_root(db: Connection, row: Mapping[str, Value]) -> str:
-    """Go on with what a root says of itself. Is its path wrong, it is missing, and no file is
-    forgotten."""
+def _drop_models(db: Connection, rowids: Collection[int]) -> list[str]:
+    db.execute(update(library).values(model_id=None))
+    db.execute(delete(models).where(_rowids(models, rowids)))
+    return [
+        "the embeddings of a model: run `align index` with the --model that the library had, and"
+        " it embeds every item again"
+    ]
+
+
+def _doubt_roots(db: Connection, rowids: Collection[int]) -> list[str]:
+    rows = [row for row in damaged_rows(db, roots) if row.rowid in rowids]
+    return [_doubt_root(db, row.rowid, row.values) for row in rows]
+
+
+def _doubt_root(db: Connection, id: int, row: Mapping[str, Value]) -> str:
+    """Keep the root as its row describes it. If the path is wrong, the root counts as missing and
+    no file is forgotten."""
     path = row["path"]
     if isinstance(path, str):
         path = path.encode(errors="surrogateescape")
     name = os.fsdecode(path) if isinstance(path, bytes) else str(path)
+    if db.execute(select(roots.c.id).where(roots.c.path == path, roots.c.id != id)).first():
+        path = os.fsencode(f"{_NOWHERE}{id}")
     db.execute(
         update(roots)
-        .where(roots.c.id == row["id"])
+        .where(roots.c.id == id)
         .values(
             path=path,
             relative=bool(row["relative"]),
             recursive=bool(row["recursive"]),
             device=None,
             follow_symlinks=bool(row["follow_symlinks"]),
-            exclude="[]",  # a wrong one would have files forgotten
+            exclude="[]",  # a damaged glob could make the next run forget files
             mounts="[]",
         )
     )
     return (
-        f"what is certain of the watched folder {name}: look with `align roots`; `align roots"
-        " move` mends a wrong path, `align index` with its path and options the rest"
+        f"some options of the watched folder {name}: check it with `align roots`; correct a wrong"
+        " path with `align roots move`, and the other options with `align index FOLDER`"
     )
 
 
-def _reread_files(db: Connection, chosen: ColumnElement[bool]) -> None:
-    """Let the next run read damaged rows of files anew. A picture is known by its bytes, should
-    even the path be wrong."""
+def _reread_files(db: Connection, rowids: Collection[int]) -> list[str]:
+    """Let the next run read the files. It recognises a picture by its bytes even if the path in
+    the row is wrong."""
     picture = (
         select(items.c.digest)
         .where(items.c.file_id == files.c.id, items.c.kind == "image")
         .limit(1)
         .scalar_subquery()
     )
+    other = files.alias()
+    is_taken = exists().where(
+        other.c.root_id == files.c.root_id, other.c.path == files.c.path, other.c.id != files.c.id
+    )
+    path = case((is_taken, literal(_NOWHERE).op("||")(files.c.id)), else_=files.c.path)
     row = _UNREAD | {"mtime_ns": 0, "digest": picture, "racy": False, "sidecar": _UNKNOWN}
-    db.execute(update(files).where(chosen).values(path=cast(files.c.path, LargeBinary), **row))
+    db.execute(
+        update(files).where(_rowids(files, rowids)).values(path=cast(path, LargeBinary), **row)
+    )
+    return [f"the state of {len(rowids)} files: the next `align index` reads them again"]
 
 
-def _reread_holders(db: Connection, ids: Collection[int]) -> None:
-    """Let the next run read the files of damaged items. A picture that has lost its item to another
-    file is noticed; one of many texts is not."""
-    read_again(db, ids)
+def _reread_items(db: Connection, rowids: Collection[int]) -> list[str]:
+    """Delete the items and let the next run read their files.
+
+    The run notices a picture whose damaged item named another file. It cannot notice a text of
+    many, so it reads all files of texts.
+    """
+    read_again(db, rowids)
     known = db.execute(select(files.c.id, files.c.path))
     texts = [id for id, path in known if kind_of(path) == "text"]
     db.execute(update(files).where(among(files.c.id, texts)).values(_UNREAD))
-
-
-def read_again(db: Connection, ids: Collection[int]) -> None:
-    """Let the next run read the files of these items, whatever their size and time."""
-    holders = select(items.c.file_id).where(among(items.c.id, ids))
-    db.execute(update(files).where(files.c.id.in_(holders)).values(_UNREAD))
-
-
-def drop_embeddings(db: Connection, ids: Collection[int]) -> None:
-    """Searches lose these items until they are logged as added again."""
-    read_again(db, ids)
-    db.execute(delete(embeddings).where(among(embeddings.c.item_id, ids)))
-    _log(db, ids, "delete")
-
-
-def correct_log(db: Connection, ids: Collection[int]) -> None:
-    """End the entries of each item with what is true of it."""
-    live = set(db.execute(select(items.c.id).where(among(items.c.id, ids))).scalars())
-    gone = set(ids) - live
-    kinds = select(changes.c.item_id, changes.c.kind).where(among(changes.c.item_id, gone))
-    rows = [
-        {"item_id": id, "kind": kind, "op": "delete"} for id, kind in db.execute(kinds.distinct())
+    db.execute(delete(items).where(_rowids(items, rowids)))
+    correct_log(db, rowids)
+    return [
+        f"{len(rowids)} items and their annotations: the next `align index` reads the files again"
+        " and makes new items of them"
     ]
-    if rows:
-        db.execute(insert(changes), rows)
-    # Entries of another kind would let searches of that kind find them.
-    db.execute(delete(changes).where(among(changes.c.item_id, live)))
-    _log(db, live, "add")
 
 
-def _log(db: Connection, ids: Collection[int], op: str) -> None:
-    rows = db.execute(select(items.c.id, items.c.kind).where(among(items.c.id, ids))).all()
-    entries = [{"item_id": id, "kind": kind, "op": op} for id, kind in rows]
-    if entries:
-        db.execute(insert(changes), entries)
+def _drop_damaged_embeddings(db: Connection, rowids: Collection[int]) -> list[str]:
+    chosen = _rowids(embeddings, rowids)
+    holders = select(items.c.id).where(items.c.id.in_(select(embeddings.c.item_id).where(chosen)))
+    drop_embeddings(db, list(db.execute(holders).scalars()))
+    db.execute(delete(embeddings).where(chosen))
+    return [embeddings_lost(len(rowids))]
+
+
+def _drop_fields(db: Connection, rowids: Collection[int]) -> list[str]:
+    db.execute(update(files).where(files.c.sidecar.is_not(None)).values(sidecar=_UNKNOWN))
+    db.execute(delete(fields).where(_rowids(fields, rowids)))
+    return [
+        f"{len(rowids)} fields: the next `align index` reads those of sidecars again; give the"
+        " others again with `align annotate` or `align tag`"
+    ]
+
+
+def _retry_failures(db: Connection, rowids: Collection[int]) -> list[str]:
+    chosen = _rowids(failures, rowids)
+    failed = select(failures.c.file_id).where(chosen)
+    db.execute(update(files).where(files.c.id.in_(failed)).values(_UNREAD))
+    db.execute(delete(failures).where(chosen))
+    return []
+
+
+def _rewrite_log(db: Connection, rowids: Collection[int]) -> list[str]:
+    chosen = _rowids(changes, rowids)
+    named = select(changes.c.item_id).where(chosen, func.typeof(changes.c.item_id) == "integer")
+    ids = set(db.execute(named).scalars())
+    db.execute(delete(changes).where(chosen))
+    correct_log(db, ids)
+    return []
+
+
+def _drop_derived(table: Table) -> Callable[[Connection, Collection[int]], list[str]]:
+    def drop(db: Connection, rowids: Collection[int]) -> list[str]:
+        db.execute(delete(table).where(_rowids(table, rowids)))
+        return []
+
+    return drop
+
+
+# In this order no remedy reads a row that is still damaged.
+REMEDIES = {
+    "library": Remedy("sets the options of the library to their defaults", _reset_library),
+    "models": Remedy("drops the model and its embeddings", _drop_models),
+    "roots": Remedy("keeps the folder and clears its options", _doubt_roots),
+    "files": Remedy("lets the next run read the files again", _reread_files),
+    "items": Remedy("lets the next run read their files again as new items", _reread_items),
+    "embeddings": Remedy("lets the next run embed the items again", _drop_damaged_embeddings),
+    "fields": Remedy("drops them; the next run reads those of sidecars again", _drop_fields),
+    "failures": Remedy("lets the next run try the files again", _retry_failures),
+    "changes": Remedy("writes the log of these items again", _rewrite_log),
+    "generations": Remedy("builds the indexes again", _drop_derived(generations)),
+    "phrases": Remedy("drops them until they are needed", _drop_derived(phrases)),
+}
+"""By the name of the table."""

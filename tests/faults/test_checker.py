@@ -43,7 +43,7 @@ def test_nothing_is_wrong_with_a_library_that_is_left_alone(tmp_path, promise, r
 def test_damage_is_found(tmp_path, promise, row, statement, lost, wrong):
     folder = tmp_path / "photos"
     with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
-        checksums.register(db)
+        checksums.maintain(db)
         db.execute(statement)
     look(folder, promise, row, "here")
     assert row.numbers[3:] == [lost, wrong, 0], row.problems

@@ -219,7 +219,7 @@ def sql():
 
     def run(library, statement, *parameters):
         with closing(sqlite3.connect(library.path / "library.db")) as db, db:
-            checksums.register(db)
+            checksums.maintain(db)
             return db.execute(statement, parameters).fetchall()
 
     return run
@@ -233,8 +233,7 @@ def damage():
         with closing(sqlite3.connect(library.path / "library.db")) as db, db:
             db.execute("PRAGMA ignore_check_constraints = ON")
             row = f"FROM {table} WHERE rowid = ?"
-            checksum, old = db.execute(f"SELECT checksum, {column} {row}", (rowid,)).fetchone()
-            db.create_function("row_crc32", -1, lambda *values: checksum, deterministic=True)
+            (old,) = db.execute(f"SELECT {column} {row}", (rowid,)).fetchone()
             db.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
             return old
 

@@ -117,7 +117,7 @@ def test_migrating_from_empty_gives_the_schema(tmp_path):
             )
             assert compare_metadata(context, metadata) == []
             rows = db.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL")
-            kept.append({name: " ".join(sql.split()) for name, sql in rows})
+            kept.append({name: "".join(sql.split()) for name, sql in rows})
         engine.dispose()
     del kept[0]["alembic_version"]
     assert kept[0] == kept[1]
@@ -200,7 +200,7 @@ def test_status(photos):
         journal_mode="wal",
         sqlite_version=sqlalchemy.create_engine("sqlite://").dialect.dbapi.sqlite_version,
         faiss_version=metadata_of("faiss-cpu")["Version"],
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         degraded=None,
     )
 

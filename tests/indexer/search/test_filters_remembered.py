@@ -171,7 +171,7 @@ WRITES = {
     "another program": (
         {"after": "2024"},
         "with closing(sqlite3.connect(library.path / 'library.db')) as db, db:"
-        " checksums.register(db);"
+        " checksums.maintain(db);"
         " db.execute(\"UPDATE items SET taken_at = '2025-01-01' WHERE id = 1\")",
         [],
         ["photos/a.png"],
@@ -380,6 +380,6 @@ def test_a_copy_that_was_put_in_place_is_another_library(flags, tmp_path):
     assert search(flags.library, fields=["on=1"]) == [1]
     flags.library.close()
     with closing(sqlite3.connect(home / ".align/library.db")) as db, db:
-        checksums.register(db)
+        checksums.maintain(db)
         db.execute("UPDATE fields SET number = (item_id = 5)")
     assert search(flags.library, fields=["on=1"]) == [5]

@@ -107,7 +107,7 @@ def test_a_disk_below_a_root_that_is_away(folder: Path, other: Path, tmp_path: P
     Image.new("RGB", (4, 4), COLOURS["yellow"]).save(usb / "yellow.png")
     align(folder, "index")
     with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
-        checksums.register(db)
+        checksums.maintain(db)
         db.execute("UPDATE roots SET mounts = '[[\"usb\", 1]]' WHERE id = 2")
     shutil.move(usb, tmp_path / "away")
     result = align(folder, "index", status=1)
