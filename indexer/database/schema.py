@@ -33,7 +33,7 @@ models = Table(
     Column("dim", Integer, nullable=False),
 )
 
-# A single row. `layout` and `target_recall` are what the next generation is to be.
+# One row. `layout` and `target_recall` are those of the next generation.
 library = Table(
     "library",
     metadata,
@@ -45,8 +45,8 @@ library = Table(
     Column("target_recall", Float, nullable=False, server_default="0.95"),
 )
 
-# A relative path is relative to the folder that holds the library directory. `device` is the file
-# system's number when the root was seen last, `exclude` a JSON list of globs, `mounts` one of pairs
+# A relative path starts at the folder that holds the library directory. `device` is the number of
+# the file system at the last look, `exclude` a JSON list of globs, `mounts` a JSON list of pairs
 # of a path and a device.
 roots = Table(
     "roots",
@@ -62,9 +62,9 @@ roots = Table(
     UniqueConstraint("path", "relative"),
 )
 
-# digest NULL: it could not be read, or with size -1 its items are not all written yet. racy: it was
-# read so soon after its last change that a later one could have left size and time as they are.
-# sidecar: sizes and times of the sidecars that were read with it, NULL where there were none.
+# digest NULL: the file could not be read, or, with size -1, not all of its items are written yet.
+# racy: the file was read so soon after its last change that another change could leave size and
+# time as they are. sidecar: sizes and times of the sidecars that were read with the file.
 files = Table(
     "files",
     metadata,
@@ -119,7 +119,7 @@ phrases = Table(
     Column("vectors", LargeBinary, nullable=False),
 )
 
-# What sidecars and annotations say of an item; either a number or a text.
+# What sidecars and annotations say about an item: a number or a text.
 fields = Table(
     "fields",
     metadata,
@@ -149,9 +149,9 @@ changes = Table(
     sqlite_autoincrement=True,
 )
 
-# The newest row of a (kind, model) is its head, the one before it what a search falls back to.
-# nlist, nprobe and curve (JSON: the queries' origin and number, and points of nprobe, recall and
-# milliseconds) are those of an IVF.
+# The newest row of a (kind, model) is its head; a search falls back to the row before it.
+# Only an IVF has nlist, nprobe and curve (JSON: origin and number of the queries, and points of
+# nprobe, recall and milliseconds).
 generations = Table(
     "generations",
     metadata,

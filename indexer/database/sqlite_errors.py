@@ -1,4 +1,4 @@
-"""What an error of SQLite means to the owner of the library, and what helps."""
+"""Errors of SQLite in the words of the library's owner, each with its remedy."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,27 +11,27 @@ from sqlalchemy.engine import ExceptionContext
 from indexer.errors import LibraryDamaged, LibraryError, LibraryLocked, StorageError
 
 REMEDY = "restore it from a backup, or delete it and run `align index` again"
-"""Where the database itself is beyond repair."""
+"""For a database that cannot be repaired."""
 
 _SAFE = "everything committed is safe"
 
 
 def explain(error: sqlite3.Error, database: Path) -> LibraryError | None:
-    """The error to raise instead of SQLite's; None for those that only a bug can cause."""
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # above are the details
+    """The error to raise instead of `error`; None if only a bug can have caused it."""
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the higher bits hold details
         case sqlite3.SQLITE_FULL:
             return StorageError(
                 f"{database} cannot be written, the disk is full: make room and run again, {_SAFE}"
             )
         case sqlite3.SQLITE_IOERR:
             return StorageError(
-                f"{database} cannot be read or written ({error}): check the disk and the room on"
-                f" it and run again, {_SAFE}"
+                f"{database} cannot be read or written ({error}): check the disk and its free"
+                f" space and run again, {_SAFE}"
             )
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             return StorageError(
-                f"{database} cannot be opened or written ({error}): check who may write to"
-                f" {database.parent} and the room on the disk and run again, {_SAFE}"
+                f"{database} cannot be opened or written ({error}): check the"
+                f" permissions of {database.parent} and the free space and run again, {_SAFE}"
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED | sqlite3.SQLITE_PROTOCOL:
             return LibraryLocked(
@@ -54,7 +54,7 @@ def _damaged(problem: object, database: Path) -> LibraryDamaged:
 
 @contextmanager
 def explained(database: Path) -> Iterator[None]:
-    """Raise what `explain` makes of an error of SQLite itself."""
+    """Replace an error of SQLite by that of `explain`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -62,7 +62,7 @@ def explained(database: Path) -> Iterator[None]:
 
 
 def explain_all(engine: Engine, database: Path) -> None:
-    """Raise what `explain` makes of every error of `engine`'s connections."""
+    """Replace every error of the connections of `engine` by that of `explain`."""
 
     @event.listens_for(engine, "handle_error")
     def handle(context: ExceptionContext) -> None:

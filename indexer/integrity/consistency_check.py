@@ -1,4 +1,4 @@
-"""Whether the rows of the tables fit together."""
+"""Check that the rows of the tables match each other."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from indexer.integrity.findings import embedding_finding
 from indexer.records import Finding
 
 _TOLERANCE = 2e-3
-"""How far from 1 the length of an embedding may be, float16's own rounding among it."""
+"""How far the length of an embedding may be from 1, including the rounding to float16."""
 
 
 def inconsistencies(db: Connection) -> Iterator[Finding]:
@@ -48,15 +48,15 @@ def _files(db: Connection) -> Iterator[Finding]:
         .where(files.c.size >= 0)
         .group_by(files.c.id)
     )
-    for id, path, item, count, places, last, failed in db.execute(query):
+    for id, path, item, count, positions, last, failed in db.execute(query):
         if count == 0 and failed is None and kind_of(path) == "image":
             yield Finding("reference", "files", "is neither an item nor a failure", True, (id,))
-        elif count and not (count == places == last + 1):
+        elif count and not (count == positions == last + 1):
             yield Finding("record", f"item {item}", "is not numbered in its file", True, (item,))
 
 
 def _items(db: Connection) -> Iterator[Finding]:
-    """A picture's hash is kept twice."""
+    """A picture's hash is stored in `files` and in `items`."""
     query = (
         select(items.c.id)
         .join(files, files.c.id == items.c.file_id)
@@ -73,16 +73,16 @@ def _embeddings(db: Connection) -> Iterator[Finding]:
     for rows in db.execute(query).partitions(CHUNK):
         for id, model_id, vector in rows:
             if model_id not in dims:
-                continue  # a broken reference, said already
+                continue  # reported as a broken reference
             if not isinstance(vector, bytes) or len(vector) != 2 * dims[model_id]:
-                yield embedding_finding(id, "its embedding is of the wrong length")
+                yield embedding_finding(id, "its embedding has the wrong size")
                 continue
             with np.errstate(all="ignore"):
                 length = float(np.linalg.norm(np.frombuffer(vector, "<f2").astype(np.float64)))
             if not abs(length - 1) < _TOLERANCE:
-                yield embedding_finding(id, f"its embedding is of length {length:.3g} instead of 1")
+                yield embedding_finding(id, f"its embedding has length {length:.3g} instead of 1")
     current = catalogue.current_model(db)
-    if current is None or len(dims) > 1:  # embedding anew was interrupted; the next run goes on
+    if current is None or len(dims) > 1:  # an interrupted --reembed, which the next run continues
         return
     lacking = (
         select(items.c.id)
@@ -98,20 +98,20 @@ def _embeddings(db: Connection) -> Iterator[Finding]:
 
 
 def _changes(db: Connection) -> Iterator[Finding]:
-    """The newest entry of an item must say whether searches can find it."""
+    """The newest log entry of an item must say whether searches can find it."""
     latest = (
-        # SQLite takes the other columns from the row with the maximum.
+        # SQLite takes the other columns from the row with the largest seq.
         select(changes.c.item_id, changes.c.kind, changes.c.op, func.max(changes.c.seq))
         .group_by(changes.c.item_id)
         .subquery()
     )
-    ghosts = select(latest.c.item_id).where(
+    deleted = select(latest.c.item_id).where(
         latest.c.op != "delete", latest.c.item_id.not_in(select(items.c.id))
     )
-    for id in db.execute(ghosts).scalars():
-        yield Finding("change", f"item {id}", "is gone, which the log does not say", True, (id,))
+    for id in db.execute(deleted).scalars():
+        yield Finding("change", f"item {id}", "is deleted, but not in the log", True, (id,))
     current = catalogue.current_model(db)
-    unsaid = (
+    unlogged = (
         select(items.c.id)
         .join(embeddings, embeddings.c.item_id == items.c.id)
         .outerjoin(latest, latest.c.item_id == items.c.id)
@@ -120,5 +120,5 @@ def _changes(db: Connection) -> Iterator[Finding]:
             or_(latest.c.op.is_(None), latest.c.op != "add", latest.c.kind != items.c.kind),
         )
     )
-    for id in db.execute(unsaid).scalars():
-        yield Finding("change", f"item {id}", "is there, which the log does not say", True, (id,))
+    for id in db.execute(unlogged).scalars():
+        yield Finding("change", f"item {id}", "is live, but not in the log", True, (id,))

@@ -1,4 +1,4 @@
-"""Whether the files on disk are still what was indexed."""
+"""Check that the files on disk are still those that were indexed."""
 
 import hashlib
 import os
@@ -12,14 +12,14 @@ from indexer.progress import Progress
 from indexer.records import Finding
 
 Part = tuple[int, int]
-"""(N, T): the Nth of T parts of the files, counted from 1."""
+"""(N, T): the Nth of T parts of all files, counted from 1."""
 
 _Known = tuple[bytes, int, int, bytes]
-"""Absolute path, size, mtime_ns and SHA-256 as the last run saw them."""
+"""Absolute path, size, mtime_ns and SHA-256 of a file, as the last run found them."""
 
 
 def chosen_files(db: Connection, home: bytes, part: Part) -> Iterator[_Known]:
-    """By a hash of the path: it is the same part in every run, whatever else comes and goes."""
+    """The files in `part`. A hash of its path chooses the part of a file, so it never changes."""
     number, parts = part
     folders = {root.id: root.path for root in catalogue.all_roots(db, home)}
     f = files.c
@@ -33,6 +33,7 @@ def chosen_files(db: Connection, home: bytes, part: Part) -> Iterator[_Known]:
 
 
 def read_files(chosen: Sequence[_Known], progress: Progress) -> Iterator[Finding]:
+    """Read the chosen files; findings for those whose bytes have changed or cannot be read."""
     progress.start(len(chosen), "files")
     try:
         for path, size, mtime_ns, digest in chosen:
@@ -45,7 +46,7 @@ def read_files(chosen: Sequence[_Known], progress: Progress) -> Iterator[Finding
 
 
 def _read_file(path: bytes, size: int, mtime_ns: int, digest: bytes) -> str | None:
-    """What is wrong with a file that, by size and time, is still the one that was indexed."""
+    """The problem of a file whose size and time have not changed; None if it has none."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
@@ -53,12 +54,12 @@ def _read_file(path: bytes, size: int, mtime_ns: int, digest: bytes) -> str | No
                 return None
             found = hashlib.file_digest(file, "sha256").digest()
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return None  # gone, as the next run will see
+        return None  # the next run notices that it is gone
     except OSError as error:
         return f"cannot be read ({error.strerror}); check the disk, or restore it from a backup"
     if found == digest:
         return None
     return (
-        "its bytes changed although its size and time did not; restore it from a backup, or if it"
-        " is as it should be, `touch` it and run `align index`"
+        "its bytes changed although its size and time did not; restore it from a backup, or if the"
+        " new bytes are right, `touch` it and run `align index`"
     )

@@ -1,4 +1,4 @@
-"""Whether the index files hold what the database holds."""
+"""Check that the index files hold the same embeddings as the database."""
 
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
@@ -12,22 +12,19 @@ from indexer.database import catalogue
 from indexer.database.embeddings import deleted_since, vectors_of
 from indexer.database.rows import Generation
 from indexer.database.schema import changes, embeddings, items
-from indexer.database.schema import generations as published
 from indexer.integrity.findings import embedding_finding, listed
 from indexer.records import KINDS, Finding, Model
 
 _SAMPLE = 10_000
-"""Embeddings of a generation that are compared with the database's."""
+"""Most embeddings of a generation that are compared with the database."""
 
 Ids = npt.NDArray[np.int64]
 
 
-def generation_names(db: Connection) -> set[str]:
-    return set(db.execute(select(published.c.name)).scalars())
-
-
 def damaged_generations(db: Connection, directory: Path, bad: Set[int]) -> Iterator[Finding]:
-    strays = generation_names(db)
+    """Generations that no search can use, and embeddings that differ from their generation; `bad`
+    are the items whose embeddings are known to be damaged."""
+    strays = catalogue.generation_names(db)
     current = catalogue.current_model(db)
     if current:
         for kind in KINDS:
@@ -35,10 +32,11 @@ def damaged_generations(db: Connection, directory: Path, bad: Set[int]) -> Itera
                 strays.remove(row.name)
                 yield from _generation(db, directory, row, *current, bad)
     for name in strays:
-        yield _unusable(name, "is of no kind or model that is searched")
+        yield _unusable(name, "belongs to no kind or model that is searched")
 
 
 def location(name: str) -> str:
+    """Where the index file `name` lies in the library directory."""
     return f"generations/{name}"
 
 
@@ -56,11 +54,11 @@ def _generation(
 ) -> Iterator[Finding]:
     try:
         opened, reason = generations.open_newest(directory, [row], model.dim, None)
-    except ValueError as error:  # a name that no file can have
+    except ValueError as error:  # no file can have this name
         opened, reason = None, str(error)
     if opened is None:
-        said = str(reason).removeprefix(f"{location(row.name)} ")
-        yield _unusable(row.name, said.removesuffix("; searching without it"))
+        problem = str(reason).removeprefix(f"{location(row.name)} ")
+        yield _unusable(row.name, problem.removesuffix("; searching without it"))
         return
 
     from indexer.ann import faiss_index
@@ -81,13 +79,13 @@ def _generation(
         [np.zeros(0, np.int64), *(p[0] for p in faiss_index.contents(opened.index))]
     )
     shown = np.setdiff1d(stored, deleted)
-    for said, ids in (
+    for problem, ids in (
         ("lacks items", np.setdiff1d(live, np.union1d(shown, delta))),
-        ("has items that are gone", np.setdiff1d(shown, live)),
+        ("has items that are deleted", np.setdiff1d(shown, live)),
         ("has items that are newer than it", np.intersect1d(shown, delta)),
     ):
         if len(ids):
-            yield _unusable(row.name, f"{said}: {listed(ids.tolist())}")
+            yield _unusable(row.name, f"{problem}: {listed(ids.tolist())}")
     if len(np.unique(stored)) < len(stored):
         yield _unusable(row.name, "has items twice")
 
@@ -100,8 +98,8 @@ def _generation(
         wanted, mine = vectors_of(db, model_id, model.dim, ids[chosen].tolist())
         differs = (rows[chosen][order].astype("<f2") != mine.astype("<f2")).any(axis=1)
         for id in wanted[differs].tolist():
-            # The file is what was published, to the last bit: it is the database that changed.
-            yield embedding_finding(id, "its embedding is not the one that was indexed")
+            # The checksum of the file is right, so the database has changed.
+            yield embedding_finding(id, "its embedding differs from the one in the index")
 
 
 def _sorted(ids: Iterable[int]) -> Ids:

@@ -1,4 +1,4 @@
-"""Rebuild what is derived: whatever `verify` finds and the database or the files can give again."""
+"""Repair what `verify` finds, as long as the database or the files still hold the content."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -24,13 +24,13 @@ from indexer.integrity.verify import verify
 from indexer.records import Finding, Repair
 
 _ROUNDS = 9
-"""At most so often is looked again: what one damage hid shows when it is mended."""
+"""Most rounds of verify and repair: one damage can hide another."""
 
 
 def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], None]) -> Repair:
-    """Mend what can be mended and `publish` new generations. For the holder of the writer lock.
+    """Repair all damage and `publish` new generations. For the holder of the writer lock.
 
-    Raises LibraryDamaged where the database itself is damaged, and changes nothing.
+    Raises LibraryDamaged if the database itself is damaged; then nothing is changed.
     """
     repaired: list[Finding] = []
     lost: list[str] = []
@@ -42,7 +42,7 @@ def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], N
             if not finding.repairable:
                 raise _hopeless(finding)
         with engine.begin() as db:
-            lost += _mend(db, found)
+            lost += _repair_round(db, found)
         repaired += found
     else:
         raise _hopeless(found[0])
@@ -60,13 +60,12 @@ def _hopeless(finding: Finding) -> LibraryDamaged:
     return LibraryDamaged(f"{finding.where} cannot be repaired: {finding.problem}")
 
 
-def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
-    """Make the database sound, or as far as it can be before `verify` looks again; what was lost by
-    it, in sentences."""
+def _repair_round(db: Connection, found: Sequence[Finding]) -> list[str]:
+    """Repair as much as one round can; returns what is lost, a clause each."""
     rows = {finding.where: finding.ids for finding in found if finding.what == "row"}
     indexes = [finding.where for finding in found if finding.what == "index"]
     if rows or indexes:
-        return _mend_rows(db, rows, indexes)
+        return _repair_rows(db, rows, indexes)
     lost: list[str] = []
     ids = {what: _ids(found, what) for what in ("record", "embedding", "change")}
     for finding in found:
@@ -75,8 +74,8 @@ def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
     if ids["record"]:
         read_again(db, ids["record"])
         lost.append(
-            f"what was known of the files of {len(ids['record'])} items, which the next"
-            " `align index` reads again"
+            f"the state of the files of {len(ids['record'])} items: the next `align index` reads"
+            " them again"
         )
     if ids["embedding"]:
         drop_embeddings(db, ids["embedding"])
@@ -88,12 +87,12 @@ def _mend(db: Connection, found: Sequence[Finding]) -> list[str]:
     if what == {"generation"}:
         names = [finding.where.removeprefix("generations/") for finding in found]
         db.execute(delete(generations).where(generations.c.name.in_(names)))
-    elif what != {"sequence"}:  # each was built from what is now corrected
+    elif what != {"sequence"}:  # they were built from rows that are corrected now
         db.execute(delete(generations))
     return lost
 
 
-def _mend_rows(
+def _repair_rows(
     db: Connection, rows: Mapping[str, Collection[int]], indexes: Collection[str]
 ) -> list[str]:
     """Replace damaged rows; then rebuild the indexes that do not match their tables."""
@@ -120,11 +119,11 @@ def _drop_rows(db: Connection, finding: Finding) -> list[str]:
     table = metadata.tables[finding.where]
     if table is library:
         db.execute(update(library).values(model_id=None))
-        return ["which model was searched with: run `align index` with the --model it was"]
+        return ["the choice of the model: run `align index` with the --model that the library had"]
     if table is items:
         journal.delete_items(db, finding.ids)
     elif table is files:
         journal.delete_files(db, finding.ids)
     else:
         db.execute(delete(table).where(among(literal_column("rowid"), finding.ids)))
-    return [f"{len(finding.ids)} rows of {table.name} that did not fit the others"]
+    return [f"{len(finding.ids)} rows of the table {table.name} that belonged to no other row"]

@@ -22,13 +22,13 @@ EXPLAINED = [
     (
         "SQLITE_IOERR_FSYNC",
         StorageError,
-        f"cannot be read or written (it): check the disk and the room on it {SAFE}",
+        f"cannot be read or written (it): check the disk and its free space {SAFE}",
     ),
     (
         "SQLITE_CANTOPEN",
         StorageError,
-        "cannot be opened or written (it): check who may write to /p/.align and the room on the"
-        f" disk {SAFE}",
+        "cannot be opened or written (it): check the permissions of /p/.align and the free space"
+        f" {SAFE}",
     ),
     (
         "SQLITE_BUSY_SNAPSHOT",

@@ -196,13 +196,13 @@ def half(*numbers):
 @pytest.mark.parametrize(
     ("vector", "problem"),
     [
-        (half(0.6, 0.8, 0, 0.5), "its embedding is of length 1.12 instead of 1"),
-        (half(np.nan, 0, 0, 1), "its embedding is of length nan instead of 1"),
-        (half(np.inf, 0, 0, 1), "its embedding is of length inf instead of 1"),
-        (half(1, 0, 0), "its embedding is of the wrong length"),
-        (b"", "its embedding is of the wrong length"),
-        ("text", "its embedding is of the wrong length"),
-        (half(-1, 0, 0, 0), "its embedding is not the one that was indexed"),
+        (half(0.6, 0.8, 0, 0.5), "its embedding has length 1.12 instead of 1"),
+        (half(np.nan, 0, 0, 1), "its embedding has length nan instead of 1"),
+        (half(np.inf, 0, 0, 1), "its embedding has length inf instead of 1"),
+        (half(1, 0, 0), "its embedding has the wrong size"),
+        (b"", "its embedding has the wrong size"),
+        ("text", "its embedding has the wrong size"),
+        (half(-1, 0, 0, 0), "its embedding differs from the one in the index"),
         (None, "has no embedding"),
     ],
 )
@@ -275,9 +275,9 @@ def test_a_damaged_log_of_changes(filled, sql, statement):
     ("statement", "problem"),
     [
         ("UPDATE generations SET seq = 0 WHERE id = (SELECT max(id) FROM generations)", "newer"),
-        ("UPDATE generations SET seq = 99 WHERE id = 2", "has items that are gone: 1"),
+        ("UPDATE generations SET seq = 99 WHERE id = 2", "has items that are deleted: 1"),
         ("UPDATE generations SET kind = 'text' WHERE kind = 'image'", ""),
-        ("UPDATE generations SET kind = 'audio'", "is of no kind or model that is searched"),
+        ("UPDATE generations SET kind = 'audio'", "belongs to no kind or model that is searched"),
         ("UPDATE generations SET name = 'a' || char(0) WHERE id = 2", "null byte"),
         ("UPDATE generations SET bytes = bytes + 1", "bytes long instead of"),
     ],
