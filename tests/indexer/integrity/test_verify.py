@@ -217,7 +217,7 @@ def test_a_bad_embedding(filled, sql, vector, problem):
     assert expected in found
     done = mended(filled)
     assert done.lost == [
-        "1 embeddings: their items are found again when `align index` has embedded them anew"
+        "1 embeddings: `align index` embeds their items again, then searches find them"
     ]
     assert 3 not in filled.nearest("blue", 9)
     assert indexed_again(filled) == before
@@ -298,7 +298,7 @@ def test_a_generation_that_does_not_fit_the_database(filled, sql, statement, pro
         ("DELETE FROM files WHERE path = CAST('1.png' AS BLOB)", "items"),
         ("DELETE FROM items WHERE id = 4", "embeddings"),
         ("DELETE FROM items WHERE text = 'a green one'", "embeddings"),
-        ("INSERT INTO failures VALUES (99, 'x', '2026-01-01')", "failures"),
+        ("INSERT INTO failures (file_id, reason, at) VALUES (99, 'x', '2026-01-01')", "failures"),
         ("DELETE FROM models", "library"),
         ("DELETE FROM roots", "files"),
     ],
