@@ -18,10 +18,10 @@ _Known = tuple[bytes, int, int, bytes]
 """Absolute path, size, mtime_ns and SHA-256 as the last run saw them."""
 
 
-def chosen_files(db: Connection, home: bytes, part: Part) -> Iterator[_Known]:
+def chosen_files(db: Connection, part: Part) -> Iterator[_Known]:
     """By a hash of the path: it is the same part in every run, whatever else comes and goes."""
     number, parts = part
-    folders = {root.id: root.path for root in catalogue.all_roots(db, home)}
+    folders = {root.id: root.path for root in catalogue.all_roots(db)}
     f = files.c
     query = select(f.root_id, f.path, f.size, f.mtime_ns, f.digest).where(
         f.digest.is_not(None), f.racy.is_(False)

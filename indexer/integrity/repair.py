@@ -28,7 +28,7 @@ _ROUNDS = 9
 """At most so often is looked again: what one damage hid shows when it is mended."""
 
 
-def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], None]) -> Repair:
+def repair(engine: Engine, directory: Path, publish: Callable[[], None]) -> Repair:
     """Mend what can be mended and `publish` new generations. For the holder of the writer lock.
 
     Raises LibraryDamaged where the database itself is damaged, and changes nothing.
@@ -36,7 +36,7 @@ def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], N
     repaired: list[Finding] = []
     lost: list[str] = []
     for _ in range(_ROUNDS):
-        found = verify(engine, directory, home)
+        found = verify(engine, directory)
         if not found:
             break
         for finding in found:
