@@ -94,8 +94,7 @@ def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
         with engine.begin() as db:
             model = journal.add_model(db, Model("mixture", "f", dim))
             journal.use_model(db, model)
-            home = os.fsencode(folder)
-            watching.watch(db, home, home, recursive=True)
+            watching.watch(db, os.fsencode(folder), recursive=True)
         for start in range(0, count, PIECE):
             rows = embeddings.encode(mixture.pictures(min(PIECE, count - start), start))
             with engine.begin() as db:

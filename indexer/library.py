@@ -66,7 +66,6 @@ class Library:
 
     def __init__(self, directory: Path, reader: Engine) -> None:
         self.path = directory
-        self._home = os.fsencode(directory.parent)
         self._reader = reader
         self._views: dict[Kind, view.View | None] = {}
         self._refreshing = threading.Lock()
@@ -183,7 +182,6 @@ class Library:
                 roots.check(db, self.path / connection.NAME)
                 differences = scan_sources(
                     db,
-                    self._home,
                     sources,
                     run.model_id,
                     reembed=reembed,
@@ -256,7 +254,7 @@ class Library:
     def roots(self) -> list[RootStatus]:
         """Every watched folder and the state it is in; looks at the disk."""
         with self._reader.begin() as db:
-            return roots.statuses(db, self._home)
+            return roots.statuses(db)
 
     def move_root(self, old: Path, new: Path, *, wait: float = 0) -> None:
         """Watch the folder `new` from now on as the root `old`, whose files were moved there.
@@ -266,7 +264,7 @@ class Library:
         another root watches `new` or a part of it, and LibraryLocked.
         """
         with self._writing(wait) as engine, engine.begin() as db:
-            roots.move(db, self._home, old, new)
+            roots.move(db, old, new)
 
     def forget(self, paths: Sequence[Path], *, wait: float = 0) -> Forgotten:
         """Forget the items of files and folders, which need not exist any more: searches find them
@@ -277,7 +275,7 @@ class Library:
         of `paths`, then nothing is forgotten, and LibraryLocked.
         """
         with self._writing(wait) as engine, engine.begin() as db:
-            return roots.forget(db, self._home, paths)
+            return roots.forget(db, paths)
 
     def search(
         self,
@@ -303,7 +301,7 @@ class Library:
                 return view.empty()
             allowed = None
             if filters is not None and filters != Filters():
-                allowed = matching_ids(db, self._home, kind, filters)
+                allowed = matching_ids(db, kind, filters)
             return view.nearest(db, seen, vector, k, exclude, allowed)
 
     def check(self, filters: Filters) -> None:
@@ -319,7 +317,7 @@ class Library:
         item when its file moves. Raises AnnotationError and LibraryLocked.
         """
         with self._writing(wait) as engine, engine.begin() as db:
-            return annotations.annotate(db, self._home, table)
+            return annotations.annotate(db, table)
 
     def replace_fields(
         self, names: Collection[str], values: Iterable[tuple[int, str, float]], *, wait: float = 0
@@ -334,7 +332,7 @@ class Library:
         """Items in the order asked; ids that are not live are left out."""
         wanted = [int(id) for id in ids]
         with self._reader.begin() as db:
-            found = {item.id: item for item in catalogue.items_by_id(db, self._home, wanted)}
+            found = {item.id: item for item in catalogue.items_by_id(db, wanted)}
         return [found[id] for id in wanted if id in found]
 
     def embeddings(self, ids: Iterable[int]) -> npt.NDArray[np.float32]:
@@ -363,17 +361,17 @@ class Library:
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none where it is not in the library."""
         with self._reader.begin() as db:
-            return catalogue.items_at(db, self._home, os.fsencode(path))
+            return catalogue.items_at(db, os.fsencode(path))
 
     def failures(self) -> list[Failure]:
         """Every file that could not be read, by root and path."""
         with self._reader.begin() as db:
-            return catalogue.all_failures(db, self._home)
+            return catalogue.all_failures(db)
 
     def status(self) -> Status:
         """The library at a glance; reads the generation files to tell whether they are sound."""
         with self._reader.begin() as db:
-            return status.status(db, self.path, self._home)
+            return status.status(db, self.path)
 
     def verify(
         self, *, read_data: tuple[int, int] | None = None, progress: Progress = NULL
@@ -385,7 +383,7 @@ class Library:
         """
         if read_data and not 1 <= read_data[0] <= read_data[1]:
             raise ValueError(f"read_data is {read_data} but must be (N, T) with 1 <= N <= T")
-        return verifying.verify(self._reader, self.path, self._home, read_data, progress)
+        return verifying.verify(self._reader, self.path, read_data, progress)
 
     def repair(self, load_encoder: Callable[[], Encoder], *, wait: float = 0) -> Repair:
         """Rebuild whatever is derived and damaged; another writer is waited for `wait` seconds.
@@ -397,4 +395,4 @@ class Library:
         with self._writing(wait) as engine:
             self._views.clear()
             publish = partial(self._publish, engine, load_encoder)
-            return repairing.repair(engine, self.path, self._home, publish)
+            return repairing.repair(engine, self.path, publish)

@@ -15,8 +15,8 @@ from indexer.recall_curve import RecallCurve
 from indexer.records import KINDS, GenerationStatus, Status
 
 
-def status(db: Connection, directory: Path, home: bytes) -> Status:
-    """What is in the library in `directory`; `home` is the absolute folder that holds that.
+def status(db: Connection, directory: Path) -> Status:
+    """What is in the library in `directory`.
 
     Reads the generation files to tell whether they are sound.
     """
@@ -30,8 +30,8 @@ def status(db: Connection, directory: Path, home: bytes) -> Status:
     database_files = (directory / name for name in (connection.NAME, f"{connection.NAME}-wal"))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
-        failures=len(catalogue.all_failures(db, home)),
-        roots=roots.statuses(db, home),
+        failures=len(catalogue.all_failures(db)),
+        roots=roots.statuses(db),
         model=current[1] if current else None,
         generations=heads,
         database_bytes=sum(file.stat().st_size for file in database_files if file.exists()),

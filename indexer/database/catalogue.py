@@ -25,6 +25,7 @@ from sqlalchemy import (
     select,
 )
 
+from indexer.database import connection
 from indexer.database.rows import File, FileItem, Generation, Root
 from indexer.database.schema import (
     changes,
@@ -79,8 +80,9 @@ def last_change(db: Connection) -> int:
     return seq
 
 
-def all_roots(db: Connection, home: bytes) -> list[Root]:
-    """Every root; `home` is the absolute folder that holds the library directory."""
+def all_roots(db: Connection) -> list[Root]:
+    """Every root."""
+    home = connection.home(db)
     return [
         Root(
             id=row.id,
@@ -171,9 +173,9 @@ def _absolute(path: bytes, root_id: int, roots_by_id: dict[int, Root]) -> Path:
     return Path(os.fsdecode(os.path.join(roots_by_id[root_id].path, path)))
 
 
-def items_where(db: Connection, home: bytes, condition: ColumnElement[bool]) -> list[Item]:
+def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
     """Items by file and position; `condition` speaks of the tables `items` and `files`."""
-    by_id = {root.id: root for root in all_roots(db, home)}
+    by_id = {root.id: root for root in all_roots(db)}
     said = _fields_where(db, condition)
     query = (
         select(items, files.c.root_id, files.c.path, files.c.size)
@@ -222,20 +224,20 @@ def _fields_where(
     return found
 
 
-def items_by_id(db: Connection, home: bytes, ids: Iterable[int]) -> list[Item]:
+def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:
     """Those of `ids` that are live, in no order."""
-    return items_where(db, home, among(items.c.id, ids))
+    return items_where(db, among(items.c.id, ids))
 
 
-def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:
+def items_at(db: Connection, path: bytes) -> list[Item]:
     """The items of the file at `path`; where links are followed, the path may lead through one."""
-    roots = all_roots(db, home)
+    roots = all_roots(db)
     absolute = resolve(roots, path)
     places = [
         and_(files.c.root_id == root.id, files.c.path == os.path.relpath(absolute, root.path))
         for root in roots
     ]
-    return [item for place in places for item in items_where(db, home, place)]
+    return [item for place in places for item in items_where(db, place)]
 
 
 def ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
@@ -266,9 +268,9 @@ def copies(db: Connection, kind: Kind) -> list[list[int]]:
     return [[row.id for row in rows] for _, rows in groupby(db.execute(query), lambda r: r.digest)]
 
 
-def all_failures(db: Connection, home: bytes) -> list[Failure]:
+def all_failures(db: Connection) -> list[Failure]:
     """Every failure, by root and path."""
-    by_id = {root.id: root for root in all_roots(db, home)}
+    by_id = {root.id: root for root in all_roots(db)}
     query = (
         select(files.c.root_id, files.c.path, failures.c.reason, failures.c.at)
         .join(failures, failures.c.file_id == files.c.id)

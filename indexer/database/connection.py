@@ -1,6 +1,7 @@
 """Connections to library.db, and bringing an older one up to date."""
 
 import logging
+import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -25,11 +26,15 @@ _PATIENCE = 1_000
 """Milliseconds that a checkpoint waits for searches to end: without, a library that is always
 searched would have its log grow for ever; longer, and one slow reader would hold the writer up."""
 
+_HOME = "align home"
+"""The name of the execution option that keeps `home`."""
+
 _log = logging.getLogger(__name__)
 
 
 def connect(database: Path, *, writable: bool) -> Engine:
-    """An engine on the file at the absolute path `database`, made if `writable` and missing.
+    """An engine on the file at the absolute path `database`, made if `writable` and missing; its
+    connections know `home`.
 
     ``engine.begin()`` gives a reader one committed state for all its queries, however long they
     take. Only the holder of the writer lock may ask for `writable`; the first connection raises
@@ -64,6 +69,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
         poolclass=QueuePool,
         max_overflow=-1,
         pool_use_lifo=True,
+        execution_options={_HOME: os.fsencode(database.parent.parent)},
     )
     explain_all(engine, database)
 
@@ -73,6 +79,12 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
 
     return engine
+
+
+def home(db: Connection) -> bytes:
+    """The absolute folder that holds the library directory, which relative roots start at."""
+    folder: bytes = db.get_execution_options()[_HOME]
+    return folder
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from indexer.folders.walk import file_status
 from indexer.records import Forgotten, RootState, RootStatus
 
 
-def statuses(db: Connection, home: bytes) -> list[RootStatus]:
+def statuses(db: Connection) -> list[RootStatus]:
     """Every root; looks at the disk."""
     files = catalogue.files_by_root(db)
     return [
@@ -31,7 +31,7 @@ def statuses(db: Connection, home: bytes) -> list[RootStatus]:
                 (_path(root.at(place)), state) for place, state in _away(db, root, root.mounts)
             ),
         )
-        for root in catalogue.all_roots(db, home)
+        for root in catalogue.all_roots(db)
     ]
 
 
@@ -55,13 +55,13 @@ def check(db: Connection, file: Path) -> None:
         )
 
 
-def move(db: Connection, home: bytes, old: Path, new: Path) -> None:
+def move(db: Connection, old: Path, new: Path) -> None:
     """The root `old` is the folder `new` from now on; what is known of its files stays.
 
     Raises UnknownPath where `old` is no root, SourceNotFound where `new` is no folder or holds none
     of the files that are known, RootsOverlap where another root watches `new` or a part of it.
     """
-    roots = catalogue.all_roots(db, home)
+    roots = catalogue.all_roots(db)
     names = (os.path.abspath(os.fsencode(old)), os.path.realpath(os.fsencode(old)))
     root = next((root for name in names for root in roots if root.path == name), None)
     if root is None:
@@ -78,9 +78,9 @@ def move(db: Connection, home: bytes, old: Path, new: Path) -> None:
                 f"{new} overlaps the watched folder {os.fsdecode(other.path)}; stop watching that"
                 " with `align forget`, or name another place"
             )
-    watching.relocate(db, home, root.id, folder)
+    watching.relocate(db, root.id, folder)
     known = catalogue.known_files(db, root.id, None)
-    there = next(moved for moved in catalogue.all_roots(db, home) if moved.id == root.id)
+    there = next(moved for moved in catalogue.all_roots(db) if moved.id == root.id)
     if known and not any(_exists(there, file.path) for file in known):
         raise SourceNotFound(
             f"{new} holds none of the {len(known):,} files known in {old}; check the path"
@@ -94,14 +94,14 @@ def _exists(root: Root, path: bytes) -> bool:
         return False
 
 
-def forget(db: Connection, home: bytes, paths: Sequence[Path]) -> Forgotten:
+def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
     """Forget the items of files, folders and whole roots, wherever they are on disk or gone.
 
     What a run would find again is excluded from its root, and from one that is away what it may
     find. Raises UnknownPath where nothing is known at one of `paths`; then the caller must roll
     back.
     """
-    roots = catalogue.all_roots(db, home)
+    roots = catalogue.all_roots(db)
     chosen: dict[Root, set[bytes]] = {}
     for given in paths:
         path = catalogue.resolve(roots, os.fsencode(given))

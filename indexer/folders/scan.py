@@ -80,7 +80,6 @@ class Scan:
 
 def scan_sources(
     db: Connection,
-    home: bytes,
     sources: Sequence[Path],
     model_id: int | None,
     *,
@@ -93,7 +92,7 @@ def scan_sources(
     is of the model that every item must have an embedding of."""
     differences = Scan()
     parts = parts_to_scan(
-        db, home, sources, everything=reembed, exclude=exclude, follow_symlinks=follow_symlinks
+        db, sources, everything=reembed, exclude=exclude, follow_symlinks=follow_symlinks
     )
     for root in sorted(parts, key=lambda root: root.id):
         known = catalogue.known_files(db, root.id, model_id)

@@ -31,7 +31,6 @@ def kind_of(path: bytes) -> Kind | None:
 
 def parts_to_scan(
     db: Connection,
-    home: bytes,
     sources: Sequence[Path],
     *,
     everything: bool,
@@ -47,18 +46,18 @@ def parts_to_scan(
 
     Raises SourceNotFound, SourceExcluded or UnsupportedFile.
     """
-    roots = catalogue.all_roots(db, home)
+    roots = catalogue.all_roots(db)
     paths = [catalogue.resolve(roots, os.fsencode(source)) for source in sources]
     known = {root.path for root in roots}
     shapes = {path: "folder" if path in known else _shape(path) for path in paths}
     for path in sorted(paths, key=lambda path: shapes[path] == "file"):
-        roots = catalogue.all_roots(db, home)
+        roots = catalogue.all_roots(db)
         if shapes[path] == "folder" and not _holder(roots, path, recursive=True):
-            watching.watch(db, home, path, recursive=True)
+            watching.watch(db, path, recursive=True)
         elif shapes[path] == "file" and not _holder(roots, path):
-            watching.watch(db, home, os.path.dirname(path), recursive=False)
+            watching.watch(db, os.path.dirname(path), recursive=False)
 
-    roots = catalogue.all_roots(db, home)
+    roots = catalogue.all_roots(db)
     inside: dict[int, set[bytes]] = {}
     for path in paths:
         root = _holder(roots, path, recursive=shapes[path] == "folder")
@@ -77,7 +76,7 @@ def parts_to_scan(
             if (kept, follow) != (root.exclude, root.follow_symlinks):
                 watching.watch_how(db, root, exclude=kept, follow_symlinks=follow)
 
-    roots = [root for root in catalogue.all_roots(db, home) if root.id in inside]
+    roots = [root for root in catalogue.all_roots(db) if root.id in inside]
     for root in roots:
         for place in sorted(inside[root.id]):
             _refuse_excluded(root, place)

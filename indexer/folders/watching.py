@@ -8,19 +8,20 @@ from dataclasses import replace
 from sqlalchemy import Connection, LargeBinary, cast, delete, literal, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from indexer.database import connection
 from indexer.database.catalogue import all_roots, within
 from indexer.database.rows import Root
 from indexer.database.schema import files, roots
 from indexer.folders import excludes
 
 
-def watch(db: Connection, home: bytes, folder: bytes, *, recursive: bool) -> None:
+def watch(db: Connection, folder: bytes, *, recursive: bool) -> None:
     """Make the absolute `folder` a root; roots inside a recursive one become part of it.
 
-    `home` is the absolute folder that holds the library directory. A root around it or in it is
-    stored relative to it, so that both can be moved together.
+    A root around the folder that holds the library directory, or in it, is stored relative to it,
+    so that both can be moved together.
     """
-    statement = upsert(roots).values(**_place(home, folder), recursive=recursive)
+    statement = upsert(roots).values(**_place(db, folder), recursive=recursive)
     db.execute(
         statement.on_conflict_do_update(
             index_elements=["path", "relative"], set_={"recursive": statement.excluded.recursive}
@@ -28,13 +29,14 @@ def watch(db: Connection, home: bytes, folder: bytes, *, recursive: bool) -> Non
     )
     if not recursive:
         return
-    for inner in all_roots(db, home):
+    for inner in all_roots(db):
         if inner.path != folder and within(inner.path, folder):
-            outer = next(root for root in all_roots(db, home) if root.path == folder)
+            outer = next(root for root in all_roots(db) if root.path == folder)
             _absorb(db, inner, outer)
 
 
-def _place(home: bytes, folder: bytes) -> dict[str, object]:
+def _place(db: Connection, folder: bytes) -> dict[str, object]:
+    home = connection.home(db)
     relative = within(home, folder) or within(folder, home)
     return {"path": os.path.relpath(folder, home) if relative else folder, "relative": relative}
 
@@ -74,9 +76,9 @@ def set_devices(db: Connection, root: Root) -> None:
     db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
-def relocate(db: Connection, home: bytes, root_id: int, folder: bytes) -> None:
+def relocate(db: Connection, root_id: int, folder: bytes) -> None:
     """From now on a root is the absolute `folder`; what is known of its files stays."""
-    db.execute(update(roots).where(roots.c.id == root_id).values(_place(home, folder)))
+    db.execute(update(roots).where(roots.c.id == root_id).values(_place(db, folder)))
 
 
 def unwatch(db: Connection, root_id: int) -> None:

@@ -18,10 +18,10 @@ _Known = tuple[bytes, int, int, bytes]
 """Absolute path, size, mtime_ns and SHA-256 of a file, as the last run found them."""
 
 
-def chosen_files(db: Connection, home: bytes, part: Part) -> Iterator[_Known]:
+def chosen_files(db: Connection, part: Part) -> Iterator[_Known]:
     """The files in `part`. A hash of its path chooses the part of a file, so it never changes."""
     number, parts = part
-    folders = {root.id: root.path for root in catalogue.all_roots(db, home)}
+    folders = {root.id: root.path for root in catalogue.all_roots(db)}
     f = files.c
     query = select(f.root_id, f.path, f.size, f.mtime_ns, f.digest).where(
         f.digest.is_not(None), f.racy.is_(False)

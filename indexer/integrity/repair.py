@@ -27,7 +27,7 @@ _ROUNDS = 9
 """Most rounds of verify and repair: one damage can hide another."""
 
 
-def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], None]) -> Repair:
+def repair(engine: Engine, directory: Path, publish: Callable[[], None]) -> Repair:
     """Repair all damage and `publish` new generations. For the holder of the writer lock.
 
     Raises LibraryDamaged if the database itself is damaged; then nothing is changed.
@@ -35,7 +35,7 @@ def repair(engine: Engine, directory: Path, home: bytes, publish: Callable[[], N
     repaired: list[Finding] = []
     lost: list[str] = []
     for _ in range(_ROUNDS):
-        found = verify(engine, directory, home)
+        found = verify(engine, directory)
         if not found:
             break
         for finding in found:

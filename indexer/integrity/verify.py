@@ -22,7 +22,6 @@ from indexer.records import Finding
 def verify(
     reader: Engine,
     directory: Path,
-    home: bytes,
     part: Part | None = None,
     progress: Progress = NULL,
 ) -> list[Finding]:
@@ -44,7 +43,7 @@ def verify(
             found += [f for f in suspects if f.what != "generation" or f.where in kept]
         if part:
             with reader.begin() as db:
-                chosen = list(chosen_files(db, home, part))
+                chosen = list(chosen_files(db, part))
             found += read_files(chosen, progress)
     except DatabaseError as error:
         return [database_check.unreadable(directory, str(error.orig))]

@@ -25,14 +25,14 @@ _Place = tuple[int, bytes]
 """A root's id and a path relative to it."""
 
 
-def annotate(db: Connection, home: bytes, table: Path) -> AnnotationReport:
+def annotate(db: Connection, table: Path) -> AnnotationReport:
     """Write the fields that the rows of `table` give to items, inside the caller's transaction.
 
     A row means the items with its ``sha256``, or where there are none those at its ``path``:
     absolute, relative to the table's folder, or else relative to a root. Raises AnnotationError.
     """
     folder = os.path.realpath(os.path.dirname(os.path.abspath(os.fsencode(table))))
-    roots = catalogue.all_roots(db, home)
+    roots = catalogue.all_roots(db)
     matched, unmatched = 0, 0
     examples: list[str] = []
     rows = read_rows(table)

@@ -40,9 +40,7 @@ _TRUTH = {"true": 1.0, "false": 0.0}
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-def matching_ids(
-    db: Connection, home: bytes, kind: Kind, filters: Filters
-) -> npt.NDArray[np.int64]:
+def matching_ids(db: Connection, kind: Kind, filters: Filters) -> npt.NDArray[np.int64]:
     """Ids of the live items of `kind` that `filters` let pass, (n,) ascending.
 
     The last answers stay with the connection behind `db` until it sees that another one has
@@ -54,7 +52,7 @@ def matching_ids(
     where = None if filters.under is None else os.path.realpath(filters.under)
     key = (kind, filters, where)
     if (ids := remembered.get(key)) is None:
-        ids = _read_ids(db, home, kind, filters, where)
+        ids = _read_ids(db, kind, filters, where)
         remembered.put(key, ids)
     return ids
 
@@ -92,7 +90,7 @@ class _Remembered:
 
 
 def _read_ids(
-    db: Connection, home: bytes, kind: Kind, filters: Filters, where: bytes | None
+    db: Connection, kind: Kind, filters: Filters, where: bytes | None
 ) -> npt.NDArray[np.int64]:
     check_known(db, filters)
     # Likely, or SQLite looks every item up by the index of kinds and digests, in no order.
@@ -101,7 +99,7 @@ def _read_ids(
     # long for SQLite with 100 million of them.
     query = select(func.group_concat(items.c.id)).where(of_kind, *_of_items(filters))
     if where is not None or filters.glob is not None:
-        places = _of_files(filters, where, catalogue.all_roots(db, home))
+        places = _of_files(filters, where, catalogue.all_roots(db))
         query = query.join(files, files.c.id == items.c.file_id).where(*places)
     text = db.execute(query).scalar_one()
     return np.sort(np.fromstring(text or "", np.int64, sep=","))

@@ -51,8 +51,7 @@ class Vectors:
         with self._engine.begin() as db:
             self._model = journal.add_model(db, Model("m", "f", dim))
             journal.use_model(db, self._model)
-            home = os.fsencode(folder)
-            watching.watch(db, home, home, recursive=True)
+            watching.watch(db, os.fsencode(folder), recursive=True)
 
     def add(self, rows, kind="image"):
         with self._engine.begin() as db:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer import RootStatus, SourceNotFound, UnsupportedFile
+from indexer import Library, RootStatus, SourceNotFound, UnsupportedFile
 
 
 def roots(photos):
@@ -27,6 +27,24 @@ def test_a_folder_above_the_library_is_relative_too(photos, sql):
     assert photos.index(photos.folder.parent) == {"added": 1, "embedded": 1}
     assert sql(photos.library, "SELECT path, relative FROM roots") == [(b"..", 1)]
     assert photos.library.items([1])[0].path == photos.folder.parent / "b.png"
+
+
+def test_relative_roots_start_at_the_folder_of_the_library_however_it_is_opened(
+    photos, tmp_path, monkeypatch
+):
+    photos.paint("a.png", "red")
+    photos.index()
+    (tmp_path / "link").symlink_to(photos.folder)
+    monkeypatch.chdir(tmp_path)
+    for path in ("photos", "photos/.align", "link", "link/.align", "link/../photos"):
+        with Library.open(path) as library:
+            assert library.items([1])[0].path == photos.folder / "a.png"
+            assert library.index([], None).unchanged == 1
+    (photos.folder / ".align").rename("elsewhere")
+    (photos.folder / ".align").symlink_to("../elsewhere")
+    with Library.open("photos") as library:
+        assert library.items([1])[0].path == photos.folder / "a.png"
+        assert library.index([], None).unchanged == 1
 
 
 def test_a_path_inside_a_root_looks_at_that_part_only(photos):

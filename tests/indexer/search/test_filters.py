@@ -41,14 +41,13 @@ class Shelf:
         for root in self.roots:
             root.mkdir(parents=True)
         self.library = Library.create(self.roots[0])
-        self.home = os.fsencode(self.roots[0])
         self.engine = connection.connect(self.library.path / "library.db", writable=True)
         self.shots = {}
         with self.engine.begin() as db:
             self.model = journal.add_model(db, Model("fake", "fa4e", 4))
             journal.use_model(db, self.model)
             for root in self.roots:
-                watching.watch(db, self.home, os.fsencode(root), recursive=True)
+                watching.watch(db, os.fsencode(root), recursive=True)
 
     def put(self, shots, colours=None):
         from datetime import datetime
