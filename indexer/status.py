@@ -48,7 +48,7 @@ def _generation(head: Generation, live: int, delta: int, deleted: int) -> Genera
         kind=head.kind,
         type=head.type,
         count=head.count,
-        bytes=head.size,
+        bytes=head.bytes,
         seq=head.seq,
         delta=delta,
         deleted=deleted,

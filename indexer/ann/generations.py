@@ -92,7 +92,6 @@ def publish(
             index, curve = _build(planned, model.dim, spool, asked, target, progress)
             nprobe, recall = _choice(curve, target)
             size, digest = _write(folder, name, index)
-            count = len(spool)
     except OSError as error:
         raise GenerationError(
             f"{folder / name} could not be written ({error.strerror}); all items are safe and"
@@ -100,23 +99,22 @@ def publish(
         ) from error
     from indexer.ann import faiss_index
 
+    written = Generation(
+        kind=kind,
+        seq=seq,
+        name=name,
+        bytes=size,
+        sha256=digest,
+        count=len(spool),
+        type=planned.type,
+        nlist=planned.nlist,
+        nprobe=nprobe,
+        recall=recall,
+        curve=curve.to_json() if curve else None,
+        faiss_version=faiss_index.VERSION,
+    )
     with engine.begin() as db:
-        journal.add_generation(
-            db,
-            kind=kind,
-            model_id=model_id,
-            seq=seq,
-            name=name,
-            bytes=size,
-            sha256=digest,
-            count=count,
-            type=planned.type,
-            nlist=planned.nlist,
-            nprobe=nprobe,
-            recall=recall,
-            curve=curve.to_json() if curve else None,
-            faiss_version=faiss_index.VERSION,
-        )
+        journal.add_generation(db, model_id, written)
     clean(engine, directory)
 
 
@@ -233,7 +231,7 @@ def open_newest(
 
     reason = None
     for row in kept:
-        if cached and cached.row.id == row.id:
+        if cached and cached.row == row:
             return cached, reason
         try:
             _check(directory, row)
@@ -273,7 +271,7 @@ def _check(directory: Path, row: Generation) -> None:
                 size += len(piece)
     except OSError as error:
         raise _Damaged(f"cannot be read ({error.strerror})") from None
-    if size != row.size:
-        raise _Damaged(f"is {size} bytes long instead of {row.size}")
+    if size != row.bytes:
+        raise _Damaged(f"is {size} bytes long instead of {row.bytes}")
     if digest.digest() != row.sha256:
         raise _Damaged("is damaged (its checksum is wrong)")

@@ -6,6 +6,7 @@ Paths are bytes, absolute where a `Root` holds them and relative to their root e
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -141,10 +142,7 @@ def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generati
     """The head first, then what a search falls back to."""
     g = generations.c
     query = (
-        select(
-            *[g.id, g.kind, g.seq, g.name, g.bytes, g.sha256, g.count, g.type],
-            *[g.nlist, g.nprobe, g.recall, g.curve],
-        )
+        select(*[g[field.name] for field in dataclass_fields(Generation)])
         .where(g.kind == kind, g.model_id == model_id)
         .order_by(g.id.desc())
     )

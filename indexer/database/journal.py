@@ -4,6 +4,7 @@ All functions belong inside the caller's transaction.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,6 +25,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from indexer.content import Content, Said
 from indexer.database.catalogue import among
+from indexer.database.rows import Generation
 from indexer.database.schema import (
     changes,
     embeddings,
@@ -249,42 +251,11 @@ def _log_deleted(db: Connection, chosen: ColumnElement[bool]) -> int:
     return db.execute(insert(changes).from_select(["item_id", "kind", "op"], rows)).rowcount
 
 
-def add_generation(
-    db: Connection,
-    *,
-    kind: Kind,
-    model_id: int,
-    seq: int,
-    name: str,
-    bytes: int,
-    sha256: bytes,
-    count: int,
-    type: str,
-    nlist: int | None,
-    nprobe: int | None,
-    recall: float,
-    curve: str | None,
-    faiss_version: str,
-) -> None:
+def add_generation(db: Connection, model_id: int, generation: Generation) -> None:
     """Make a written index file the head, keep the head before it, forget older ones."""
-    db.execute(
-        insert(generations).values(
-            kind=kind,
-            model_id=model_id,
-            seq=seq,
-            name=name,
-            bytes=bytes,
-            sha256=sha256,
-            count=count,
-            type=type,
-            nlist=nlist,
-            nprobe=nprobe,
-            recall=recall,
-            curve=curve,
-            faiss_version=faiss_version,
-            created_at=datetime.now(UTC).isoformat(),
-        )
-    )
-    of_kind = (generations.c.kind == kind) & (generations.c.model_id == model_id)
+    now = datetime.now(UTC).isoformat()
+    row = {**asdict(generation), "model_id": model_id, "created_at": now}
+    db.execute(insert(generations).values(row))
+    of_kind = (generations.c.kind == generation.kind) & (generations.c.model_id == model_id)
     newest = select(generations.c.id).where(of_kind).order_by(generations.c.id.desc()).limit(2)
     db.execute(delete(generations).where(of_kind, generations.c.id.not_in(newest)))

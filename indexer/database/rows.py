@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from indexer.records import Kind
+from indexer.records import Digest, Kind
 
 Mounts = tuple[tuple[bytes, int], ...]
 """Folders of a root that are on another device than the folder above them: paths relative to the
@@ -66,18 +66,24 @@ class FileItem:
 
 @dataclass(frozen=True)
 class Generation:
-    """A published index file."""
+    """An index file, with the names of the columns of the table ``generations``."""
 
-    id: int
     kind: Kind
     seq: int
+    """The change up to which it knows the library."""
     name: str
-    size: int
-    """Bytes."""
-    sha256: bytes
+    """Of the file; no other generation ever has the same."""
+    bytes: int
+    """Size of the file."""
+    sha256: Digest
     count: int
+    """Embeddings in it."""
     type: str
+    """``flat`` or ``ivf``."""
     nlist: int | None
     nprobe: int | None
     recall: float
     curve: str | None
+    """`RecallCurve` as JSON; None for a flat index."""
+    faiss_version: str
+    """Of the FAISS that wrote it."""
