@@ -12,7 +12,7 @@ from indexer.errors import LibraryDamaged, RootsOverlap, SourceNotFound, Unknown
 from indexer.folders import devices, watching
 from indexer.folders.excludes import Excludes, literal
 from indexer.folders.sources import kind_of
-from indexer.folders.walk import file_status
+from indexer.folders.walk import file_status, lies_in
 from indexer.records import Forgotten, RootState, RootStatus
 
 
@@ -125,7 +125,7 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
             continue
         globs = list(root.exclude)
         for place in sorted(inside):
-            if _may_return(root, place, away=_is_below(place, away)) and not Excludes(globs).cover(
+            if _may_return(root, place, away=lies_in(place, away)) and not Excludes(globs).cover(
                 place
             ):
                 globs.append(literal(place))
@@ -142,10 +142,6 @@ def _place(db: Connection, root: Root, path: bytes) -> bytes | None:
         return None
     place = os.path.relpath(path, root.path)
     return place if catalogue.files_within(db, root.id, place) else None
-
-
-def _is_below(place: bytes, folders: Sequence[bytes]) -> bool:
-    return any(not folder or catalogue.within(place, folder) for folder in folders)
 
 
 def _may_return(root: Root, place: bytes, *, away: bool) -> bool:

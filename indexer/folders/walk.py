@@ -21,7 +21,7 @@ def walk(
 
     Hidden names, what other systems litter, and what is excluded are passed over. So are symbolic
     links, unless the root follows them: then a folder that can be reached in several ways is walked
-    once, where it really lies if that is in reach, which ends loops as well.
+    once, at its real location if that lies in the root. This also ends loops.
     """
     folders = list[bytes]()
     later = sorted(parts)  # a heap: links wait until every real folder is walked
@@ -53,6 +53,12 @@ def walk(
                     folders.append(path)
             elif _is_file(entry):
                 yield path, entry
+
+
+def lies_in(path: bytes, folders: Iterable[bytes]) -> bool:
+    """Whether `path` is one of `folders` or lies in one; all are relative to the same root, and b""
+    is the root itself."""
+    return any(folder in (b"", path) or path.startswith(folder + b"/") for folder in folders)
 
 
 def holds_any_file(root: Root, part: bytes = b"") -> bool:

@@ -235,7 +235,7 @@ class Run:
             journal.adopt_items(db, plan.adopted, file_id)
         if piece.last:
             new = sum(entry.item_id is None for entry in plan.entries)
-            self._count["updated" if found.is_described_anew else "unchanged"] += plan.kept
+            self._count["updated" if found.has_new_sidecars else "unchanged"] += plan.kept
             self._count["moved"] += plan.moved
             self._count["deleted"] += max(0, len(plan.leftovers) - new)
         return file_id
