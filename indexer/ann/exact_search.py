@@ -5,12 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from indexer.database.embeddings import Vectors
+from indexer.database.embeddings import Rows, Vectors
 
 TOLERANCE = 1e-5
 """Float32 sums of the same products in another order differ by less, for vectors of length 1."""
 
-Rows = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float32]
 
 
@@ -25,9 +24,7 @@ def exact_bounds(queries: Rows, pieces: Iterator[Vectors], k: int) -> Scores:
     return -np.sort(-best, axis=1)
 
 
-def exact_scores(
-    rows: npt.NDArray[np.float32], query: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def exact_scores(rows: Rows, query: npt.NDArray[np.float32]) -> Scores:
     """Row by row in float64: equal vectors get equal scores wherever they were stored, which
     neither BLAS nor FAISS promises."""
     products: npt.NDArray[np.float64] = np.einsum(

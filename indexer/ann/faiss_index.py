@@ -7,15 +7,13 @@ from typing import Protocol, cast
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
+from indexer.ann.exact_search import Scores
 from indexer.ann.layout import Layout
-from indexer.database.embeddings import Vectors
+from indexer.database.embeddings import Ids, Rows, Vectors
 
 VERSION: str = faiss.__version__
 
-Ids = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.float32]
 Pieces = Callable[[], Iterable[Vectors]]
 
 _EXTRA = 16
@@ -205,18 +203,16 @@ def candidates(
     return np.zeros(0, np.int64)
 
 
-def scores(index: Index, query: Rows, k: int, nprobe: int) -> npt.NDArray[np.float32]:
+def scores(index: Index, query: Rows, k: int, nprobe: int) -> Scores:
     """The at most k best scores of one query, (dim,) float32, with `nprobe` lists."""
     found, ids = _search(index, query[np.newaxis], k, all_but(np.zeros(0, np.int64)), nprobe)
-    return cast(npt.NDArray[np.float32], found[0][ids[0] >= 0])
+    return cast(Scores, found[0][ids[0] >= 0])
 
 
-def _search(
-    index: Index, queries: Rows, k: int, chosen: Chosen, nprobe: int
-) -> tuple[npt.NDArray[np.float32], Ids]:
+def _search(index: Index, queries: Rows, k: int, chosen: Chosen, nprobe: int) -> tuple[Scores, Ids]:
     if index.ivf:
         parameters = faiss.SearchParametersIVF(sel=chosen.selector, nprobe=nprobe)
     else:
         parameters = faiss.SearchParameters(sel=chosen.selector)
-    found: tuple[npt.NDArray[np.float32], Ids] = index.faiss.search(queries, k, params=parameters)
+    found: tuple[Scores, Ids] = index.faiss.search(queries, k, params=parameters)
     return found

@@ -6,17 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from indexer.database.embeddings import CHUNK, Vectors
-
-Rows = npt.NDArray[np.float32]
+from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
 
 
 class Spool:
     """A file of float16 rows, and their ids in memory. Made by `spooled`."""
 
-    def __init__(self, fd: int, dim: int, ids: npt.NDArray[np.int64]) -> None:
+    def __init__(self, fd: int, dim: int, ids: Ids) -> None:
         self.ids = ids
         self._fd, self._dim = fd, dim
 

@@ -11,13 +11,11 @@ import numpy.typing as npt
 from indexer.ann.exact_search import TOLERANCE, exact_scores
 from indexer.ann.layout import SAMPLE_SEED, TARGET_RECALL, layout
 from indexer.ann.tuning import Queries, measure
-from indexer.database.embeddings import CHUNK, Vectors
+from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
 from indexer.records import LayoutChoice
 
 if TYPE_CHECKING:
     from indexer.ann.faiss_index import Index
-
-Rows = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class TrialIndex:
     lists: tuple[int, int] | None
     """(nlist, nprobe); None where it is flat."""
 
-    def search(self, query: Rows, k: int) -> tuple[npt.NDArray[np.int64], Rows]:
+    def search(self, query: Rows, k: int) -> tuple[Ids, Rows]:
         """Numbers and scores of the `k` rows nearest to the unit vector `query`, (dim,) float32,
         best first, and of all further ones that score as the last of them does.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.ann.exact_search import TOLERANCE, Rows, Scores, exact_bounds
-from indexer.database.embeddings import Vectors
+from indexer.ann.exact_search import TOLERANCE, Scores, exact_bounds
+from indexer.database.embeddings import Rows, Vectors
 from indexer.recall_curve import Point, RecallCurve
 
 K = 10

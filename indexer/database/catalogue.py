@@ -120,10 +120,15 @@ def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File
     return [File(*row) for row in db.execute(query)]
 
 
+def in_folder(path: bytes) -> ColumnElement[bool]:
+    """Whether a file is at `path`, relative to its root, or in the folder there; SQL."""
+    # "0" comes after "/"
+    return or_(files.c.path == path, and_(files.c.path > path + b"/", files.c.path < path + b"0"))
+
+
 def files_within(db: Connection, root_id: int, path: bytes) -> list[int]:
     """Ids of the files of a root at `path`, relative to it, or below; b"" for all of them."""
-    below = and_(files.c.path > path + b"/", files.c.path < path + b"0")  # "0" comes after "/"
-    chosen = or_(literal(path == b""), files.c.path == path, below)
+    chosen = in_folder(path) if path else literal(True)
     return list(db.execute(select(files.c.id).where(files.c.root_id == root_id, chosen)).scalars())
 
 

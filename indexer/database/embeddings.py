@@ -15,11 +15,17 @@ from indexer.records import Kind
 CHUNK = 10_000
 """Rows read at a time where all of them could be many."""
 
-Vectors = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Ids = npt.NDArray[np.int64]
+"""Item ids, (n,)."""
+
+Rows = npt.NDArray[np.float32]
+"""Embeddings, (n, dim), or queries, (q, dim)."""
+
+Vectors = tuple[Ids, Rows]
 """Item ids (n,), ascending, and their embeddings (n, dim)."""
 
 
-def encode(vectors: npt.NDArray[np.float32]) -> list[bytes]:
+def encode(vectors: Rows) -> list[bytes]:
     """Rows as they are stored: float16, little-endian."""
     return [row.tobytes() for row in vectors.astype("<f2")]
 
@@ -86,7 +92,7 @@ def sampled_vectors(
     return vectors_of(db, model_id, dim, ids)
 
 
-def phrase_vectors(db: Connection, model_id: int, dim: int) -> npt.NDArray[np.float32] | None:
+def phrase_vectors(db: Connection, model_id: int, dim: int) -> Rows | None:
     """The kept embeddings of the bundled phrases, (n, dim); None before they were embedded."""
     query = select(phrases.c.vectors).where(phrases.c.model_id == model_id)
     data: bytes | None = db.execute(query).scalar()
@@ -95,7 +101,7 @@ def phrase_vectors(db: Connection, model_id: int, dim: int) -> npt.NDArray[np.fl
     return np.frombuffer(data, "<f2").reshape(-1, dim).astype(np.float32)
 
 
-def deleted_since(db: Connection, kind: Kind, seq: int) -> npt.NDArray[np.int64]:
+def deleted_since(db: Connection, kind: Kind, seq: int) -> Ids:
     """Ids of items deleted after change `seq`, (n,)."""
     query = select(changes.c.item_id).where(
         changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "delete"
@@ -124,7 +130,7 @@ def pending(
     return count + delta - deleted, delta, deleted
 
 
-def in_order(db: Connection, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def in_order(db: Connection, ids: Ids) -> Rows:
     """Embeddings of the model that searches use in the order of `ids`, (n, dim); zeros for an id
     that is not live, (n, 0) without a model."""
     current = catalogue.current_model(db)

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from indexer.database.rows import File, Root
 from indexer.folders import devices
-from indexer.folders.walk import file_status, lies_in
+from indexer.folders.walk import exists, lies_in
 from indexer.records import RootState
 
 
@@ -27,20 +27,19 @@ def folders_away(
         nothing = not any(lies_in(path, [folder]) for path in present)
         state = devices.state(root, folder, device, expect_files=nothing)
         expected = [file for file in known if lies_in(file.path, [folder])]
-        # The device number is no proof: another disk at the same place may have the same number.
-        mounted = folder or os.path.ismount(root.path)
-        if state == "ok" and mounted and not any(_may_exist(root, file) for file in expected):
+        if state == "ok" and _is_another_disk(root, folder, expected):
             state = "other device"
         if state != "ok":
             away[folder] = _reason(state, lacking, expected)
     return {b"": away[b""]} if b"" in away else away
 
 
-def _may_exist(root: Root, file: File) -> bool:
-    try:
-        return file_status(root, file.path) is not None
-    except OSError:
-        return True
+def _is_another_disk(root: Root, folder: bytes, expected: Collection[File]) -> bool:
+    """Whether a mounted folder of a root holds no file that it is expected to hold. The device
+    number is no proof: another disk at the same place may have the same number."""
+    if not folder and not os.path.ismount(root.path):
+        return False
+    return not any(exists(root, file.path, unsure=True) for file in expected)
 
 
 def _reason(state: RootState, lacking: Collection[File], expected: Collection[File]) -> str:

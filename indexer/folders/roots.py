@@ -12,7 +12,7 @@ from indexer.errors import LibraryDamaged, RootsOverlap, SourceNotFound, Unknown
 from indexer.folders import devices, watching
 from indexer.folders.excludes import Excludes, literal
 from indexer.folders.sources import kind_of
-from indexer.folders.walk import file_status, lies_in
+from indexer.folders.walk import exists, lies_in
 from indexer.records import Forgotten, RootState, RootStatus
 
 
@@ -81,17 +81,10 @@ def move(db: Connection, old: Path, new: Path) -> None:
     watching.relocate(db, root.id, folder)
     known = catalogue.known_files(db, root.id, None)
     there = next(moved for moved in catalogue.all_roots(db) if moved.id == root.id)
-    if known and not any(_exists(there, file.path) for file in known):
+    if known and not any(exists(there, file.path, unsure=False) for file in known):
         raise SourceNotFound(
             f"{new} holds none of the {len(known):,} files known in {old}; check the path"
         )
-
-
-def _exists(root: Root, path: bytes) -> bool:
-    try:
-        return file_status(root, path) is not None
-    except OSError:
-        return False
 
 
 def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
@@ -129,7 +122,7 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
                 place
             ):
                 globs.append(literal(place))
-                excluded.append(_path(os.path.join(root.path, place)))
+                excluded.append(_path(root.at(place)))
         watching.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
     return Forgotten(items, tuple(dropped), tuple(excluded))
 
@@ -147,7 +140,7 @@ def _place(db: Connection, root: Root, path: bytes) -> bytes | None:
 def _may_return(root: Root, place: bytes, *, away: bool) -> bool:
     """Whether a run that excludes nothing may find something there again: of what is `away` nobody
     can tell what will be there when it is back."""
-    absolute, kind = os.path.join(root.path, place), kind_of(place)
+    absolute, kind = root.at(place), kind_of(place)
     picture = kind == "image" and (away or os.path.exists(absolute))
     folder = os.path.isdir(absolute) or (away and kind is None)
     return root.recursive and (picture or folder)

@@ -44,7 +44,7 @@ class Found:
     @property
     def absolute(self) -> bytes:
         """Where to open it."""
-        return os.path.join(self.root.path, self.path)
+        return self.root.at(self.path)
 
     @property
     def touched(self) -> bool:

@@ -86,7 +86,7 @@ def parts_to_scan(
 def _refuse_excluded(root: Root, place: bytes) -> None:
     glob = next((glob for glob in root.exclude if Excludes([glob]).cover(place)), None)
     if glob is not None:
-        path = os.fsdecode(os.path.join(root.path, place))
+        path = os.fsdecode(root.at(place))
         raise SourceExcluded(
             f"{path} is excluded from {os.fsdecode(root.path)} by the glob {glob!r}; give the globs"
             " that folder is to have with --exclude (`align roots` lists those it has)"

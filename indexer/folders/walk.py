@@ -29,7 +29,7 @@ def walk(
     while folders or later:
         folder = folders.pop() if folders else heapq.heappop(later)
         try:
-            absolute = os.path.join(root.path, folder)
+            absolute = root.at(folder)
             if root.follow_symlinks:
                 status = os.stat(absolute)
                 if (status.st_dev, status.st_ino) in walked:
@@ -68,7 +68,7 @@ def holds_any_file(root: Root, part: bytes = b"") -> bool:
 
 def file_status(root: Root, path: bytes) -> os.stat_result | None:
     """None where a root has no regular file at `path`; OSError where nobody can tell."""
-    absolute = os.path.join(root.path, path)
+    absolute = root.at(path)
     try:
         status = os.stat(absolute) if root.follow_symlinks else os.lstat(absolute)
     except (FileNotFoundError, NotADirectoryError):
@@ -82,10 +82,18 @@ def file_status(root: Root, path: bytes) -> os.stat_result | None:
     return status
 
 
+def exists(root: Root, path: bytes, *, unsure: bool) -> bool:
+    """Whether a root has a regular file at `path`; `unsure` where the system refuses to say."""
+    try:
+        return file_status(root, path) is not None
+    except OSError:
+        return unsure
+
+
 def behind_link(root: Root, path: bytes) -> bool:
     """Whether a folder on the way from the root to `path` is a symbolic link."""
     while path := os.path.dirname(path):
-        if os.path.islink(os.path.join(root.path, path)):
+        if os.path.islink(root.at(path)):
             return True
     return False
 

@@ -165,11 +165,8 @@ def _under(paths: Collection[bytes], roots: Sequence[Root]) -> ColumnElement[boo
             if within(root.path, way):
                 ways.append(files.c.root_id == root.id)
             elif within(way, root.path):
-                inside = os.path.relpath(way, root.path)
-                # "0" comes right after "/"
-                below = and_(files.c.path >= inside + b"/", files.c.path < inside + b"0")
-                same = or_(files.c.path == inside, below)
-                ways.append(and_(files.c.root_id == root.id, same))
+                inside = catalogue.in_folder(os.path.relpath(way, root.path))
+                ways.append(and_(files.c.root_id == root.id, inside))
     return or_(*ways)
 
 
