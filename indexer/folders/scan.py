@@ -1,4 +1,8 @@
-"""What changed on disk since the last run, found without opening a file."""
+"""What changed on disk since the last run, found without opening a file.
+
+A scan of a root looks at the disk (`look`), compares it with the known files, and leaves alone what
+seems to be away (`guard`).
+"""
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set

@@ -25,10 +25,9 @@ from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
 
 _TOLERANCE = 1e-3
-"""How far from 1 the length of an embedding may be."""
+"""The length of an embedding may differ from 1 by less than this."""
 _FILES_A_WORKER = 4
-"""Fewer decode in less time than a process for them takes to start."""
-
+"""A process that decodes fewer files takes longer to start than to decode them."""
 
 _KnownModel = tuple[int, Model]
 """A model with its id in the database."""
@@ -41,8 +40,8 @@ class _State:
     current: _KnownModel | None
     """The model that searches use; None before anything was embedded."""
     target: _KnownModel | None
-    """The model whose embedding every item must have when the run ends. The encoder decides it
-    where there was none."""
+    """The model whose embedding every item must have when the run ends. If it is None, the encoder
+    decides it."""
     encoder: Encoder | None = None
     """Loaded when it is first needed."""
     gone: GoneFiles = field(default_factory=GoneFiles)
@@ -112,7 +111,7 @@ class Run:
     def _read(
         self, pool: ThreadPoolExecutor, decoders: Decoders, files: Sequence[Found]
     ) -> Iterator[Read]:
-        """What became of each file, in order, a bounded number of them ahead."""
+        """The result of reading each file, in order. A bounded number of files is read ahead."""
         ahead = self._batch_size + 2 * self._workers
         rest = iter(files)
         waiting: deque[tuple[Found, Future[Read]]] = deque()
@@ -169,7 +168,7 @@ class Run:
             return plan
         assert result.digest is not None
         if found.sidecars:
-            plan.said = sidecars.read(found.root.path, found.sidecars)
+            plan.description = sidecars.read(found.root.path, found.sidecars)
         if known and found.is_known_as(result.digest):
             plan.same = True
             plan.kept = known.items
@@ -249,7 +248,7 @@ class Run:
     def _describe(self, db: Connection, plan: Plan, file_id: int) -> None:
         found = plan.found
         if found.sidecars or (found.known and found.known.sidecar) or plan.adopted is not None:
-            journal.describe_picture(db, file_id, plan.said)
+            journal.describe_picture(db, file_id, plan.description)
 
     def _write_item(
         self, db: Connection, plan: Plan, file_id: int, entry: Entry, unused: set[Key]
@@ -328,6 +327,6 @@ def _model(encoder: Encoder) -> Model:
 def _mismatch(model: Model, encoder: Encoder) -> ModelMismatch:
     return ModelMismatch(
         f"this library was made with {model.name} ({model.fingerprint[:12]}), not with"
-        f" {encoder.name} ({encoder.fingerprint[:12]}); use {model.name}, or embed everything anew"
+        f" {encoder.name} ({encoder.fingerprint[:12]}); use {model.name}, or embed everything again"
         f" with `align index --reembed --model {encoder.name}`"
     )

@@ -1,4 +1,4 @@
-"""What one search sees of one kind of item: a generation, the delta, and what is deleted."""
+"""What one search sees of one kind of item: a generation, the delta, and the deleted items."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class View:
     head: Generation | None
     opened: generations.Opened | None
     hidden: npt.NDArray[np.int64]
-    """Ids that the generation's answers must not hold: deleted since, or in the delta anew."""
+    """Ids that the generation must not return: they were deleted since, or are in the delta."""
     delta: Vectors
     degraded: str | None
 
 
 def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) -> View | None:
-    """The state that `db` sees: `cached` itself where nothing moved on; None without a model."""
+    """The state that `db` sees: `cached` itself if nothing has changed; None without a model."""
     current = catalogue.current_model(db)
     if current is None:
         return None
