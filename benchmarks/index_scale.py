@@ -2,7 +2,7 @@
 
     python benchmarks/index_scale.py [--count 1000000] [--dim 640] [--folder FOLDER]
 
-The vectors are a mixture of clusters; the queries ("texts") lie apart from them by a common shift,
+The vectors are a mixture of clusters. The queries ("texts") lie apart from them by a common shift,
 as texts and pictures do in a trained space.
 """
 
@@ -71,7 +71,7 @@ class Texts(FakeEncoder):
 
 
 def picture(digest: bytes, number: int, count: int) -> Content:
-    """One of `count`, each taken in a minute of its own, in an order of no account."""
+    """One of `count` pictures; each was taken in another minute, in no special order."""
     return Content(
         "image",
         digest,
@@ -130,7 +130,7 @@ def build(folder: Path, count: int, dim: int) -> dict[str, object]:
 
 
 def search(folder: Path, count: int, dim: int) -> dict[str, object]:
-    """200 queries that the index was not measured with, and the exact answers."""
+    """200 queries that the index was not measured with, compared with the exact answers."""
     queries = Mixture(dim).texts(200, seed=99)
     with Library.open(folder) as library:
         before = memory("VmRSS")
@@ -167,8 +167,8 @@ def search(folder: Path, count: int, dim: int) -> dict[str, object]:
 
 
 def filtered(folder: Path, count: int, dim: int) -> dict[str, float]:
-    """Median milliseconds of searches among a share of the pictures: when it is asked for, and when
-    it is asked for again."""
+    """Median milliseconds of searches among a share of the pictures: of the first search with a
+    filter, and of the second one with the same filter."""
     queries = Mixture(dim).texts(9, seed=98)
     medians = {}
     with Library.open(folder) as library:
@@ -223,11 +223,11 @@ def main() -> None:
                 text=True,
             )
             values = json.loads(done.stdout)
-            said = ", ".join(
+            line = ", ".join(
                 f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
                 for name, value in values.items()
             )
-            print(f"{phase}: {said}", flush=True)
+            print(f"{phase}: {line}", flush=True)
 
 
 if __name__ == "__main__":

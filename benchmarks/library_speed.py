@@ -1,8 +1,8 @@
-"""How long a library takes: to index drawn scenes, to find nothing new, to answer when warm.
+"""How long a library takes to index drawn scenes, to find nothing new, and to answer when warm.
 
     python benchmarks/library_speed.py [--pictures 2000]
 
-The answer is timed beside the smallest thing it could be: embed the text, one matrix product.
+For comparison it also times the least that an answer needs: an embedding and a matrix product.
 """
 
 import argparse

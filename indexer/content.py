@@ -1,4 +1,4 @@
-"""What is in a file, ready to be embedded and written."""
+"""What a file holds, ready to be embedded and written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from encoder.protocol import Pixels
 from indexer.records import FieldValue, Kind
 
 Key = tuple[Kind, bytes]
-"""Kind and digest: equal for contents that share an embedding."""
+"""Kind and digest, which are equal for contents that share an embedding."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Content:
 
     @property
     def key(self) -> Key:
-        """Which embedding it shares."""
+        """Contents with the same key share an embedding."""
         return self.kind, self.digest
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the sidecars of a picture say."""
+class Description:
+    """What the sidecars of a picture say about it."""
 
     caption: str | None = None
     fields: Mapping[str, FieldValue] = field(default_factory=dict)
     taken_at: datetime | None = None
-    """For a picture that does not say it itself; so is `place`."""
+    """When it was taken; used, as `place` is, only if the picture's own metadata does not say."""
     place: tuple[float, float] | None = None
     """Degrees, north in [-90, 90] and east in [-180, 180]."""

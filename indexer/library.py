@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -55,14 +54,14 @@ from indexer.search.matching import check_known, matching_ids
 
 
 class Library:
-    """Items, embeddings and indexes of the folders it watches. A context manager.
+    """Items, embeddings and indexes of the folders that the library watches. A context manager.
 
-    Made by `open` or `create`. Any number of threads and processes may search at once, also while
-    one of them runs `index`.
+    `open` and `create` make one. Any number of threads and processes may search at the same time,
+    also while one of them runs `index`.
     """
 
     path: Path
-    """The ``.align`` directory, absolute."""
+    """Absolute path of the ``.align`` directory."""
 
     def __init__(self, directory: Path, reader: Engine) -> None:
         self.path = directory
@@ -72,11 +71,11 @@ class Library:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
-        """The library at `path`: its ``.align`` directory or the folder that holds it.
+        """The library at `path`, which is its ``.align`` directory or the folder that holds it.
 
-        An older schema is brought up to date first. Raises LibraryNotFound, NewerLibrary,
-        LibraryDamaged, and LibraryLocked where the schema is older and another process still
-        writes after `wait` seconds.
+        An older schema is brought up to date first. Raises LibraryNotFound, NewerLibrary and
+        LibraryDamaged. Raises LibraryLocked if the schema is older and another process still writes
+        after `wait` seconds.
         """
         directory = directory_of(Path(path).expanduser().resolve())
         file = directory / connection.NAME
@@ -100,7 +99,7 @@ class Library:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
-        """The library at `path`, made if there is none; raises as `open` does."""
+        """The library at `path`, which is made if there is none. Raises what `open` raises."""
         directory = directory_of(Path(path).expanduser().resolve())
         make_folder(directory)
         if not (directory / connection.NAME).exists():
@@ -110,16 +109,11 @@ class Library:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the database and of what searches keep in memory."""
+        """Close the database and free the memory of searches."""
         self._views.clear()
         self._reader.dispose()
 
@@ -146,27 +140,28 @@ class Library:
         wait: float = 0,
     ) -> IndexReport:
         """Bring the library up to date with `sources`: folders of pictures, and single files of
-        pictures or texts. All of them are watched from then on; without sources, everything
-        watched is looked at.
+        pictures or texts. The library watches all of them from then on. Without sources, it looks
+        at everything that it watches.
 
-        Work is committed every `batch_size` items: when interrupted, the next run goes on where
-        this one stopped. `load_encoder` is called only when something must be embedded. `workers`
-        threads read and decode; None means as many as there are cores, but 2 to 4. With `reembed`
-        every item is embedded with that encoder; searches use the old model until all are. Another
-        writer is waited for at most `wait` seconds.
-        `layout` is remembered for the index; None leaves it as it is, at first ``auto``.
+        The run commits every `batch_size` items; after an interruption, the next run goes on where
+        this one stopped. `load_encoder` is called only if something must be embedded. `workers`
+        threads read and decode; None means one for each core, but 2 at least and 4 at most. With
+        `reembed` every item is embedded with the new encoder, and searches use the old model until
+        that is done. The run waits at most `wait` seconds for another writer. `layout` is
+        remembered for the index; None changes nothing, and the first layout is ``auto``.
 
-        `exclude` (globs of what to leave out: with a "/" of paths relative to the root, without of
-        names anywhere) and `follow_symlinks` replace what the roots of `sources`, or without
-        sources all roots, remember; None leaves it as it is, no glob at all clears it.
+        `exclude` and `follow_symlinks` replace the settings of the roots of `sources`, or without
+        sources those of all roots. None changes nothing. `exclude` holds globs of what to leave
+        out: a glob with a "/" matches paths relative to the root, another glob matches names
+        anywhere. An empty sequence removes all globs.
 
-        A root that is missing, unreadable, empty though it was not, or on another device and
-        without files that are known, is left alone and named in the report, while the others go on;
-        with `allow_missing` what is gone is forgotten, unless the root is there but unreadable. The
-        same holds for a folder below a root that was on another device than the folder above it.
+        A root is left alone and named in the report if it is missing, unreadable, empty although it
+        was not, or on another device and without any known file; the run goes on with the others.
+        With `allow_missing` its items are forgotten, unless it exists but is unreadable. The same
+        holds for a folder below a root that was on another device than the folder above it.
 
         Files that cannot be read become failures. Raises LibraryLocked, SourceNotFound,
-        SourceExcluded and UnsupportedFile before anything is written; ModelMismatch,
+        SourceExcluded and UnsupportedFile before anything is written, and ModelMismatch,
         EmbeddingError and GenerationError later.
         """
         if batch_size < 1:
@@ -195,10 +190,10 @@ class Library:
 
     @contextmanager
     def _writing(self, wait: float = 0) -> Iterator[Engine]:
-        """The one engine that writes, freed of what a writer left that was killed; another one is
-        waited for at most `wait` seconds."""
+        """The one engine that writes, after the files that a killed writer left are removed. Waits
+        at most `wait` seconds for another writer."""
         with writing(self.path, wait):
-            self._reader.dispose()  # even at rest it would keep the journal mode from changing
+            self._reader.dispose()  # or the journal mode could not change
             with connection.writer(self.path / connection.NAME) as engine:
                 generations.clean(engine, self.path)
                 yield engine
@@ -213,13 +208,13 @@ class Library:
         wait: float = 0,
         progress: Progress = NULL,
     ) -> None:
-        """Publish new generations of everything, whether or not much has changed.
+        """Publish new generations of everything, even if little has changed.
 
-        `layout` and `target_recall`, in (0, 1], are remembered; None leaves them as they are. The
-        lists of an IVF index of pictures are measured with `captions`, else with the library's own
-        texts, else with bundled phrases; `load_encoder` is called only to embed them. Searches go
-        on meanwhile; another writer is waited for at most `wait` seconds. Raises LibraryLocked and
-        GenerationError; ValueError for another recall.
+        `layout` and `target_recall`, in (0, 1], are remembered; None changes nothing. An IVF index
+        of pictures is measured with `captions`, else with the library's own texts, else with
+        bundled phrases; `load_encoder` is called only to embed these. Searches go on meanwhile. The
+        call waits at most `wait` seconds for another writer. Raises LibraryLocked, GenerationError,
+        and ValueError for a recall outside (0, 1].
         """
         if target_recall is not None and not 0 < target_recall <= 1:
             raise ValueError(f"target_recall is {target_recall} but must be above 0 and at most 1")
@@ -252,27 +247,27 @@ class Library:
             generations.publish(engine, self.path, kind, queries, force=force, progress=progress)
 
     def roots(self) -> list[RootStatus]:
-        """Every watched folder and the state it is in; looks at the disk."""
+        """Every watched folder and its state; looks at the disk."""
         with self._reader.begin() as db:
             return roots.statuses(db)
 
     def move_root(self, old: Path, new: Path, *, wait: float = 0) -> None:
-        """Watch the folder `new` from now on as the root `old`, whose files were moved there.
+        """Watch the folder `new` instead of the root `old`, whose files were moved there.
 
-        Items keep ids and embeddings. Raises UnknownPath where `old` is no root, SourceNotFound
-        where `new` is no folder or holds none of the files that are known, RootsOverlap where
-        another root watches `new` or a part of it, and LibraryLocked.
+        Items keep ids and embeddings. Raises UnknownPath if `old` is no root, SourceNotFound if
+        `new` is no folder or holds none of the known files, RootsOverlap if another root watches
+        `new` or a part of it, and LibraryLocked.
         """
         with self._writing(wait) as engine, engine.begin() as db:
             roots.move(db, old, new)
 
     def forget(self, paths: Sequence[Path], *, wait: float = 0) -> Forgotten:
-        """Forget the items of files and folders, which need not exist any more: searches find them
-        no longer. A root that is forgotten as a whole is no longer watched.
+        """Forget the items of files and folders, which need not exist any more: searches no longer
+        find them. A root that is forgotten as a whole is no longer watched.
 
-        What still lies in a watched folder, or may where that is unavailable, is excluded there
-        until `index` is given its path. Raises UnknownPath where the library knows nothing at one
-        of `paths`, then nothing is forgotten, and LibraryLocked.
+        A path that still lies in a watched folder, or may lie there while the folder is
+        unavailable, is excluded there until it is given to `index`. Raises LibraryLocked, and
+        UnknownPath if the library knows nothing at one of `paths`; then nothing is forgotten.
         """
         with self._writing(wait) as engine, engine.begin() as db:
             return roots.forget(db, paths)
@@ -286,12 +281,12 @@ class Library:
         exclude: Set[int] = frozenset(),
         filters: Filters | None = None,
     ) -> Neighbours:
-        """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, but for
-        the ids in `exclude` and what `filters` do not let pass.
+        """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, without
+        the ids in `exclude` and the items that do not pass `filters`.
 
-        A score is the dot product with the stored embedding, rounded to float32. Fewer than k come
-        back only where fewer exist. Raises EmbeddingError for a vector that is not finite or not
-        of the model's dimension, FilterError for a field that no item has.
+        A score is the dot product with the stored embedding, rounded to float32. Fewer than k items
+        are returned only if fewer exist. Raises EmbeddingError for a vector that is not finite or
+        not of the model's dimension, and FilterError for a field that no item has.
         """
         with self._reader.begin() as db:
             with self._refreshing:
@@ -311,7 +306,7 @@ class Library:
 
     def annotate(self, table: Path, *, wait: float = 0) -> AnnotationReport:
         """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its
-        rows name by ``path`` or ``sha256``, in place of fields of the same name; all or nothing.
+        rows name by ``path`` or ``sha256``. They replace fields of the same name; all or nothing.
 
         A path is absolute, or relative to the table's folder or to a root. Fields stay with their
         item when its file moves. Raises AnnotationError and LibraryLocked.
@@ -322,44 +317,44 @@ class Library:
     def replace_fields(
         self, names: Collection[str], values: Iterable[tuple[int, str, float]], *, wait: float = 0
     ) -> None:
-        """Make `values` (item id, field name, number), whose fields are all among `names`, all that
-        items hold by these names, apart from what sidecars say. Ids that are not live are left out.
-        Raises LibraryLocked."""
+        """Replace all fields with one of `names` by `values`, triples of item id, field name and
+        number. Fields that sidecars gave stay. Ids that are not live are left out. Raises
+        LibraryLocked."""
         with self._writing(wait) as engine, engine.begin() as db:
             journal.replace_fields(db, names, values)
 
     def items(self, ids: Iterable[int]) -> list[Item]:
-        """Items in the order asked; ids that are not live are left out."""
+        """Items in the order of `ids`; ids that are not live are left out."""
         wanted = [int(id) for id in ids]
         with self._reader.begin() as db:
             found = {item.id: item for item in catalogue.items_by_id(db, wanted)}
         return [found[id] for id in wanted if id in found]
 
     def embeddings(self, ids: Iterable[int]) -> npt.NDArray[np.float32]:
-        """Stored embeddings in the order asked, (n, dim) float32; zeros, which are near to nothing,
-        for an id that is not live."""
+        """Stored embeddings in the order of `ids`, (n, dim) float32. The row of an id that is not
+        live is all zeros, which are near to nothing."""
         wanted = np.fromiter(ids, np.int64)
         with self._reader.begin() as db:
             return embeddings.in_order(db, wanted)
 
     def ids(self, kind: Kind) -> npt.NDArray[np.int64]:
-        """Every live item of `kind`: ids (n,), ascending."""
+        """Ids of all live items of `kind`, (n,) ascending."""
         with self._reader.begin() as db:
             return catalogue.ids(db, kind)
 
     def distinct(self, kind: Kind) -> npt.NDArray[np.int64]:
-        """One live item of every content of `kind`: ids (n,), ascending."""
+        """Id of one live item for every distinct content of `kind`, (n,) ascending."""
         with self._reader.begin() as db:
             return catalogue.distinct_ids(db, kind)
 
     def copies(self, kind: Kind) -> list[list[int]]:
-        """Ids of the live items of `kind` that share their content, two or more a group; the first
-        of a group is the smallest, as in `distinct`."""
+        """Ids of the live items of `kind` that share their content, in groups of two or more. The
+        first id of a group is the smallest, which is in `distinct`."""
         with self._reader.begin() as db:
             return catalogue.copies(db, kind)
 
     def find(self, path: Path) -> list[Item]:
-        """The items of the file at `path`, by position; none where it is not in the library."""
+        """The items of the file at `path`, by position; none if it is not in the library."""
         with self._reader.begin() as db:
             return catalogue.items_at(db, os.fsencode(path))
 
@@ -369,28 +364,31 @@ class Library:
             return catalogue.all_failures(db)
 
     def status(self) -> Status:
-        """The library at a glance; reads the generation files to tell whether they are sound."""
+        """The library at a glance; reads the generation files to check that they are sound."""
         with self._reader.begin() as db:
             return status.status(db, self.path)
 
     def verify(
         self, *, read_data: tuple[int, int] | None = None, progress: Progress = NULL
     ) -> list[Finding]:
-        """Every damage of the database and of the generations; reads only, beside a writer too.
+        """Every damage of the database and of the generations. This only reads, also while another
+        process writes.
 
-        `read_data` (N, T) also reads the Nth of T parts of the files, 1 <= N <= T, and compares
-        them with their hashes; the T parts together are all files. ValueError for another N.
+        With `read_data` (N, T), it also reads the Nth of T parts of the files, 1 <= N <= T, and
+        compares them with their hashes; the T parts together are all files. Raises ValueError for
+        another N.
         """
         if read_data and not 1 <= read_data[0] <= read_data[1]:
             raise ValueError(f"read_data is {read_data} but must be (N, T) with 1 <= N <= T")
         return verifying.verify(self._reader, self.path, read_data, progress)
 
     def repair(self, load_encoder: Callable[[], Encoder], *, wait: float = 0) -> Repair:
-        """Rebuild whatever is derived and damaged; another writer is waited for `wait` seconds.
+        """Rebuild what is damaged and can be derived. Waits at most `wait` seconds for another
+        writer.
 
-        `load_encoder` is called only where `rebuild` would call it. Raises LibraryLocked;
-        LibraryDamaged, and nothing is changed, where the database itself is damaged;
-        GenerationError.
+        `load_encoder` is called only where `rebuild` would call it. Raises LibraryLocked and
+        GenerationError. Raises LibraryDamaged, and changes nothing, if the database itself is
+        damaged.
         """
         with self._writing(wait) as engine:
             self._views.clear()

@@ -1,4 +1,4 @@
-"""Where a library is."""
+"""Where a library lies."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,8 @@ _DIRECTORY = ".align"
 
 
 def find_library(start: str | os.PathLike[str]) -> Path | None:
-    """The ``.align`` directory of the folder `start`, or of the nearest folder above with one."""
+    """The ``.align`` directory of the folder `start`, or of the nearest folder above that has one;
+    None where there is none."""
     folder = Path(start).absolute()
     for candidate in (folder, *folder.parents):
         directory = directory_of(candidate)
@@ -19,5 +20,5 @@ def find_library(start: str | os.PathLike[str]) -> Path | None:
 
 
 def directory_of(path: Path) -> Path:
-    """The ``.align`` directory that `path` is, or would hold."""
+    """The ``.align`` directory: `path` itself if that is its name, otherwise the one in it."""
     return path if path.name == _DIRECTORY else path / _DIRECTORY

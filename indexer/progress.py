@@ -1,23 +1,24 @@
-"""How long work tells whoever watches how far it is."""
+"""How a long task reports its progress."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told of one piece of work at a time, always from the thread that called `Library.index`."""
+    """What a long task calls as it goes on, one task at a time and always from the thread that
+    called the library."""
 
     def start(self, total: int, what: str) -> None:
-        """Work of `total` steps begins; `what` names a step in the plural, such as "files"."""
+        """A task of `total` steps begins; `what` names its steps in the plural, such as "files"."""
 
     def advance(self, steps: int) -> None:
-        """`steps` more are done and committed."""
+        """`steps` more steps are done and committed."""
 
     def finish(self) -> None:
-        """The work ended, well or not."""
+        """The task ended, with success or without."""
 
 
 class NullProgress:
-    """Says nothing."""
+    """Reports nothing."""
 
     def start(self, total: int, what: str) -> None:
         pass

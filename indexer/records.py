@@ -17,7 +17,7 @@ Kind = Literal["image", "text"]
 KINDS: tuple[Kind, ...] = ("image", "text")
 
 LayoutChoice = Literal["auto", "flat", "ivf"]
-"""``auto``: flat as long as that is fast."""
+"""``auto``: flat up to `indexer.ann.layout.FLAT_LIMIT` items, above that IVF."""
 
 FieldValue = float | str
 
@@ -27,7 +27,7 @@ Digest = bytes
 
 @dataclass(frozen=True)
 class Model:
-    """The encoder a library was made with."""
+    """The encoder that a library was made with."""
 
     name: str
     fingerprint: str
@@ -42,42 +42,42 @@ class Item:
     """Never reused, not even after the item is deleted."""
     kind: Kind
     path: Path
-    """Absolute; the picture, or the file the text stands in."""
+    """Absolute path of the picture, or of the file that holds the text."""
     text: str | None
-    """Of a picture, the caption that a sidecar gives it."""
+    """The text; for a picture the caption that a sidecar gives it, None without one."""
     position: int
-    """A text is the file's text number `position`, counted from 0; 0 for a picture."""
+    """Number of the text in its file, counted from 0; 0 for a picture."""
     width: int | None
-    """Pixels, upright; None for a text."""
+    """Pixels of the upright picture; None for a text."""
     height: int | None
     format: str | None
     """Pillow's name of the format, such as ``JPEG``; None for a text."""
     taken_at: datetime | None
     """Capture time, with a UTC offset only where the camera wrote one."""
     digest: Digest
-    """Of the picture's bytes, or of the text in UTF-8."""
+    """SHA-256 of the picture's bytes, or of the text in UTF-8."""
     bytes: int
     """Size of the file."""
     camera: str | None
-    """Make and model as EXIF has them; None for a text."""
+    """Make and model from EXIF; None without them, and for a text."""
     lens: str | None
     latitude: float | None
     """Degrees, north positive, in [-90, 90]."""
     longitude: float | None
     """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
     fields: Mapping[str, FieldValue]
-    """What sidecars and annotations say beyond that, by name."""
+    """What sidecars and annotations add, by name."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that could not be read. Where its bytes are at fault it is not tried again until its
-    size or time changes, otherwise at every run."""
+    """A file that could not be read. If its bytes are at fault, it is tried again when its size or
+    time changes; otherwise it is tried at every run."""
 
     path: Path
     reason: str
     at: datetime
-    """UTC; when it failed first for this reason."""
+    """When it first failed for this reason, in UTC."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Neighbours:
     """The nearest items of one kind: score descending, equal scores by smaller id."""
 
     ids: npt.NDArray[np.int64]
-    """(n,), n at most the k asked for and smaller only where fewer items exist."""
+    """(n,). n is at most the k of the search, and smaller only where fewer items exist."""
     scores: npt.NDArray[np.float32]
     """(n,), dot products with the query vector; in [-1, 1] for a query of unit length."""
     degraded: str | None
@@ -103,24 +103,24 @@ class IndexReport:
     added: int = 0
     """New items that had to be embedded."""
     changed: int = 0
-    """New items that took the place of an item of the same file."""
+    """New items that replaced an item of the same file."""
     moved: int = 0
-    """Items whose file was found at another path; id and embedding kept."""
+    """Items whose file was found at another path. They keep id and embedding."""
     copied: int = 0
-    """New items equal to a live one, whose embedding they share."""
+    """New items that are equal to a live item and share its embedding."""
     updated: int = 0
-    """Pictures that stayed what they are, while what their sidecars say was read anew."""
+    """Pictures that did not change, but whose sidecars changed and were read again."""
     deleted: int = 0
-    """Items gone without another in their place."""
+    """Items that are gone, and that no new item replaced."""
     unchanged: int = 0
     failed: int = 0
-    """Files that this run tried and could not read."""
+    """Files that this run tried to read without success."""
     embedded: int = 0
     """Pictures and texts that went through the encoder."""
     seconds: float = 0.0
     unavailable: tuple[str, ...] = ()
-    """A sentence with the reason and the remedy for every root, and every folder below one on a
-    device of its own, that was left alone."""
+    """One sentence, with the reason and the remedy, for each root that was left alone, and for each
+    folder on its own device that was left alone."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class Forgotten:
     roots: tuple[Path, ...]
     """Folders that are no longer watched."""
     excluded: tuple[Path, ...]
-    """What still lies in a watched folder, or may where that is unavailable; left out
-    from now on."""
+    """Files and folders that are left out from now on. They still lie in a watched folder, or may
+    lie there while it is unavailable."""
 
 
 RootState = Literal["ok", "missing", "unreadable", "empty", "other device"]
@@ -140,10 +140,10 @@ RootState = Literal["ok", "missing", "unreadable", "empty", "other device"]
 
 @dataclass(frozen=True)
 class AnnotationReport:
-    """What one run of `Library.annotate` did; rows that say nothing of an item count too."""
+    """What one run of `Library.annotate` did. Rows without any field count, too."""
 
     matched: int
-    """Rows whose path or digest is that of at least one item."""
+    """Rows whose path or digest belongs to at least one item."""
     unmatched: int
     examples: tuple[str, ...]
     """The first few paths or digests that no item has."""
@@ -161,11 +161,14 @@ What = Literal[
     "generation",
     "file",
 ]
-"""``database`` the file itself · ``index`` an index of one of its tables · ``row`` rows of a table
-with a wrong checksum · ``sequence`` the
-last number that a table gave · ``reference`` rows of a table that belong to nothing · ``record``
-what is known of an item's file, ``embedding`` its own, ``change`` its entries in the log ·
-``generation`` an index file · ``file`` a picture or text on disk."""
+"""What is damaged.
+
+``database``: the file itself · ``index``: an index of a table · ``row``: rows of a table with a
+wrong checksum · ``sequence``: the last number that a table gave · ``reference``: rows of a table
+that belong to a row that is gone · ``record``: what the library knows about an item's file ·
+``embedding``: the embedding of an item · ``change``: the entries of an item in the change log ·
+``generation``: an index file · ``file``: a picture or text on disk.
+"""
 
 
 @dataclass(frozen=True)
@@ -174,12 +177,12 @@ class Finding:
 
     what: What
     where: str
-    """Which file, items or table."""
+    """The file, the items or the table."""
     problem: str
     repairable: bool
-    """Whether `Library.repair` can make it sound again."""
+    """Whether `Library.repair` can mend it."""
     ids: tuple[int, ...] = ()
-    """Of the items, or rows, concerned."""
+    """Ids of the damaged items or rows."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class Repair:
 
     repaired: list[Finding]
     lost: list[str]
-    """What could not be had back at once, a clause each."""
+    """What could not be restored at once: one clause for each loss."""
 
 
 @dataclass(frozen=True)
@@ -197,17 +200,18 @@ class RootStatus:
 
     path: Path
     recursive: bool
-    """False where only files that were named are watched."""
+    """False if the library watches only files that were named."""
     files: int
+    """How many files in it the library knows."""
     state: RootState = "ok"
-    """``empty``: although files in it are known; ``other device``: than when it was looked at
-    last, which alone does no harm."""
+    """``empty``: the library knows files in it, but it holds none. ``other device``: it is on
+    another device than at the last look, which alone does no harm."""
     follow_symlinks: bool = False
     exclude: tuple[str, ...] = ()
-    """Globs of what is left out."""
+    """Globs of the files and folders that are left out."""
     away: tuple[tuple[Path, RootState], ...] = ()
-    """Folders below with files that are known, on devices of their own when they were looked at
-    last, whose state is not ``ok`` now."""
+    """Folders below it that had a device of their own at the last look and hold known files, and
+    whose state is not ``ok`` now."""
 
 
 @dataclass(frozen=True)
@@ -216,19 +220,19 @@ class GenerationStatus:
 
     kind: Kind
     type: str
-    """``flat``: exact. ``ivf``: `nlist` lists, of which a search looks into `nprobe`."""
+    """``flat``: exact. ``ivf``: a search looks into `nprobe` of its `nlist` lists."""
     count: int
     bytes: int
     seq: int
-    """The change up to which the generation knows the library."""
+    """Number of the last change of the library that the generation includes."""
     delta: int
-    """Items newer than the generation, searched exactly."""
+    """Items that are newer than the generation and are searched exactly."""
     deleted: int
     """Items of the generation that have been deleted since."""
     nlist: int | None
     nprobe: int | None
     recall: float
-    """Recall@10 against exact search, in [0, 1]; measured for an IVF, 1 for a flat index."""
+    """Recall@10 against exact search, in [0, 1]: measured for an IVF, 1 for a flat index."""
     curve: RecallCurve | None
     """How `nprobe` was chosen; None for a flat index."""
 
@@ -244,12 +248,13 @@ class Status:
     model: Model | None
     generations: list[GenerationStatus]
     database_bytes: int
-    """With its write-ahead log."""
+    """Size of the database with its write-ahead log."""
     journal_mode: str
-    """``wal``; ``delete`` on a file system that several machines may share, or a read-only one."""
+    """``wal``, or ``delete`` on a file system that is read-only or that several machines may
+    share."""
     sqlite_version: str
     faiss_version: str
-    """Of the package installed here; "" where that is not known."""
+    """Version of the installed package; "" if it is not known."""
     schema_version: int
     degraded: str | None
-    """Why searches are slower than they should be."""
+    """Why searches are slower than they should be; None if they are not."""

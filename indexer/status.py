@@ -18,15 +18,15 @@ from indexer.records import KINDS, GenerationStatus, Status
 def status(db: Connection, directory: Path) -> Status:
     """What is in the library in `directory`.
 
-    Reads the generation files to tell whether they are sound.
+    Reads the generation files to check that they are sound.
     """
     current = catalogue.current_model(db)
-    heads, why = [], []
+    heads, reasons = [], []
     if current:
         for kind in KINDS:
             for head in catalogue.kept_generations(db, kind, current[0])[:1]:
                 heads.append(_generation(head, *embeddings.pending(db, kind, current[0], head)))
-                why.append(generations.why_degraded(directory, head))
+                reasons.append(generations.why_degraded(directory, head))
     database_files = (directory / name for name in (connection.NAME, f"{connection.NAME}-wal"))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
@@ -39,7 +39,7 @@ def status(db: Connection, directory: Path) -> Status:
         sqlite_version=sqlite3.sqlite_version,
         faiss_version=_faiss_version(),
         schema_version=SCHEMA_VERSION,
-        degraded=next((reason for reason in why if reason), None),
+        degraded=next((reason for reason in reasons if reason), None),
     )
 
 
@@ -48,7 +48,7 @@ def _generation(head: Generation, live: int, delta: int, deleted: int) -> Genera
         kind=head.kind,
         type=head.type,
         count=head.count,
-        bytes=head.size,
+        bytes=head.bytes,
         seq=head.seq,
         delta=delta,
         deleted=deleted,
@@ -60,7 +60,7 @@ def _generation(head: Generation, live: int, delta: int, deleted: int) -> Genera
 
 
 def _faiss_version() -> str:
-    """Without importing it, which takes a while."""
+    """FAISS is not imported for it, which would take a while."""
     for name in ("faiss-cpu", "faiss-gpu", "faiss"):
         try:
             return metadata.version(name)

@@ -1,1 +1,1 @@
-"""FAISS: lay an index out, build it, tune it, publish it."""
+"""FAISS: the layout, the building, the tuning and the publishing of an index."""

@@ -1,4 +1,4 @@
-"""Nearest neighbours with FAISS: the only file that imports it."""
+"""Nearest neighbours with FAISS; no other file imports it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,43 +7,41 @@ from typing import Protocol, cast
 
 import faiss
 import numpy as np
-import numpy.typing as npt
 
+from indexer.ann.exact_search import Scores
 from indexer.ann.layout import Layout
-from indexer.database.embeddings import Vectors
+from indexer.database.embeddings import Ids, Rows, Vectors
 
 VERSION: str = faiss.__version__
 
-Ids = npt.NDArray[np.int64]
-Rows = npt.NDArray[np.float32]
 Pieces = Callable[[], Iterable[Vectors]]
 
 _EXTRA = 16
 _EXACT_SHARE = 0.1
-"""A search among no more than this share of the items looks into every list: it computes little."""
+"""A search among at most this share of the items looks into all lists, since it computes little."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """An inner product index of float16 embeddings that answers with item ids."""
+    """An inner product index of float16 embeddings that returns item ids."""
 
     faiss: faiss.Index
     ivf: faiss.IndexIVFScalarQuantizer | None
-    """The same one where it has lists; None for a flat one."""
+    """The same index if it has lists; None for a flat index."""
 
     @property
     def count(self) -> int:
-        """Embeddings in it."""
+        """Number of embeddings."""
         return int(self.faiss.ntotal)
 
     @property
     def dim(self) -> int:
-        """Length of an embedding."""
+        """Number of dimensions of an embedding."""
         return int(self.faiss.d)
 
     @property
     def nlist(self) -> int:
-        """Lists; 1 for a flat one."""
+        """Number of lists; 1 for a flat index."""
         return int(self.ivf.nlist) if self.ivf else 1
 
 
@@ -53,15 +51,15 @@ class Chosen:
 
     selector: faiss.IDSelector
     few: bool
-    """So few that all of them are scored, whatever lists they are in."""
+    """Whether they are so few that a search scores them in all lists."""
     count: int | None
-    """How many; None where only a few are left out."""
+    """How many items are chosen; None if all items are, apart from a few."""
 
 
 def all_but(without: Ids) -> Chosen:
-    """Every item but those with the ids `without`."""
-    # Also where nothing is left out: FAISS would spread a single query over threads that wait for
-    # each other, 2 ms of work became 24 on busy cores.
+    """All items except those with the ids `without`."""
+    # A selector is used even if nothing is left out. Without it, FAISS would spread a single query
+    # over threads that wait for each other: on busy cores, 2 ms of work became 24 ms.
     return Chosen(faiss.IDSelectorNot(faiss.IDSelectorBatch(without)), few=False, count=None)
 
 
@@ -75,10 +73,10 @@ def only(allowed: Ids, index: Index) -> Chosen:
 
 
 def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) -> Index:
-    """An index over all pieces, with lists (if any) trained on `sample()`.
+    """An index of all pieces. If the layout has lists, they are trained on `sample()`.
 
-    It is the only copy in memory: `pieces()`, called twice where there are lists, gives the same
-    pieces one by one each time.
+    The index is the only copy in memory. `pieces()` is called twice for an index with lists, and
+    must give the same pieces each time.
     """
     half = faiss.ScalarQuantizer.QT_fp16
     if layout.nlist is None:
@@ -87,7 +85,7 @@ def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) 
         for ids, rows in pieces():
             whole.add_with_ids(rows, ids)
         return Index(whole, None)
-    # Not by residual: the codes are then the database's own float16 numbers.
+    # Without residuals, the codes are the float16 numbers of the database.
     ivf = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatIP(dim), dim, layout.nlist, half, faiss.METRIC_INNER_PRODUCT, False
     )
@@ -97,8 +95,7 @@ def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) 
 
 
 def _fill(ivf: faiss.IndexIVFScalarQuantizer, pieces: Pieces) -> None:
-    """As `ivf.add_with_ids` of all pieces, whose lists would take up to twice the room as they
-    grow."""
+    """Add all pieces. `ivf.add_with_ids` would need up to twice the memory, since lists grow."""
     assigned = [
         ivf.quantizer.search(rows, 1)[1][:, 0].astype(np.int32, copy=False) for _, rows in pieces()
     ]
@@ -125,16 +122,16 @@ def _fill(ivf: faiss.IndexIVFScalarQuantizer, pieces: Pieces) -> None:
 
 
 class Sink(Protocol):
-    """An open file, as far as `write` needs one."""
+    """What `write` needs of an open file."""
 
     def write(self, data: bytes) -> int:
-        """Write all of `data` and return its length; OSError where that fails."""
+        """Write all of `data` and return its length. Raises OSError."""
 
 
 def write(index: Index, file: Sink) -> None:
-    """Write `index` to an open file piece by piece; OSError as the file raises it.
+    """Write `index` to an open file piece by piece. Raises the OSError of the file.
 
-    FAISS's own writing to a path can fail silently on a full disk.
+    When FAISS itself writes to a path, it can fail silently on a full disk.
     """
     failed: list[OSError] = []
 
@@ -146,13 +143,13 @@ def write(index: Index, file: Sink) -> None:
             return 0
 
     faiss.write_index(index.faiss, faiss.PyCallbackIOWriter(put))
-    if failed:  # FAISS itself asks no one how the writing went
+    if failed:  # FAISS does not check the result of a write
         raise failed[0]
 
 
 def load(path: Path) -> Index:
-    """What `write` wrote, mapped into memory and read as it is needed; RuntimeError where this
-    version of FAISS cannot read it."""
+    """The index that `write` wrote, mapped into memory and read as needed. Raises RuntimeError if
+    this version of FAISS cannot read it."""
     found = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     if isinstance(found, faiss.IndexIVFScalarQuantizer):
         return Index(found, found)
@@ -162,7 +159,7 @@ def load(path: Path) -> Index:
 
 
 def contents(index: Index) -> Iterator[Vectors]:
-    """Every id and embedding in `index`, in pieces and in no order."""
+    """All ids and embeddings in `index`, in pieces and in no order."""
     if index.ivf is None:
         whole = cast(faiss.IndexIDMap, index.faiss)
         flat = cast(faiss.IndexScalarQuantizer, faiss.downcast_index(whole.index))
@@ -183,11 +180,12 @@ def contents(index: Index) -> Iterator[Vectors]:
 def candidates(
     index: Index, query: Rows, k: int, chosen: Chosen, nprobe: int, margin: float
 ) -> Ids:
-    """Ids of the chosen items that lie in the `nprobe` lists nearest to `query`, (dim,) float32,
-    and score within `margin` of the k-th best of them or better.
+    """Ids of the chosen items in the `nprobe` lists nearest to `query`, (dim,) float32, whose
+    scores are at most `margin` below the k-th best of them.
 
-    More ids than that, and in no order: whoever asks computes the exact scores. Fewer than k only
-    where fewer exist: then further lists were looked into. Exact with all lists, or a flat index.
+    The result may hold more ids than that, in no order: the caller computes the exact scores. If
+    these lists hold fewer than k chosen items, more lists are searched; the result holds fewer than
+    k ids only if there are no more. It is exact for a flat index, or if all lists are searched.
     """
     nprobe = index.nlist if chosen.few else min(nprobe, index.nlist)
     fetch = min(k + _EXTRA, index.count)
@@ -205,18 +203,17 @@ def candidates(
     return np.zeros(0, np.int64)
 
 
-def scores(index: Index, query: Rows, k: int, nprobe: int) -> npt.NDArray[np.float32]:
-    """The at most k best scores of one query, (dim,) float32, with `nprobe` lists."""
+def scores(index: Index, query: Rows, k: int, nprobe: int) -> Scores:
+    """The k best scores, or fewer, that a search in `nprobe` lists finds for `query`, (dim,)
+    float32."""
     found, ids = _search(index, query[np.newaxis], k, all_but(np.zeros(0, np.int64)), nprobe)
-    return cast(npt.NDArray[np.float32], found[0][ids[0] >= 0])
+    return cast(Scores, found[0][ids[0] >= 0])
 
 
-def _search(
-    index: Index, queries: Rows, k: int, chosen: Chosen, nprobe: int
-) -> tuple[npt.NDArray[np.float32], Ids]:
+def _search(index: Index, queries: Rows, k: int, chosen: Chosen, nprobe: int) -> tuple[Scores, Ids]:
     if index.ivf:
         parameters = faiss.SearchParametersIVF(sel=chosen.selector, nprobe=nprobe)
     else:
         parameters = faiss.SearchParameters(sel=chosen.selector)
-    found: tuple[npt.NDArray[np.float32], Ids] = index.faiss.search(queries, k, params=parameters)
+    found: tuple[Scores, Ids] = index.faiss.search(queries, k, params=parameters)
     return found

@@ -1,4 +1,5 @@
-"""Generations: immutable index files, published whole or not at all, and never trusted blindly."""
+"""Generations: immutable index files. They are published whole or not at all, and they are checked
+before they are used."""
 
 import hashlib
 import os
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from indexer.ann.faiss_index import Index
 
 _WORTHWHILE = 0.01
-"""Publish when this share of the items is not in the head or deleted from it: a picture added to a
-million must not cost a million written."""
+"""A new generation is published when this share of the items was added or deleted since the head:
+one picture more must not cost a million pictures written."""
 
 _PIECE = 1 << 22
 _FOLDER = "generations"
@@ -45,7 +46,7 @@ class Opened:
 
 
 class _Damaged(Exception):
-    """A generation file that is not what was published; the message says how."""
+    """A generation file differs from what was published; the message says how."""
 
 
 def publish(
@@ -57,12 +58,12 @@ def publish(
     force: bool = False,
     progress: Progress = NULL,
 ) -> None:
-    """Publish a new head for `kind` where it is worthwhile, or `force` says so, in the layout that
-    the library wants. For the holder of the writer lock.
+    """Publish a new head for `kind`, in the layout that the library wants, if it is worthwhile or
+    if `force` says so. For the holder of the writer lock.
 
-    `queries` are asked for when there are lists, to find how many of them a search must look into.
-    Raises GenerationError where the file cannot be written or finds less than the wanted recall;
-    searches stay exact without it.
+    `queries` is called for an index with lists, to measure how many lists a search must look into.
+    Raises GenerationError if the file cannot be written or if its recall is too low; searches stay
+    exact without it.
     """
     with engine.begin() as db:
         current = catalogue.current_model(db)
@@ -76,7 +77,7 @@ def publish(
             return
         choice, target = catalogue.wanted_layout(db)
         planned = layout(live, choice)
-    asked = queries() if planned.nlist else None
+    tuning = queries() if planned.nlist else None
 
     folder = directory / _FOLDER
     name = f"{uuid.uuid4()}.faiss"
@@ -89,10 +90,9 @@ def publish(
                 path = folder / f"{name}.spool"
                 spool = stack.enter_context(spooled(path, model.dim, pieces))
             name = f"{seq}-{name}"
-            index, curve = _build(planned, model.dim, spool, asked, target, progress)
+            index, curve = _build(planned, model.dim, spool, tuning, target, progress)
             nprobe, recall = _choice(curve, target)
             size, digest = _write(folder, name, index)
-            count = len(spool)
     except OSError as error:
         raise GenerationError(
             f"{folder / name} could not be written ({error.strerror}); all items are safe and"
@@ -100,34 +100,33 @@ def publish(
         ) from error
     from indexer.ann import faiss_index
 
+    written = Generation(
+        kind=kind,
+        seq=seq,
+        name=name,
+        bytes=size,
+        sha256=digest,
+        count=len(spool),
+        type=planned.type,
+        nlist=planned.nlist,
+        nprobe=nprobe,
+        recall=recall,
+        curve=curve.to_json() if curve else None,
+        faiss_version=faiss_index.VERSION,
+    )
     with engine.begin() as db:
-        journal.add_generation(
-            db,
-            kind=kind,
-            model_id=model_id,
-            seq=seq,
-            name=name,
-            bytes=size,
-            sha256=digest,
-            count=count,
-            type=planned.type,
-            nlist=planned.nlist,
-            nprobe=nprobe,
-            recall=recall,
-            curve=curve.to_json() if curve else None,
-            faiss_version=faiss_index.VERSION,
-        )
+        journal.add_generation(db, model_id, written)
     clean(engine, directory)
 
 
 def any_file(directory: Path) -> bool:
-    """Whether there is an index file, kept or not."""
+    """Whether there is any index file, kept or not."""
     return any((directory / _FOLDER).glob("*.faiss"))
 
 
 def clean(engine: Engine, directory: Path) -> None:
-    """Remove the files of generations that are no longer kept, and of those that never were: what
-    a writer left that was killed. For the holder of the writer lock."""
+    """Remove the files of generations that are no longer kept, and what a killed writer left. For
+    the holder of the writer lock."""
     with engine.begin() as db:
         needed = catalogue.generation_names(db)
     folder = directory / _FOLDER
@@ -137,7 +136,7 @@ def clean(engine: Engine, directory: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove what stands at the place of an index file, even a folder."""
+    """Remove what lies at the path of an index file, even if it is a folder."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -157,23 +156,23 @@ def _build(
     sample = partial(spool.sample, planned.sample, SAMPLE_SEED)
     if queries is None:
         return faiss_index.build(planned, dim, sample, spool.pieces), None
-    progress.start(2 * len(spool), "vectors")  # each is given its list, then put into it
+    progress.start(2 * len(spool), "vectors")  # each is assigned to a list, and then added to it
     try:
-        index = faiss_index.build(planned, dim, sample, lambda: _told(spool.pieces(), progress))
+        index = faiss_index.build(planned, dim, sample, lambda: _counted(spool.pieces(), progress))
     finally:
         progress.finish()
     search = partial(faiss_index.scores, index)
     return index, measure(search, index.nlist, queries, spool.pieces(), target)
 
 
-def _told(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]:
+def _counted(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]:
     for piece in pieces:
         yield piece
         progress.advance(len(piece[0]))
 
 
 def _choice(curve: RecallCurve | None, target: float) -> tuple[int | None, float]:
-    """nprobe and recall; of a flat index, which is exact, None and 1."""
+    """nprobe and recall; None and 1 for a flat index, which is exact."""
     if curve is None:
         return None, 1.0
     point = curve.choice(target)
@@ -202,7 +201,7 @@ class _Hashed:
 
 
 def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
-    """Write and sync an index file under its final name; its size and SHA-256."""
+    """Write and sync an index file under its final name; return its size and SHA-256."""
     from indexer.ann import faiss_index
 
     temporary = folder / f"{name}.tmp"
@@ -225,15 +224,16 @@ def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
 def open_newest(
     directory: Path, kept: Sequence[Generation], dim: int, cached: Opened | None
 ) -> tuple[Opened | None, str | None]:
-    """The newest of `kept` (head first) that is sound, and why it is not the head.
+    """The newest sound generation of `kept` (the head first), and the reason if it is not the head.
 
-    None where none is sound, or none was ever published: then the whole library is the delta.
+    The generation is None if none is sound or none was published: then the whole library is the
+    delta.
     """
     from indexer.ann import faiss_index
 
     reason = None
     for row in kept:
-        if cached and cached.row.id == row.id:
+        if cached and cached.row == row:
             return cached, reason
         try:
             _check(directory, row)
@@ -247,7 +247,7 @@ def open_newest(
 
 
 def why_degraded(directory: Path, head: Generation) -> str | None:
-    """Why a search cannot use `head`, as far as its bytes tell; None where they are sound."""
+    """Why a search cannot use `head`; None if the bytes of its file are sound."""
     try:
         _check(directory, head)
     except _Damaged as error:
@@ -264,7 +264,7 @@ def _path(directory: Path, row: Generation) -> Path:
 
 
 def _check(directory: Path, row: Generation) -> None:
-    """Read the whole file, piece by piece, and raise _Damaged where it is not what was written."""
+    """Read the whole file, piece by piece. Raises _Damaged if it differs from what was written."""
     digest, size = hashlib.sha256(), 0
     try:
         with open(_path(directory, row), "rb") as file:
@@ -273,7 +273,7 @@ def _check(directory: Path, row: Generation) -> None:
                 size += len(piece)
     except OSError as error:
         raise _Damaged(f"cannot be read ({error.strerror})") from None
-    if size != row.size:
-        raise _Damaged(f"is {size} bytes long instead of {row.size}")
+    if size != row.bytes:
+        raise _Damaged(f"is {size} bytes long instead of {row.bytes}")
     if digest.digest() != row.sha256:
         raise _Damaged("is damaged (its checksum is wrong)")

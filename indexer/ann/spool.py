@@ -1,4 +1,4 @@
-"""Embeddings on their way from the database into an index: read from it once, then from a file."""
+"""Embeddings on their way into an index: read once from the database, and then from a file."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -6,17 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from indexer.database.embeddings import CHUNK, Vectors
-
-Rows = npt.NDArray[np.float32]
+from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
 
 
 class Spool:
-    """A file of float16 rows, and their ids in memory. Made by `spooled`."""
+    """A file of float16 rows; their ids are in memory. Made by `spooled`."""
 
-    def __init__(self, fd: int, dim: int, ids: npt.NDArray[np.int64]) -> None:
+    def __init__(self, fd: int, dim: int, ids: Ids) -> None:
         self.ids = ids
         self._fd, self._dim = fd, dim
 
@@ -24,14 +21,14 @@ class Spool:
         return len(self.ids)
 
     def pieces(self) -> Iterator[Vectors]:
-        """Everything, in the order it came and at most `CHUNK` rows at a time."""
+        """All ids and rows in their first order, at most `CHUNK` rows at a time."""
         for start in range(0, len(self), CHUNK):
             ids = self.ids[start : start + CHUNK]
             yield ids, self._read(start, len(ids))
 
     def sample(self, count: int, seed: int) -> Rows:
-        """`count` rows drawn without replacement, or all where there are fewer; the same ones for
-        the same seed."""
+        """`count` rows drawn without replacement, or all rows if there are fewer. The same seed
+        draws the same rows."""
         if count >= len(self):
             chosen = np.arange(len(self))
         else:
@@ -54,12 +51,13 @@ class Spool:
 
 @contextmanager
 def spooled(path: Path, dim: int, pieces: Iterable[Vectors]) -> Iterator[Spool]:
-    """All `pieces`, of `dim` dimensions, written to the file `path`, which goes in the end."""
+    """All `pieces`, of `dim` dimensions, written to the file `path`. The file is removed at the
+    end."""
     try:
         with open(path, "w+b", buffering=0) as file:
             ids = [np.zeros(0, np.int64)]
-            for some, rows in pieces:
-                ids.append(some)
+            for piece_ids, rows in pieces:
+                ids.append(piece_ids)
                 _write_all(file.fileno(), rows.astype("<f2").tobytes())
             yield Spool(file.fileno(), dim, np.concatenate(ids))
     finally:

@@ -1,4 +1,4 @@
-"""An index in memory, of the kind that a library would publish, to measure what it costs."""
+"""An index in memory, like the one that a library would publish, to measure what it costs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,30 +11,29 @@ import numpy.typing as npt
 from indexer.ann.exact_search import TOLERANCE, exact_scores
 from indexer.ann.layout import SAMPLE_SEED, TARGET_RECALL, layout
 from indexer.ann.tuning import Queries, measure
-from indexer.database.embeddings import CHUNK, Vectors
+from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
 from indexer.records import LayoutChoice
 
 if TYPE_CHECKING:
     from indexer.ann.faiss_index import Index
 
-Rows = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class TrialIndex:
-    """Rows by their number, searched as a library without filters is. Made by `trial_index`."""
+    """An index of numbered rows. A search works as in a library, without filters. Made by
+    `trial_index`."""
 
     index: "Index"
     halves: npt.NDArray[np.float16]
-    """(n, dim), as a library keeps them."""
+    """The rows as a library stores them, (n, dim)."""
     lists: tuple[int, int] | None
-    """(nlist, nprobe); None where it is flat."""
+    """(nlist, nprobe); None for a flat index."""
 
-    def search(self, query: Rows, k: int) -> tuple[npt.NDArray[np.int64], Rows]:
+    def search(self, query: Rows, k: int) -> tuple[Ids, Rows]:
         """Numbers and scores of the `k` rows nearest to the unit vector `query`, (dim,) float32,
-        best first, and of all further ones that score as the last of them does.
+        best first. Rows with the same score as the last of them are added.
 
-        A library would read the rows of its candidates from the database; here they are in memory.
+        A library reads the rows of its candidates from the database; here they are in memory.
         """
         from indexer.ann import faiss_index
 
@@ -51,9 +50,11 @@ class TrialIndex:
 def trial_index(
     rows: Rows, choice: LayoutChoice, queries: Callable[[], Rows], target: float = TARGET_RECALL
 ) -> TrialIndex:
-    """An index of unit `rows`, (n, dim) float32 with n at least 1, laid out, filled and tuned as a
-    generation is: float16 codes, and with lists the smallest nprobe whose recall@10 of
-    `queries()`, (q, dim), reaches `target`. Flat where there are too few rows for lists."""
+    """An index of unit `rows`, (n, dim) float32 with n at least 1, made as a generation is made.
+
+    The codes are float16. An index with lists gets the smallest nprobe whose recall@10 of
+    `queries()`, (q, dim), reaches `target`. It is flat if there are too few rows for lists.
+    """
     from indexer.ann import faiss_index
 
     planned = layout(len(rows), choice)
@@ -72,7 +73,7 @@ def trial_index(
     index = faiss_index.build(planned, rows.shape[1], sample, pieces)
     if planned.nlist is None:
         return TrialIndex(index, halves, None)
-    asked = Queries(queries(), "a trial")
-    curve = measure(partial(faiss_index.scores, index), planned.nlist, asked, pieces(), target)
-    point = curve.choice(target) or curve.points[-1]  # the last has all lists
+    tuning = Queries(queries(), "a trial")
+    curve = measure(partial(faiss_index.scores, index), planned.nlist, tuning, pieces(), target)
+    point = curve.choice(target) or curve.points[-1]  # the last point searches all lists
     return TrialIndex(index, halves, (planned.nlist, point.nprobe))

@@ -1,4 +1,4 @@
-"""How many lists a search must look into: measured, with the sort of query that will be asked."""
+"""How many lists a search must look into, measured with the kind of queries that users ask."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from indexer.ann.exact_search import TOLERANCE, Rows, Scores, exact_bounds
-from indexer.database.embeddings import Vectors
+from indexer.ann.exact_search import TOLERANCE, Scores, exact_bounds
+from indexer.database.embeddings import Rows, Vectors
 from indexer.recall_curve import Point, RecallCurve
 
 K = 10
-"""Recall is measured among this many."""
+"""Recall is measured among the best 10."""
 
 
 @dataclass(frozen=True)
 class Queries:
-    """What an index is measured with."""
+    """The queries that an index is measured with."""
 
     vectors: Rows
     """(q, dim), of unit length."""
@@ -33,9 +33,9 @@ def measure(
 ) -> RecallCurve:
     """Try nprobe 1, 2, 4, ... until recall@10 reaches `target`, then narrow the last step down.
 
-    ``search(query, k, nprobe)`` gives the scores that the index finds, best first; `pieces` are all
-    its embeddings. An answer counts as found when its score is that of one of the exact ten best,
-    so that copies of a picture may stand for each other.
+    ``search(query, k, nprobe)`` returns the scores that the index finds, best first. `pieces` are
+    all its embeddings. An answer counts as found if its score is at least the tenth best exact
+    score, so that one copy of a picture may stand for another.
     """
     bounds = exact_bounds(queries.vectors, pieces, K)
     points: dict[int, Point] = {}

@@ -1,4 +1,4 @@
-"""What the lists of an index are measured with: the sort of query that will be asked of it."""
+"""The queries that an index with lists is measured with: as like as possible to those of users."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +13,10 @@ from indexer.database import catalogue, embeddings, journal
 from indexer.records import Kind
 
 MOST = 500
-"""Queries that an index is measured with."""
+"""An index is measured with at most this many queries."""
 
 FEWEST = 100
-"""Fewer texts than this in a library say too little of what will be asked."""
+"""A library with fewer texts than this says too little about what users will ask."""
 
 _PHRASES = Path(__file__).parent / "phrases.txt"
 
@@ -29,9 +29,12 @@ def bundled_phrases() -> list[str]:
 def tuning_queries(
     engine: Engine, kind: Kind, load_encoder: Callable[[], Encoder], captions: Sequence[str] = ()
 ) -> Queries:
-    """Texts for an index of pictures: `captions` if given, else the library's own texts, else the
-    bundled phrases; pictures for an index of texts, where there are any. Texts and pictures lie
-    apart in the space: measured with pictures, an index of pictures would look better than it is.
+    """Queries for an index of items of `kind`.
+
+    An index of pictures is measured with texts: with `captions` if there are any, else with the
+    library's own texts if it has enough, else with the bundled phrases. An index of texts is
+    measured with the library's pictures if it has enough, else with the phrases. Texts and pictures
+    lie apart in the space: measured with pictures, an index of pictures would look too good.
     """
     if captions and kind == "image":
         chosen = [str(c) for c in np.random.default_rng(SAMPLE_SEED).permutation(captions)[:MOST]]
@@ -39,7 +42,7 @@ def tuning_queries(
     other: Kind = "text" if kind == "image" else "image"
     with engine.begin() as db:
         current = catalogue.current_model(db)
-        assert current is not None  # there are vectors to build an index of
+        assert current is not None  # without a model there are no vectors to build an index from
         model_id, model = current
         ids, rows = embeddings.sampled_vectors(db, other, model_id, model.dim, MOST, SAMPLE_SEED)
         phrases = embeddings.phrase_vectors(db, model_id, model.dim)

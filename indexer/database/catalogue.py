@@ -6,6 +6,7 @@ Paths are bytes, absolute where a `Root` holds them and relative to their root e
 import json
 import os
 from collections.abc import Iterable
+from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
@@ -48,8 +49,8 @@ def within(path: bytes, folder: bytes) -> bool:
 
 
 def resolve(roots: Iterable[Root], path: bytes) -> bytes:
-    """The absolute path under which a library knows `path`: as it is in a root that follows
-    symbolic links, without any elsewhere."""
+    """The absolute path by which a library knows `path`. Symbolic links in it are resolved, unless
+    it lies in a root that follows them."""
     plain = os.path.abspath(path)
     if any(root.follow_symlinks and within(plain, root.path) for root in roots):
         return plain
@@ -57,19 +58,19 @@ def resolve(roots: Iterable[Root], path: bytes) -> bytes:
 
 
 def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
-    """``column IN ids`` for any number of ids: SQLite takes a limited number of parameters."""
+    """``column IN ids`` for any number of ids; SQLite limits the number of parameters."""
     rows = func.json_each(json.dumps([int(id) for id in ids])).table_valued("value")
     return column.in_(select(rows.c.value))
 
 
 def current_model(db: Connection) -> tuple[int, Model] | None:
-    """The id and the model that searches use; None before anything was embedded."""
+    """The model that searches use, with its id; None before anything was embedded."""
     row = db.execute(select(models).join(library, library.c.model_id == models.c.id)).first()
     return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
 
 
 def wanted_layout(db: Connection) -> tuple[LayoutChoice, float]:
-    """The layout and the recall that the next generation is to have."""
+    """The layout and the recall that the next generation must have."""
     row = db.execute(select(library.c.layout, library.c.target_recall)).one()
     return row.layout, row.target_recall
 
@@ -100,7 +101,7 @@ def all_roots(db: Connection) -> list[Root]:
 
 
 def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File]:
-    """Every file of a root."""
+    """Every file of a root; `File.lacking` speaks of the model with the id `model_id`."""
     embedded = and_(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
     f = files.c
     query = (
@@ -119,15 +120,22 @@ def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File
     return [File(*row) for row in db.execute(query)]
 
 
+def in_folder(path: bytes) -> ColumnElement[bool]:
+    """Whether a file is at `path`, relative to its root, or in the folder there; SQL."""
+    # "0" comes after "/"
+    return or_(files.c.path == path, and_(files.c.path > path + b"/", files.c.path < path + b"0"))
+
+
 def files_within(db: Connection, root_id: int, path: bytes) -> list[int]:
-    """Ids of the files of a root at `path`, relative to it, or below; b"" for all of them."""
-    below = and_(files.c.path > path + b"/", files.c.path < path + b"0")  # "0" comes after "/"
-    chosen = or_(literal(path == b""), files.c.path == path, below)
+    """Ids of the files of a root at `path`, relative to the root, or in the folder there; b"" for
+    all files of the root."""
+    chosen = in_folder(path) if path else literal(True)
     return list(db.execute(select(files.c.id).where(files.c.root_id == root_id, chosen)).scalars())
 
 
 def file_items(db: Connection, file_id: int, model_id: int | None) -> list[FileItem]:
-    """The items of a file in order of position."""
+    """The items of a file by position; `FileItem.embedded` speaks of the model with the id
+    `model_id`."""
     embedded = exists().where(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
     query = (
         select(items.c.id, items.c.file_id, items.c.position, items.c.digest, embedded)
@@ -138,13 +146,10 @@ def file_items(db: Connection, file_id: int, model_id: int | None) -> list[FileI
 
 
 def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generation]:
-    """The head first, then what a search falls back to."""
+    """The head, and after it the generation that a search falls back to."""
     g = generations.c
     query = (
-        select(
-            *[g.id, g.kind, g.seq, g.name, g.bytes, g.sha256, g.count, g.type],
-            *[g.nlist, g.nprobe, g.recall, g.curve],
-        )
+        select(*[g[field.name] for field in dataclass_fields(Generation)])
         .where(g.kind == kind, g.model_id == model_id)
         .order_by(g.id.desc())
     )
@@ -153,7 +158,7 @@ def kept_generations(db: Connection, kind: Kind, model_id: int) -> list[Generati
 
 def generation_names(db: Connection) -> set[str]:
     """The names of all index files that are kept, of any kind and model."""
-    names = select(cast(generations.c.name, LargeBinary))  # damaged ones must not stop a writer
+    names = select(cast(generations.c.name, LargeBinary))  # a damaged name must not stop a writer
     return {os.fsdecode(name) for name in db.execute(names).scalars() if name}
 
 
@@ -174,9 +179,9 @@ def _absolute(path: bytes, root_id: int, roots_by_id: dict[int, Root]) -> Path:
 
 
 def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
-    """Items by file and position; `condition` speaks of the tables `items` and `files`."""
+    """Items by file and position; `condition` is about the tables `items` and `files`."""
     by_id = {root.id: root for root in all_roots(db)}
-    said = _fields_where(db, condition)
+    fields_of = _fields_where(db, condition)
     query = (
         select(items, files.c.root_id, files.c.path, files.c.size)
         .join(files, files.c.id == items.c.file_id)
@@ -200,7 +205,7 @@ def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
             lens=row.lens,
             latitude=row.latitude,
             longitude=row.longitude,
-            fields=said.get(row.id, {}),
+            fields=fields_of.get(row.id, {}),
         )
         for row in db.execute(query)
     ]
@@ -209,7 +214,7 @@ def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
 def _fields_where(
     db: Connection, condition: ColumnElement[bool]
 ) -> dict[int, dict[str, FieldValue]]:
-    """Name and value of the fields of each item, where it has any."""
+    """The fields of each item that has any, by item id and by name."""
     query = (
         select(fields)
         .join(items, items.c.id == fields.c.item_id)
@@ -225,19 +230,20 @@ def _fields_where(
 
 
 def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:
-    """Those of `ids` that are live, in no order."""
+    """The live items among `ids`, in no order."""
     return items_where(db, among(items.c.id, ids))
 
 
 def items_at(db: Connection, path: bytes) -> list[Item]:
-    """The items of the file at `path`; where links are followed, the path may lead through one."""
+    """The items of the file at `path`. In a root that follows symbolic links, the path may lead
+    through one."""
     roots = all_roots(db)
     absolute = resolve(roots, path)
-    places = [
+    conditions = [
         and_(files.c.root_id == root.id, files.c.path == os.path.relpath(absolute, root.path))
         for root in roots
     ]
-    return [item for place in places for item in items_where(db, place)]
+    return [item for condition in conditions for item in items_where(db, condition)]
 
 
 def ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
@@ -247,13 +253,14 @@ def ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
 
 
 def distinct_ids(db: Connection, kind: Kind) -> npt.NDArray[np.int64]:
-    """The smallest id of every content among the items of `kind`, (n,) ascending."""
+    """For every distinct content of `kind` the smallest id of its items, (n,) ascending."""
     query = select(func.min(items.c.id)).where(items.c.kind == kind).group_by(items.c.digest)
     return np.sort(np.fromiter(db.execute(query).scalars(), np.int64))
 
 
 def copies(db: Connection, kind: Kind) -> list[list[int]]:
-    """Ids, ascending, of the items of `kind` that share their content with another, by content."""
+    """Items of `kind` that share their content with another item: one list of ids, ascending, for
+    each content."""
     shared = (
         select(items.c.digest)
         .where(items.c.kind == kind)

@@ -1,4 +1,4 @@
-"""Embeddings as the database keeps them, and what of them is newer than a generation."""
+"""Embeddings as the database stores them, and which of them are newer than a generation."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
@@ -13,14 +13,20 @@ from indexer.database.schema import changes, embeddings, items, phrases
 from indexer.records import Kind
 
 CHUNK = 10_000
-"""Rows read at a time where all of them could be many."""
+"""Rows that are read at a time where there may be many."""
 
-Vectors = tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Ids = npt.NDArray[np.int64]
+"""Item ids, (n,)."""
+
+Rows = npt.NDArray[np.float32]
+"""Embeddings, (n, dim), or queries, (q, dim)."""
+
+Vectors = tuple[Ids, Rows]
 """Item ids (n,), ascending, and their embeddings (n, dim)."""
 
 
-def encode(vectors: npt.NDArray[np.float32]) -> list[bytes]:
-    """Rows as they are stored: float16, little-endian."""
+def encode(vectors: Rows) -> list[bytes]:
+    """Rows in the form that is stored: float16, little-endian."""
     return [row.tobytes() for row in vectors.astype("<f2")]
 
 
@@ -31,7 +37,8 @@ def _decode(rows: Sequence[Row[int, bytes]], dim: int) -> Vectors:
 
 
 def _added(kind: Kind, model_id: int, seq: int) -> Select[int, bytes]:
-    """Live items of `kind` added after change `seq`: only live items have embeddings."""
+    """Embeddings of live items of `kind` that were added after change `seq`. Only live items have
+    embeddings."""
     added = select(changes.c.item_id).where(
         changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "add"
     )
@@ -41,7 +48,7 @@ def _added(kind: Kind, model_id: int, seq: int) -> Select[int, bytes]:
 
 
 def all_vectors(db: Connection, kind: Kind, model_id: int, dim: int) -> Iterator[Vectors]:
-    """Every embedding of live items, in pieces of at most `CHUNK`."""
+    """The embeddings of all live items, in pieces of at most `CHUNK` rows."""
     query = _added(kind, model_id, 0).order_by(embeddings.c.item_id)
     for rows in db.execute(query).partitions(CHUNK):
         yield _decode(rows, dim)
@@ -54,7 +61,7 @@ def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int)
 
 
 def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> Vectors:
-    """Embeddings of those of `ids` that are live."""
+    """Embeddings of the live items among `ids`."""
     query = (
         select(embeddings.c.item_id, embeddings.c.vector)
         .where(among(embeddings.c.item_id, ids), embeddings.c.model_id == model_id)
@@ -79,15 +86,16 @@ def vectors_by_digest(
 def sampled_vectors(
     db: Connection, kind: Kind, model_id: int, dim: int, count: int, seed: int
 ) -> Vectors:
-    """Embeddings of at most `count` live items, the same ones for the same seed and library."""
+    """Embeddings of `count` live items drawn at random, or of all if there are fewer. The same seed
+    and library give the same items."""
     ids = catalogue.ids(db, kind)
     if len(ids) > count:
         ids = np.random.default_rng(seed).choice(ids, count, replace=False)
     return vectors_of(db, model_id, dim, ids)
 
 
-def phrase_vectors(db: Connection, model_id: int, dim: int) -> npt.NDArray[np.float32] | None:
-    """The kept embeddings of the bundled phrases, (n, dim); None before they were embedded."""
+def phrase_vectors(db: Connection, model_id: int, dim: int) -> Rows | None:
+    """The stored embeddings of the bundled phrases, (n, dim); None before they were embedded."""
     query = select(phrases.c.vectors).where(phrases.c.model_id == model_id)
     data: bytes | None = db.execute(query).scalar()
     if data is None:
@@ -95,8 +103,8 @@ def phrase_vectors(db: Connection, model_id: int, dim: int) -> npt.NDArray[np.fl
     return np.frombuffer(data, "<f2").reshape(-1, dim).astype(np.float32)
 
 
-def deleted_since(db: Connection, kind: Kind, seq: int) -> npt.NDArray[np.int64]:
-    """Ids of items deleted after change `seq`, (n,)."""
+def deleted_since(db: Connection, kind: Kind, seq: int) -> Ids:
+    """Ids of items that were deleted after change `seq`, (n,)."""
     query = select(changes.c.item_id).where(
         changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "delete"
     )
@@ -106,27 +114,25 @@ def deleted_since(db: Connection, kind: Kind, seq: int) -> npt.NDArray[np.int64]
 def pending(
     db: Connection, kind: Kind, model_id: int, head: Generation | None
 ) -> tuple[int, int, int]:
-    """(live items, how many of them `head` lacks, how many items of `head` are deleted).
-
-    Reads only what is newer than `head`.
-    """
+    """How many items are live, how many of these `head` lacks, and how many items of `head` are
+    deleted. Only changes that are newer than `head` are read."""
     seq, count = (head.seq, head.count) if head else (0, 0)
     newer = _added(kind, model_id, seq).subquery()
     delta: int = db.execute(select(func.count()).select_from(newer)).scalar_one()
     added, gone = changes.alias(), changes.alias()
-    new_itself = exists().where(
+    is_newer = exists().where(
         added.c.item_id == gone.c.item_id, added.c.seq > seq, added.c.op == "add"
     )
     of_head = select(func.count()).where(
-        gone.c.seq > seq, gone.c.kind == kind, gone.c.op == "delete", ~new_itself
+        gone.c.seq > seq, gone.c.kind == kind, gone.c.op == "delete", ~is_newer
     )
     deleted: int = db.execute(of_head).scalar_one()
     return count + delta - deleted, delta, deleted
 
 
-def in_order(db: Connection, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Embeddings of the model that searches use in the order of `ids`, (n, dim); zeros for an id
-    that is not live, (n, 0) without a model."""
+def in_order(db: Connection, ids: Ids) -> Rows:
+    """Embeddings of the model that searches use, (n, dim), in the order of `ids`. The row of an id
+    that is not live is all zeros; without a model the result has shape (n, 0)."""
     current = catalogue.current_model(db)
     if current is None:
         return np.zeros((len(ids), 0), np.float32)

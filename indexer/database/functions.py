@@ -1,14 +1,14 @@
-"""Functions in Python that SQL statements of this project call."""
+"""Python functions that the SQL statements of this project call."""
 
 import math
 import sqlite3
 
 EARTH_RADIUS = 6371.0088
-"""Kilometres, the mean."""
+"""Mean radius in kilometres."""
 
 
 def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float:
-    """Kilometres between two places in degrees, by the haversine formula."""
+    """Kilometres between two places given in degrees, by the haversine formula."""
     a, b = math.radians(lat1), math.radians(lat2)
     half = math.sin((b - a) / 2) ** 2 + (
         math.cos(a) * math.cos(b) * math.sin(math.radians(lon2 - lon1) / 2) ** 2
@@ -17,7 +17,7 @@ def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Make the functions known to a connection."""
+    """Make the functions available on a connection."""
     connection.create_function("casefold", 1, casefold, deterministic=True)
     connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
 

@@ -1,9 +1,11 @@
-"""Every change of the database. Items come and go only here, each with its entry in the change log.
+"""Every change of the database. Items are added and deleted only here, each with its entry in the
+change log.
 
-All functions belong inside the caller's transaction.
+All functions run inside the caller's transaction.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import numpy as np
@@ -22,8 +24,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from indexer.content import Content, Said
+from indexer.content import Content, Description
 from indexer.database.catalogue import among
+from indexer.database.rows import Generation
 from indexer.database.schema import (
     changes,
     embeddings,
@@ -39,7 +42,7 @@ from indexer.database.schema import (
 from indexer.records import FieldValue, Kind, LayoutChoice, Model
 
 UNFINISHED = -1
-"""A size no file has, for one whose items are not all written yet."""
+"""The size that is recorded for a file whose items are not all written yet; no file has it."""
 
 
 def add_model(db: Connection, model: Model) -> int:
@@ -54,13 +57,13 @@ def add_model(db: Connection, model: Model) -> int:
 
 
 def use_model(db: Connection, model_id: int) -> None:
-    """Make a model the current one and drop the embeddings and generations of all others."""
+    """Let searches use a model, and drop the embeddings and generations of all other models."""
     db.execute(update(library).values(model_id=model_id))
     db.execute(delete(models).where(models.c.id != model_id))
 
 
 def want_layout(db: Connection, layout: LayoutChoice | None, target_recall: float | None) -> None:
-    """Remember what generations are to be from now on; None leaves it as it is."""
+    """Remember the layout and the recall that new generations must have; None changes nothing."""
     given = {"layout": layout, "target_recall": target_recall}
     row = {name: value for name, value in given.items() if value is not None}
     if row:
@@ -68,7 +71,7 @@ def want_layout(db: Connection, layout: LayoutChoice | None, target_recall: floa
 
 
 def put_phrases(db: Connection, model_id: int, vectors: npt.NDArray[np.float32]) -> None:
-    """Keep the embeddings of the bundled phrases."""
+    """Store the embeddings of the bundled phrases, (n, dim)."""
     row = {"model_id": model_id, "vectors": vectors.astype("<f2").tobytes()}
     db.execute(insert(phrases).values(row))
 
@@ -84,7 +87,7 @@ def put_file(
     racy: bool = False,
     sidecar: str | None = None,
 ) -> int:
-    """Record a file as seen and return its id; its failure is the caller's to put or forget."""
+    """Record a file as it was seen and return its id. The caller records or forgets its failure."""
     row = {"size": size, "mtime_ns": mtime_ns, "digest": digest, "racy": racy, "sidecar": sidecar}
     statement = upsert(files).values(root_id=root_id, path=path, **row)
     file_id: int = db.execute(
@@ -96,7 +99,7 @@ def put_file(
 
 
 def put_failure(db: Connection, file_id: int, reason: str) -> None:
-    """Remember why a file could not be read; the same reason as before keeps its time."""
+    """Remember why a file could not be read. A reason that stays the same keeps its time."""
     now = datetime.now(UTC).isoformat()
     statement = upsert(failures).values(file_id=file_id, reason=reason, at=now)
     db.execute(
@@ -109,12 +112,12 @@ def put_failure(db: Connection, file_id: int, reason: str) -> None:
 
 
 def forget_failure(db: Connection, file_id: int) -> None:
-    """A file could be read, if it could not before."""
+    """Forget the failure of a file, if it had one: it could be read."""
     db.execute(delete(failures).where(failures.c.file_id == file_id))
 
 
 def add_item(db: Connection, file_id: int, position: int, content: Content) -> int:
-    """A new item's id. Its embedding and its entry in the log are the caller's to add."""
+    """Add an item and return its id. The caller adds its embedding and its entry in the log."""
     row = {
         "file_id": file_id,
         "kind": content.kind,
@@ -134,39 +137,38 @@ def add_item(db: Connection, file_id: int, position: int, content: Content) -> i
     return item_id
 
 
-def describe_picture(db: Connection, file_id: int, said: Said) -> None:
-    """Write what sidecars say of a file's picture in place of what they said before. What the
-    picture says itself of time and place stands, and so does an annotation of the same name."""
+def describe_picture(db: Connection, file_id: int, description: Description) -> None:
+    """Replace what sidecars said about a file's picture by `description`. The time and the place in
+    the picture's own metadata stay, and so does an annotation with the name of a field."""
     of_file = select(items.c.id).where(items.c.file_id == file_id, items.c.kind == "image")
     no_time = or_(items.c.taken_at.is_(None), items.c.time_from_sidecar)
     no_place = or_(items.c.latitude.is_(None), items.c.place_from_sidecar)
-    latitude, longitude = said.place or (None, None)
+    latitude, longitude = description.place or (None, None)
+    time = description.taken_at and description.taken_at.isoformat()
     db.execute(
         update(items)
         .where(items.c.id.in_(of_file))
         .values(
-            text=said.caption,
-            taken_at=case(
-                (no_time, said.taken_at and said.taken_at.isoformat()), else_=items.c.taken_at
-            ),
+            text=description.caption,
+            taken_at=case((no_time, time), else_=items.c.taken_at),
             latitude=case((no_place, latitude), else_=items.c.latitude),
             longitude=case((no_place, longitude), else_=items.c.longitude),
-            time_from_sidecar=and_(no_time, literal(said.taken_at is not None)),
-            place_from_sidecar=and_(no_place, literal(said.place is not None)),
+            time_from_sidecar=and_(no_time, literal(time is not None)),
+            place_from_sidecar=and_(no_place, literal(description.place is not None)),
         )
     )
     db.execute(delete(fields).where(fields.c.item_id.in_(of_file), fields.c.from_sidecar))
     rows = [
         _field(item_id, name, value, from_sidecar=True)
         for item_id in db.execute(of_file).scalars()
-        for name, value in said.fields.items()
+        for name, value in description.fields.items()
     ]
     if rows:
         db.execute(upsert(fields).on_conflict_do_nothing(), rows)
 
 
 def annotate(db: Connection, values: Iterable[tuple[int, str, FieldValue]]) -> None:
-    """Store (item id, field name, value) triples in place of what the items had by these names."""
+    """Store (item id, field name, value) triples; each replaces the item's value of that name."""
     rows = [_field(*triple, from_sidecar=False) for triple in values]
     if rows:
         statement = upsert(fields)
@@ -183,12 +185,12 @@ def annotate(db: Connection, values: Iterable[tuple[int, str, FieldValue]]) -> N
 def replace_fields(
     db: Connection, names: Collection[str], values: Iterable[tuple[int, str, FieldValue]]
 ) -> None:
-    """As `annotate`, leaving out items that are gone; nothing else keeps a field with one of
-    `names`, but what a sidecar gave."""
+    """As `annotate`, without items that are gone. Every other field with one of `names` is deleted,
+    unless a sidecar gave it."""
     db.execute(delete(fields).where(fields.c.name.in_(names), ~fields.c.from_sidecar))
     rows = list(values)
-    meant = among(items.c.id, (row[0] for row in rows))
-    live = set(db.execute(select(items.c.id).where(meant)).scalars())
+    named = among(items.c.id, (row[0] for row in rows))
+    live = set(db.execute(select(items.c.id).where(named)).scalars())
     annotate(db, (row for row in rows if row[0] in live))
 
 
@@ -203,25 +205,25 @@ def _field(item_id: int, name: str, value: FieldValue, *, from_sidecar: bool) ->
 
 
 def place_item(db: Connection, item_id: int, position: int) -> None:
-    """Record where in its file an item is now."""
+    """Record the position that an item has in its file now."""
     db.execute(update(items).where(items.c.id == item_id).values(position=position))
 
 
 def adopt_items(db: Connection, from_file: int, to_file: int) -> None:
-    """Hand all items of one file to another and forget the first."""
+    """Give all items of one file to another file, and forget the first file."""
     db.execute(update(items).where(items.c.file_id == from_file).values(file_id=to_file))
     db.execute(delete(files).where(files.c.id == from_file))
 
 
 def add_embeddings(db: Connection, model_id: int, rows: Iterable[tuple[int, bytes]]) -> None:
     """Store (item id, float16 vector) pairs."""
-    some = [{"item_id": id, "model_id": model_id, "vector": vector} for id, vector in rows]
-    if some:
-        db.execute(insert(embeddings), some)
+    values = [{"item_id": id, "model_id": model_id, "vector": vector} for id, vector in rows]
+    if values:
+        db.execute(insert(embeddings), values)
 
 
 def log_added(db: Connection, added: Iterable[tuple[int, Kind]]) -> None:
-    """Tell searches of (item id, kind) pairs that they can find from now on."""
+    """Log (item id, kind) pairs as added: searches find these items from now on."""
     rows = [{"item_id": id, "kind": kind, "op": "add"} for id, kind in added]
     if rows:
         db.execute(insert(changes), rows)
@@ -236,7 +238,7 @@ def delete_items(db: Connection, ids: Collection[int]) -> None:
 
 
 def delete_files(db: Connection, file_ids: Collection[int]) -> int:
-    """Forget files with their items and failures; returns how many items."""
+    """Forget files with their items and failures; return the number of items."""
     if not file_ids:
         return 0
     count = _log_deleted(db, among(items.c.file_id, file_ids))
@@ -249,42 +251,12 @@ def _log_deleted(db: Connection, chosen: ColumnElement[bool]) -> int:
     return db.execute(insert(changes).from_select(["item_id", "kind", "op"], rows)).rowcount
 
 
-def add_generation(
-    db: Connection,
-    *,
-    kind: Kind,
-    model_id: int,
-    seq: int,
-    name: str,
-    bytes: int,
-    sha256: bytes,
-    count: int,
-    type: str,
-    nlist: int | None,
-    nprobe: int | None,
-    recall: float,
-    curve: str | None,
-    faiss_version: str,
-) -> None:
-    """Make a written index file the head, keep the head before it, forget older ones."""
-    db.execute(
-        insert(generations).values(
-            kind=kind,
-            model_id=model_id,
-            seq=seq,
-            name=name,
-            bytes=bytes,
-            sha256=sha256,
-            count=count,
-            type=type,
-            nlist=nlist,
-            nprobe=nprobe,
-            recall=recall,
-            curve=curve,
-            faiss_version=faiss_version,
-            created_at=datetime.now(UTC).isoformat(),
-        )
-    )
-    of_kind = (generations.c.kind == kind) & (generations.c.model_id == model_id)
+def add_generation(db: Connection, model_id: int, generation: Generation) -> None:
+    """Make a written index file the head of its kind. The head before it is kept, and older
+    generations are forgotten."""
+    now = datetime.now(UTC).isoformat()
+    row = {**asdict(generation), "model_id": model_id, "created_at": now}
+    db.execute(insert(generations).values(row))
+    of_kind = (generations.c.kind == generation.kind) & (generations.c.model_id == model_id)
     newest = select(generations.c.id).where(of_kind).order_by(generations.c.id.desc()).limit(2)
     db.execute(delete(generations).where(of_kind, generations.c.id.not_in(newest)))

@@ -13,14 +13,14 @@ from indexer.errors import LibraryLocked, StorageError
 
 @contextmanager
 def writing(directory: Path, wait: float = 0) -> Iterator[None]:
-    """Hold the writer lock of the library at `directory`; the kernel frees it when we die.
+    """Hold the writer lock of the library at `directory`; the kernel frees it if the process dies.
 
-    Raises LibraryLocked where another writer still holds it after `wait` seconds (ValueError below
-    0).
+    Raises LibraryLocked if another writer still holds it after `wait` seconds, and ValueError if
+    `wait` is negative.
     """
     if not wait >= 0:
         raise ValueError(f"wait is {wait} but must be at least 0 seconds")
-    # Beside the lock, since older versions of filelock empty the lock file when they try it.
+    # Not in the lock file, because older versions of filelock empty that when they try the lock.
     holder = directory / "writer.pid"
     lock = FileLock(directory / "writer.lock", timeout=wait)
     try:
@@ -37,7 +37,7 @@ def writing(directory: Path, wait: float = 0) -> Iterator[None]:
         ) from error
     try:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
-        with suppress(OSError):  # a full disk: others will not be told who we are
+        with suppress(OSError):  # on a full disk, messages cannot say who holds the lock
             holder.write_text(f"{os.getpid()}\n{now}\n")
         yield
     finally:
@@ -47,8 +47,8 @@ def writing(directory: Path, wait: float = 0) -> Iterator[None]:
 
 
 def _name(holder: Path) -> str:
-    """Who holds the lock, as far as it said so: a writer that was killed left its name behind, and
-    one that begins this moment has not written its own yet."""
+    """Who holds the lock. The file may name a writer that was killed, or be missing because the new
+    writer has not written it yet; then the answer is "another process"."""
     try:
         pid, since, _ = holder.read_text().split("\n")
         name = f"process {int(pid)} since {datetime.fromisoformat(since)}"
@@ -62,6 +62,6 @@ def _is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # another user's
+    except PermissionError:  # a process of another user
         return True
     return True

@@ -1,1 +1,1 @@
-"""What is watched, and what changed on disk."""
+"""Which folders are watched, and what changed in them on disk."""

@@ -1,4 +1,4 @@
-"""Which devices a root lies on: its own, and those mounted below it."""
+"""The devices that a root lies on: its own, and those that are mounted below it."""
 
 import os
 from collections.abc import Iterable
@@ -9,8 +9,8 @@ from indexer.records import RootState
 
 
 def state(root: Root, part: bytes, device: int | None, *, expect_files: bool) -> RootState:
-    """Of the folder `part` of a root, b"" for the root itself, that was on `device` before; empty
-    only where files are expected."""
+    """The state of the folder `part` of a root, b"" for the root itself. Before, it was on
+    `device`. It counts as empty only if `expect_files`."""
     try:
         os.scandir(root.at(part)).close()
         now = device_of(root, part)
@@ -24,14 +24,14 @@ def state(root: Root, part: bytes, device: int | None, *, expect_files: bool) ->
 
 
 def device_of(root: Root, part: bytes) -> int:
-    """The number of the device that the folder `part` of a root is on."""
+    """The number of the device that holds the folder `part` of a root."""
     follow = root.follow_symlinks or not part
     return os.stat(root.at(part), follow_symlinks=follow).st_dev
 
 
 def mounts_above(root: Root, paths: Iterable[bytes]) -> Mounts:
-    """The folders of a root above `paths` that are on another device than the folder above them,
-    by path."""
+    """The mounts among the folders that hold `paths`, sorted: folders of a root that are on another
+    device than the folder above them."""
     folders, level = {b""}, {os.path.dirname(path) for path in paths}
     while level:
         folders |= level
@@ -40,7 +40,7 @@ def mounts_above(root: Root, paths: Iterable[bytes]) -> Mounts:
     for folder in folders:
         try:
             devices[folder] = device_of(root, folder)
-        except OSError:  # it vanished since it was walked
+        except OSError:  # it vanished since the walk
             devices[folder] = None
     return tuple(
         (folder, device)

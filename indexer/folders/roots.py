@@ -1,4 +1,4 @@
-"""The watched folders: what state they are in, where they went, and what is to be forgotten."""
+"""The watched folders: show their states, move them, forget them or parts of them."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +12,12 @@ from indexer.errors import LibraryDamaged, RootsOverlap, SourceNotFound, Unknown
 from indexer.folders import devices, watching
 from indexer.folders.excludes import Excludes, literal
 from indexer.folders.sources import kind_of
-from indexer.folders.walk import file_status
+from indexer.folders.walk import exists, lies_in
 from indexer.records import Forgotten, RootState, RootStatus
 
 
 def statuses(db: Connection) -> list[RootStatus]:
-    """Every root; looks at the disk."""
+    """Every root with its state; looks at the disk."""
     files = catalogue.files_by_root(db)
     return [
         RootStatus(
@@ -28,7 +28,7 @@ def statuses(db: Connection) -> list[RootStatus]:
             follow_symlinks=root.follow_symlinks,
             exclude=root.exclude,
             away=tuple(
-                (_path(root.at(place)), state) for place, state in _away(db, root, root.mounts)
+                (_path(root.at(folder)), state) for folder, state in _away(db, root, root.mounts)
             ),
         )
         for root in catalogue.all_roots(db)
@@ -36,19 +36,20 @@ def statuses(db: Connection) -> list[RootStatus]:
 
 
 def _away(
-    db: Connection, root: Root, parts: Iterable[tuple[bytes, int | None]]
+    db: Connection, root: Root, folders: Iterable[tuple[bytes, int | None]]
 ) -> Iterator[tuple[bytes, RootState]]:
-    """Which of `parts`, that were on these devices, are not as they were when the files known in
-    them were seen, and what they are now."""
-    for place, device in parts:
-        if catalogue.files_within(db, root.id, place):
-            state = devices.state(root, place, device, expect_files=True)
+    """The folders of a root that hold known files but are not in order now, with their states.
+    `folders` gives each with the device that it was on."""
+    for folder, device in folders:
+        if catalogue.files_within(db, root.id, folder):
+            state = devices.state(root, folder, device, expect_files=True)
             if state != "ok":
-                yield place, state
+                yield folder, state
 
 
 def check(db: Connection, file: Path) -> None:
-    """LibraryDamaged unless every root says what was written: it decides what is forgotten."""
+    """Raise LibraryDamaged if the row of any root is damaged: roots decide which items a run
+    forgets."""
     if any(checksums.damaged_rows(db, schema.roots)):
         raise LibraryDamaged(
             f"{file} holds a watched folder that is not what was written: run `align repair`"
@@ -56,10 +57,11 @@ def check(db: Connection, file: Path) -> None:
 
 
 def move(db: Connection, old: Path, new: Path) -> None:
-    """The root `old` is the folder `new` from now on; what is known of its files stays.
+    """Move the root `old` to the folder `new`. What is known about its files stays.
 
-    Raises UnknownPath where `old` is no root, SourceNotFound where `new` is no folder or holds none
-    of the files that are known, RootsOverlap where another root watches `new` or a part of it.
+    Raises UnknownPath if `old` is no root, SourceNotFound if `new` is no folder or holds none of
+    the known files, and RootsOverlap if another root watches `new` or a part of it. The caller must
+    then roll back.
     """
     roots = catalogue.all_roots(db)
     names = (os.path.abspath(os.fsencode(old)), os.path.realpath(os.fsencode(old)))
@@ -80,80 +82,69 @@ def move(db: Connection, old: Path, new: Path) -> None:
             )
     watching.relocate(db, root.id, folder)
     known = catalogue.known_files(db, root.id, None)
-    there = next(moved for moved in catalogue.all_roots(db) if moved.id == root.id)
-    if known and not any(_exists(there, file.path) for file in known):
+    moved = next(other for other in catalogue.all_roots(db) if other.id == root.id)
+    if known and not any(exists(moved, file.path, unsure=False) for file in known):
         raise SourceNotFound(
             f"{new} holds none of the {len(known):,} files known in {old}; check the path"
         )
 
 
-def _exists(root: Root, path: bytes) -> bool:
-    try:
-        return file_status(root, path) is not None
-    except OSError:
-        return False
-
-
 def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
-    """Forget the items of files, folders and whole roots, wherever they are on disk or gone.
+    """Forget the items of files, folders and whole roots, whether or not they still exist.
 
-    What a run would find again is excluded from its root, and from one that is away what it may
-    find. Raises UnknownPath where nothing is known at one of `paths`; then the caller must roll
-    back.
+    A path that a run would find again is excluded from its root. While a root is away, every path
+    is excluded that a run may find there later. Raises UnknownPath if nothing is known at one of
+    `paths`. The caller must then roll back.
     """
     roots = catalogue.all_roots(db)
     chosen: dict[Root, set[bytes]] = {}
     for given in paths:
         path = catalogue.resolve(roots, os.fsencode(given))
-        places = [(root, place) for root in roots if (place := _place(db, root, path)) is not None]
-        if not places:
+        parts = [(root, part) for root in roots if (part := _part(db, root, path)) is not None]
+        if not parts:
             raise UnknownPath(
                 f"the library knows nothing at {given}; check the spelling (`align roots` lists the"
                 " watched folders), nothing was forgotten"
             )
-        for root, place in places:
-            chosen.setdefault(root, set()).add(place)
+        for root, part in parts:
+            chosen.setdefault(root, set()).add(part)
 
     items, dropped, excluded = 0, list[Path](), list[Path]()
-    for root, inside in chosen.items():
-        away = [part for part, _ in _away(db, root, [(b"", root.device), *root.mounts])]
-        for place in sorted(inside):
-            items += journal.delete_files(db, catalogue.files_within(db, root.id, place))
-        if b"" in inside or not (root.recursive or catalogue.files_within(db, root.id, b"")):
+    for root, chosen_parts in chosen.items():
+        away = [folder for folder, _ in _away(db, root, [(b"", root.device), *root.mounts])]
+        for part in sorted(chosen_parts):
+            items += journal.delete_files(db, catalogue.files_within(db, root.id, part))
+        if b"" in chosen_parts or not (root.recursive or catalogue.files_within(db, root.id, b"")):
             watching.unwatch(db, root.id)
             dropped.append(_path(root.path))
             continue
         globs = list(root.exclude)
-        for place in sorted(inside):
-            if _may_return(root, place, away=_is_below(place, away)) and not Excludes(globs).cover(
-                place
-            ):
-                globs.append(literal(place))
-                excluded.append(_path(os.path.join(root.path, place)))
+        for part in sorted(chosen_parts):
+            may_return = _may_return(root, part, away=lies_in(part, away))
+            if may_return and not Excludes(globs).cover(part):
+                globs.append(literal(part))
+                excluded.append(_path(root.at(part)))
         watching.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
     return Forgotten(items, tuple(dropped), tuple(excluded))
 
 
-def _place(db: Connection, root: Root, path: bytes) -> bytes | None:
-    """What `path` means in a root: b"" for all of it, None where nothing is known there."""
+def _part(db: Connection, root: Root, path: bytes) -> bytes | None:
+    """The part of a root that the absolute `path` means: b"" for the whole root, None if nothing is
+    known there."""
     if catalogue.within(root.path, path):
         return b""
     if not catalogue.within(path, root.path):
         return None
-    place = os.path.relpath(path, root.path)
-    return place if catalogue.files_within(db, root.id, place) else None
+    part = os.path.relpath(path, root.path)
+    return part if catalogue.files_within(db, root.id, part) else None
 
 
-def _is_below(place: bytes, folders: Sequence[bytes]) -> bool:
-    return any(not folder or catalogue.within(place, folder) for folder in folders)
-
-
-def _may_return(root: Root, place: bytes, *, away: bool) -> bool:
-    """Whether a run that excludes nothing may find something there again: of what is `away` nobody
-    can tell what will be there when it is back."""
-    absolute, kind = os.path.join(root.path, place), kind_of(place)
-    picture = kind == "image" and (away or os.path.exists(absolute))
-    folder = os.path.isdir(absolute) or (away and kind is None)
+def _may_return(root: Root, part: bytes, *, away: bool) -> bool:
+    """Whether a run without exclusions may find something at `part` of a root again. If that is
+    `away`, anything may be there when it comes back."""
+    path, kind = root.at(part), kind_of(part)
+    picture = kind == "image" and (away or os.path.exists(path))
+    folder = os.path.isdir(path) or (away and kind is None)
     return root.recursive and (picture or folder)
 
 

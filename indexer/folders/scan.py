@@ -1,22 +1,24 @@
-"""What changed on disk since the last run, found without opening a file."""
+"""What changed on disk since the last run, found without opening a file.
+
+A scan of a root looks at the disk (`look`), compares it with the known files, and leaves alone what
+seems to be away (`guard`).
+"""
 
 import os
-import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from indexer.database import catalogue
 from indexer.database.rows import File, Root
-from indexer.folders import devices, watching
+from indexer.folders import devices, guard, watching
 from indexer.folders.excludes import Excludes
-from indexer.folders.sources import kind_of, parts_to_scan
-from indexer.folders.walk import behind_link, file_status, walk
-from indexer.metadata import sidecars
+from indexer.folders.look import Disk, look
+from indexer.folders.sources import parts_to_scan
+from indexer.folders.walk import lies_in
 from indexer.metadata.sidecars import Sidecars
-from indexer.records import RootState
 
 
 @dataclass(frozen=True)
@@ -30,52 +32,54 @@ class Found:
     """Bytes."""
     mtime_ns: int
     known: File | None
-    """What the last run recorded of it."""
+    """What the last run recorded of it; None for a new file."""
     sidecars: Sidecars | None = None
 
     @property
     def stamp(self) -> str | None:
-        """Of its sidecars."""
+        """The stamp of its sidecars; None without any."""
         return self.sidecars.stamp if self.sidecars else None
 
     @property
-    def is_described_anew(self) -> bool:
-        """Whether its sidecars are not those of the last run."""
+    def has_new_sidecars(self) -> bool:
+        """Whether its sidecars differ from those of the last run."""
         return self.stamp != (self.known.sidecar if self.known else None)
 
     @property
     def absolute(self) -> bytes:
         """Where to open it."""
-        return os.path.join(self.root.path, self.path)
+        return self.root.at(self.path)
 
     @property
     def touched(self) -> bool:
-        """Whether size or time are not those of the last run."""
+        """Whether its size or time differs from the last run."""
         known = self.known
         return known is None or (self.size, self.mtime_ns) != (known.size, known.mtime_ns)
 
     def is_known_as(self, digest: bytes) -> bool:
-        """Whether bytes with this SHA-256 are those of the last run, and nothing is left to do for
-        them. To touch a file whose bytes are bad asks for another try."""
+        """Whether bytes with this SHA-256 are those of the last run and nothing is left to do with
+        them. A file with bad bytes is tried again when someone touches it."""
         known = self.known
         if known is None or known.digest != digest or known.lacking:
             return False
         return not (known.failed and self.touched)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scan:
     """The differences between the disk and the database."""
 
-    found: list[Found] = field(default_factory=list)
+    found: Sequence[Found] = ()
     """By root and path: files that are new, changed or racy, could not be read, have other sidecars
     than before, or whose items lack an embedding."""
-    gone: list[File] = field(default_factory=list)
-    """By root and path: no longer there, or excluded."""
+    gone: Sequence[File] = ()
+    """By root and path: files that are no longer there, or are excluded."""
     unchanged: int = 0
     """Live items in files that need not be opened."""
-    unavailable: list[str] = field(default_factory=list)
+    unavailable: Sequence[str] = ()
     """Why a root or a folder mounted below it was left alone, and the remedy: a sentence each."""
+    roots: Sequence[Root] = ()
+    """Roots on other devices than the library remembers, as they are now."""
 
 
 def scan_sources(
@@ -88,102 +92,143 @@ def scan_sources(
     exclude: Sequence[str] | None,
     follow_symlinks: bool | None,
 ) -> Scan:
-    """What `Library.index` has to do for `sources`, whose roots are watched from now on; `model_id`
-    is of the model that every item must have an embedding of."""
-    differences = Scan()
+    """What `Library.index` has to do for `sources`. Their roots are watched from now on. Every item
+    must have an embedding of the model with the id `model_id`."""
     parts = parts_to_scan(
         db, sources, everything=reembed, exclude=exclude, follow_symlinks=follow_symlinks
     )
+    scans = []
     for root in sorted(parts, key=lambda root: root.id):
         known = catalogue.known_files(db, root.id, model_id)
-        seen = scan(root, parts[root], known, differences, allow_missing=allow_missing)
-        if seen != root:
-            watching.set_devices(db, seen)
-    return differences
+        scans.append(scan(root, parts[root], known, allow_missing=allow_missing))
+    for root in (root for each in scans for root in each.roots):
+        watching.set_devices(db, root)
+    return Scan(
+        found=[file for each in scans for file in each.found],
+        gone=[file for each in scans for file in each.gone],
+        unchanged=sum(each.unchanged for each in scans),
+        unavailable=[sentence for each in scans for sentence in each.unavailable],
+        roots=[root for each in scans for root in each.roots],
+    )
 
 
 def scan(
-    root: Root,
-    parts: Set[bytes],
-    known: Collection[File],
-    into: Scan,
-    *,
-    allow_missing: bool = False,
-) -> Root:
-    """Compare the `parts` of a root (relative paths, b"" for the whole) with all its `known` files.
+    root: Root, parts: Set[bytes], known: Collection[File], *, allow_missing: bool = False
+) -> Scan:
+    """Compare the `parts` of a root (relative paths, b"" for the whole root) with all its `known`
+    files.
 
-    Pictures are found by walking; files that were named once, texts among them, are looked for one
-    by one. A root that cannot be read is left alone; so is one that misses files and holds none at
-    all, or lies on another device than before, unless `allow_missing`. The same holds for a folder
-    that was on another device than the folder above it.
-
-    Returns the root as it is to be remembered, with the devices that were found.
+    A root that cannot be read is left alone. So is one that misses files and holds none at all, or
+    lies on another device than before, unless `allow_missing`. The same holds for a folder that was
+    on another device than the folder above it.
     """
     if root.follow_symlinks and root.recursive:
-        # Only a walk of the whole tells which of the ways to a folder is the one to take.
+        # Only a walk of the whole root tells which of several paths to a folder counts.
         parts = {*parts, b""}
-    in_scope = {file.path: file for file in known if _covered(file.path, parts)}
+    in_scope = {file.path: file for file in known if lies_in(file.path, parts)}
     try:
         os.scandir(root.path).close()
         device = os.stat(root.path).st_dev
     except (FileNotFoundError, NotADirectoryError):
         if allow_missing:
-            into.gone += _by_path(in_scope.values())
-        else:
-            into.unavailable.append(_sentence(root, b"", "does not exist", known))
-        return root
+            return Scan(gone=_by_path(in_scope.values()))
+        return Scan(unavailable=[guard.sentence(root, b"", "does not exist", known)])
     except OSError as error:
-        into.unavailable.append(
-            f"{os.fsdecode(root.path)} cannot be read ({error.strerror}); mount or restore it and"
-            " run again, nothing of it was deleted"
-        )
-        return root
+        return Scan(unavailable=[guard.unreadable(root, error)])
 
     excludes = Excludes(root.exclude)
-    seen = {part: status for part in parts if (status := file_status(root, part)) is not None}
-    beside: dict[bytes, os.DirEntry[bytes]] = {}
-    pictures = dict(
-        _pictures(root, parts - seen.keys(), excludes, beside) if root.recursive else ()
-    )
-    seen.update(pictures)
-    missing, excluded, unknowable = list[File](), list[File](), list[File]()
-    walked = {(status.st_dev, status.st_ino): path for path, status in seen.items()}
-    for file in [in_scope[path] for path in in_scope.keys() - seen.keys()]:
-        if excludes.cover(file.path):
-            excluded.append(file)
-            continue
-        try:
-            status = file_status(root, file.path)
-        except OSError:  # there, as far as anyone can tell: nothing is deleted on a guess
-            unknowable.append(file)
-            continue
-        if status is None or _is_alias(root, file.path, walked.get((status.st_dev, status.st_ino))):
-            missing.append(file)
-        else:
-            seen[file.path] = status
-
-    away = {} if allow_missing else _away(root, known, missing, seen)
-    into.unavailable += [_sentence(root, place, reason, known) for place, reason in away.items()]
+    disk = look(root, parts, in_scope.keys(), excludes)
+    compared = _compare(root, disk, in_scope, excludes)
+    away = {}
+    if not allow_missing:
+        away = guard.folders_away(root, known, compared.missing, disk.files.keys())
+    unavailable = [guard.sentence(root, folder, reason, known) for folder, reason in away.items()]
     if b"" in away:
-        return root
-    missing = [file for file in missing if not _covered(file.path, away)]
-    seen = {path: status for path, status in seen.items() if not _covered(path, away)}
-    into.gone += _by_path([*missing, *excluded])
-    into.unchanged += sum(file.items for file in unknowable)
-    for path, status in sorted(seen.items()):
-        before = in_scope.get(path)
-        said = _sidecars(root, path, pictures, beside, excludes)
-        found = Found(root, path, status.st_size, status.st_mtime_ns, before, said)
-        if before and _is_settled(before, found):
-            into.unchanged += before.items
+        return Scan(unavailable=unavailable)
+    compared = compared.without(away)
+    now = _with_devices(root, device, parts, compared.present, away)
+    return Scan(
+        found=compared.found,
+        gone=_by_path([*compared.missing, *compared.excluded]),
+        unchanged=sum(file.items for file in (*compared.settled, *compared.uncertain)),
+        unavailable=unavailable,
+        roots=[now] if now != root else (),
+    )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Each file of the parts that were looked at, on disk or known, is in one of these."""
+
+    found: Sequence[Found]
+    settled: Sequence[File]
+    """Files that need not be opened."""
+    missing: Sequence[File]
+    """Known files that are not on disk, unless they are among the next two."""
+    excluded: Sequence[File]
+    uncertain: Sequence[File]
+    """Known files that may be there or not; nothing is deleted on a guess."""
+
+    @property
+    def present(self) -> list[bytes]:
+        """The paths of the files that are on disk."""
+        return [*(each.path for each in self.found), *(file.path for file in self.settled)]
+
+    def without(self, folders: Collection[bytes]) -> "_Comparison":
+        """The same apart from what lies, or lay, in `folders`."""
+        return replace(
+            self,
+            found=[each for each in self.found if not lies_in(each.path, folders)],
+            settled=[file for file in self.settled if not lies_in(file.path, folders)],
+            missing=[file for file in self.missing if not lies_in(file.path, folders)],
+        )
+
+
+def _compare(
+    root: Root, disk: Disk, known: Mapping[bytes, File], excludes: Excludes
+) -> _Comparison:
+    """The second step of a scan: compare the disk with the `known` files, by path."""
+    found, settled = list[Found](), list[File]()
+    for path, status in sorted(disk.files.items()):
+        before = known.get(path)
+        sidecars = disk.sidecars.get(path)
+        file = Found(root, path, status.st_size, status.st_mtime_ns, before, sidecars)
+        if before and _is_settled(before, file):
+            settled.append(before)
         else:
-            into.found.append(found)
+            found.append(file)
+    missing, excluded, uncertain = list[File](), list[File](), list[File]()
+    for path in known.keys() - disk.files.keys():
+        if excludes.cover(path):
+            excluded.append(known[path])
+        elif path in disk.uncertain:
+            uncertain.append(known[path])
+        else:
+            missing.append(known[path])
+    return _Comparison(found, settled, missing, excluded, uncertain)
+
+
+def _is_settled(known: File, found: Found) -> bool:
+    """Whether the file need not be opened. A file that could not be read is tried at every run:
+    neither a network that works again nor a permission leaves a trace in the file's time."""
+    if found.touched or found.has_new_sidecars:
+        return False
+    return known.digest is not None and not (known.racy or known.lacking)
+
+
+def _with_devices(
+    root: Root, device: int, parts: Set[bytes], present: Iterable[bytes], away: Collection[bytes]
+) -> Root:
+    """The root with the devices that it is on now: `device` itself, and those mounted below it.
+
+    Mounts that are away, or were not looked at as a whole, stay as they are remembered.
+    """
     kept = [
-        mount
-        for mount in root.mounts
-        if _covered(mount[0], away) or not _covered(mount[0], parts)  # not looked at as a whole
+        (folder, number)
+        for folder, number in root.mounts
+        if lies_in(folder, away) or not lies_in(folder, parts)
     ]
-    mounts = dict([*devices.mounts_above(root, seen), *kept])
+    mounts = dict([*devices.mounts_above(root, present), *kept])
     return replace(
         root,
         device=device if b"" in parts or root.device is None else root.device,
@@ -191,118 +236,5 @@ def scan(
     )
 
 
-def _away(
-    root: Root, known: Collection[File], missing: Collection[File], seen: Collection[bytes]
-) -> dict[bytes, str]:
-    """Which folders are to be left alone, and why: some that were mounted below the root, or b""
-    for all of it."""
-    away: dict[bytes, str] = {}
-    for place, device in (*root.mounts, (b"", root.device)):
-        missing = [file for file in missing if not _covered(file.path, away)]
-        lacking = [file for file in missing if _covered(file.path, [place])]
-        if not lacking:
-            continue
-        nothing = not any(_covered(path, [place]) for path in seen)
-        state = devices.state(root, place, device, expect_files=nothing)
-        held = [file for file in known if _covered(file.path, [place])]
-        # The number of a device says little: another disk at the same place may have the same one.
-        mounted = place or os.path.ismount(root.path)
-        if state == "ok" and mounted and not any(_is_there(root, file) for file in held):
-            state = "other device"
-        if state != "ok":
-            away[place] = _reason(state, lacking, held)
-    return {b"": away[b""]} if b"" in away else away
-
-
-def _is_there(root: Root, file: File) -> bool:
-    try:
-        return file_status(root, file.path) is not None
-    except OSError:
-        return True  # for all anyone can tell
-
-
-def _reason(state: RootState, lacking: Collection[File], known: Collection[File]) -> str:
-    if state == "empty":
-        return f"is empty but the library knows {_files(known)} in it"
-    if state == "other device":
-        lacks = f"{_files(lacking)} of the {len(known):,} that the library knows"
-        return f"is on another device than before and lacks {lacks}"
-    return "does not exist" if state == "missing" else "cannot be read"
-
-
-def _is_settled(known: File, found: Found) -> bool:
-    """Whether the file need not be opened. What could not be read is tried every time: neither a
-    network that works again nor a permission leaves a trace in the file's time."""
-    if found.touched or found.is_described_anew:
-        return False
-    return known.digest is not None and not (known.racy or known.lacking)
-
-
-def _sidecars(
-    root: Root,
-    picture: bytes,
-    walked: Collection[bytes],
-    beside: Mapping[bytes, os.DirEntry[bytes]],
-    excludes: Excludes,
-) -> Sidecars | None:
-    """Of a file that was `walked` past, found in `beside`, what else was seen on the way; of
-    another, what lies there and is not excluded."""
-    if kind_of(picture) != "image":
-        return None
-
-    def status_of(path: bytes) -> os.stat_result | None:
-        try:
-            if picture not in walked:
-                return None if excludes.cover(path) else file_status(root, path)
-            return (
-                beside[path].stat(follow_symlinks=root.follow_symlinks) if path in beside else None
-            )
-        except OSError:
-            return None
-
-    return sidecars.find(picture, status_of)
-
-
-def _sentence(root: Root, place: bytes, reason: str, known: Collection[File]) -> str:
-    path = os.fsdecode(root.at(place))
-    moved = "" if place else " say where it is now with `align roots move`,"
-    loss = "accept the loss with --allow-missing" if known else "let it go with `align forget`"
-    return f"{path} {reason}; mount or restore it,{moved} or {loss}; nothing of it was deleted"
-
-
-def _files(files: Collection[File]) -> str:
-    return f"{len(files):,} file" if len(files) == 1 else f"{len(files):,} files"
-
-
-def _by_path(files: Collection[File]) -> list[File]:
+def _by_path(files: Iterable[File]) -> list[File]:
     return sorted(files, key=lambda file: file.path)
-
-
-def _covered(path: bytes, parts: Collection[bytes]) -> bool:
-    return any(part in (b"", path) or path.startswith(part + b"/") for part in parts)
-
-
-def _is_alias(root: Root, path: bytes, walked: bytes | None) -> bool:
-    """Whether `path`, not walked by itself, is only another way to the file at `walked`: where case
-    does not count a renamed file still answers to its old name, and links may lead there."""
-    if walked is None:
-        return False
-    return _folded(path) == _folded(walked) or behind_link(root, path)
-
-
-def _folded(path: bytes) -> str:
-    return unicodedata.normalize("NFC", os.fsdecode(path)).casefold()
-
-
-def _pictures(
-    root: Root, parts: Set[bytes], excludes: Excludes, beside: dict[bytes, os.DirEntry[bytes]]
-) -> Iterator[tuple[bytes, os.stat_result]]:
-    """Pictures; what may be a sidecar goes into `beside`."""
-    for path, entry in walk(root, parts, excludes):
-        if path.endswith(sidecars.ENDINGS):
-            beside[path] = entry
-        if kind_of(path) == "image":
-            try:
-                yield path, entry.stat(follow_symlinks=root.follow_symlinks)
-            except OSError:  # it vanished since the folder was read
-                continue

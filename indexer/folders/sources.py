@@ -1,4 +1,4 @@
-"""Which roots, and which parts of them, the paths given to `Library.index` mean."""
+"""The roots, and the parts of them, that the paths given to `Library.index` mean."""
 
 import os
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from indexer.records import Kind
 
 
 def ending(path: bytes) -> str:
-    """The file name's ending in lower case, with its dot."""
+    """The ending of the file name in lower case, with its dot."""
     return os.path.splitext(os.fsdecode(path))[1].lower()
 
 
 def kind_of(path: bytes) -> Kind | None:
-    """What the ending promises; None for neither pictures nor texts."""
+    """The kind of items in a file, by the ending of its name; None for neither kind."""
     if ending(path) in EXTENSIONS:
         return "image"
     return "text" if ending(path) in texts.ENDINGS else None
@@ -37,12 +37,12 @@ def parts_to_scan(
     exclude: Sequence[str] | None = None,
     follow_symlinks: bool | None = None,
 ) -> dict[Root, set[bytes]]:
-    """Watch `sources` and return each root concerned with the paths in it to look at.
+    """Watch `sources`, and return the paths to look at by root.
 
-    A path is relative to its root, b"" for the whole of it. With `everything`, or without sources,
-    all roots are looked at as a whole as well. `exclude` and `follow_symlinks`, unless None,
-    replace what the roots of the sources, or without sources all roots, had remembered. Whoever
-    names a path that was excluded by its own name wants it back.
+    A path is relative to its root; b"" is the whole root. With `everything`, or without sources,
+    every root is looked at as a whole. `exclude` and `follow_symlinks`, unless None, replace the
+    settings of the roots of the sources, or without sources those of all roots. A source that is
+    excluded by its own path is no longer excluded.
 
     Raises SourceNotFound, SourceExcluded or UnsupportedFile.
     """
@@ -58,38 +58,38 @@ def parts_to_scan(
             watching.watch(db, os.path.dirname(path), recursive=False)
 
     roots = catalogue.all_roots(db)
-    inside: dict[int, set[bytes]] = {}
+    parts: dict[int, set[bytes]] = {}
     for path in paths:
         root = _holder(roots, path, recursive=shapes[path] == "folder")
-        assert root is not None  # watched above
-        place = b"" if path == root.path else os.path.relpath(path, root.path)
-        inside.setdefault(root.id, set()).add(place)
+        assert root is not None  # it is watched since the loop above
+        part = b"" if path == root.path else os.path.relpath(path, root.path)
+        parts.setdefault(root.id, set()).add(part)
     for root in roots:
-        named = frozenset(inside.get(root.id, ()))
+        named = frozenset(parts.get(root.id, ()))
         if everything or not sources:
-            inside.setdefault(root.id, set()).add(b"")
+            parts.setdefault(root.id, set()).add(b"")
         if named or not sources:
-            wanted = {literal(place) for place in named}
+            wanted = {literal(part) for part in named}
             globs = root.exclude if exclude is None else exclude
             follow = root.follow_symlinks if follow_symlinks is None else follow_symlinks
             kept = normalised(glob for glob in globs if glob not in wanted)
             if (kept, follow) != (root.exclude, root.follow_symlinks):
                 watching.watch_how(db, root, exclude=kept, follow_symlinks=follow)
 
-    roots = [root for root in catalogue.all_roots(db) if root.id in inside]
+    roots = [root for root in catalogue.all_roots(db) if root.id in parts]
     for root in roots:
-        for place in sorted(inside[root.id]):
-            _refuse_excluded(root, place)
-    return {root: inside[root.id] for root in roots}
+        for part in sorted(parts[root.id]):
+            _refuse_excluded(root, part)
+    return {root: parts[root.id] for root in roots}
 
 
-def _refuse_excluded(root: Root, place: bytes) -> None:
-    glob = next((glob for glob in root.exclude if Excludes([glob]).cover(place)), None)
+def _refuse_excluded(root: Root, part: bytes) -> None:
+    glob = next((glob for glob in root.exclude if Excludes([glob]).cover(part)), None)
     if glob is not None:
-        path = os.fsdecode(os.path.join(root.path, place))
+        path = os.fsdecode(root.at(part))
         raise SourceExcluded(
-            f"{path} is excluded from {os.fsdecode(root.path)} by the glob {glob!r}; give the globs"
-            " that folder is to have with --exclude (`align roots` lists those it has)"
+            f"{path} is excluded from {os.fsdecode(root.path)} by the glob {glob!r}; to change"
+            " the globs of that folder, give all of them with --exclude (`align roots` lists them)"
         )
 
 

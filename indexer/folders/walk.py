@@ -1,4 +1,4 @@
-"""What lies in a root, found without opening a file."""
+"""The files in a root, found without opening them."""
 
 import errno
 import heapq
@@ -19,9 +19,10 @@ def walk(
 ) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
     """Every file in some folders of a root: its path relative to the root, and its entry.
 
-    Hidden names, what other systems litter, and what is excluded are passed over. So are symbolic
-    links, unless the root follows them: then a folder that can be reached in several ways is walked
-    once, where it really lies if that is in reach, which ends loops as well.
+    Hidden names, folders that other systems create for themselves, and excluded paths are left out.
+    So are symbolic links, unless the root follows them: then a folder that can be reached in
+    several ways is walked once, at its real location if that lies in the root. This also ends
+    loops.
     """
     folders = list[bytes]()
     later = sorted(parts)  # a heap: links wait until every real folder is walked
@@ -29,7 +30,7 @@ def walk(
     while folders or later:
         folder = folders.pop() if folders else heapq.heappop(later)
         try:
-            absolute = os.path.join(root.path, folder)
+            absolute = root.at(folder)
             if root.follow_symlinks:
                 status = os.stat(absolute)
                 if (status.st_dev, status.st_ino) in walked:
@@ -55,14 +56,21 @@ def walk(
                 yield path, entry
 
 
+def lies_in(path: bytes, folders: Iterable[bytes]) -> bool:
+    """Whether `path` is one of `folders` or lies in one; all are relative to the same root, and b""
+    is the root itself."""
+    return any(folder in (b"", path) or path.startswith(folder + b"/") for folder in folders)
+
+
 def holds_any_file(root: Root, part: bytes = b"") -> bool:
-    """Whether there is a file that a walk of `part` without exclusions would come by."""
+    """Whether a walk of `part` without exclusions finds any file."""
     return any(walk(root, [part], Excludes(())))
 
 
 def file_status(root: Root, path: bytes) -> os.stat_result | None:
-    """None where a root has no regular file at `path`; OSError where nobody can tell."""
-    absolute = os.path.join(root.path, path)
+    """The status of the regular file at `path` in a root; None if there is none. Raises OSError if
+    the system refuses to say."""
+    absolute = root.at(path)
     try:
         status = os.stat(absolute) if root.follow_symlinks else os.lstat(absolute)
     except (FileNotFoundError, NotADirectoryError):
@@ -76,10 +84,18 @@ def file_status(root: Root, path: bytes) -> os.stat_result | None:
     return status
 
 
+def exists(root: Root, path: bytes, *, unsure: bool) -> bool:
+    """Whether a root has a regular file at `path`; `unsure` where the system refuses to say."""
+    try:
+        return file_status(root, path) is not None
+    except OSError:
+        return unsure
+
+
 def behind_link(root: Root, path: bytes) -> bool:
-    """Whether a folder on the way from the root to `path` is a symbolic link."""
+    """Whether a folder between the root and `path` is a symbolic link."""
     while path := os.path.dirname(path):
-        if os.path.islink(os.path.join(root.path, path)):
+        if os.path.islink(root.at(path)):
             return True
     return False
 

@@ -1,4 +1,4 @@
-"""Which folders are roots, and how each is watched: the writes."""
+"""Changes of the roots: which folders are watched, and how."""
 
 import json
 import os
@@ -16,12 +16,12 @@ from indexer.folders import excludes
 
 
 def watch(db: Connection, folder: bytes, *, recursive: bool) -> None:
-    """Make the absolute `folder` a root; roots inside a recursive one become part of it.
+    """Make the absolute `folder` a root. Roots inside a recursive root become part of it.
 
-    A root around the folder that holds the library directory, or in it, is stored relative to it,
-    so that both can be moved together.
+    A root around the folder that holds the library directory, or in that folder, is stored relative
+    to it, so that both can be moved together.
     """
-    statement = upsert(roots).values(**_place(db, folder), recursive=recursive)
+    statement = upsert(roots).values(**_location(db, folder), recursive=recursive)
     db.execute(
         statement.on_conflict_do_update(
             index_elements=["path", "relative"], set_={"recursive": statement.excluded.recursive}
@@ -35,27 +35,27 @@ def watch(db: Connection, folder: bytes, *, recursive: bool) -> None:
             _absorb(db, inner, outer)
 
 
-def _place(db: Connection, folder: bytes) -> dict[str, object]:
+def _location(db: Connection, folder: bytes) -> dict[str, object]:
     home = connection.home(db)
     relative = within(home, folder) or within(folder, home)
     return {"path": os.path.relpath(folder, home) if relative else folder, "relative": relative}
 
 
 def _absorb(db: Connection, inner: Root, outer: Root) -> None:
-    """What the inner root left out stays left out, and the links it followed are followed. Where it
-    is not mounted now, its files wait for it as before."""
-    place = os.path.relpath(inner.path, outer.path)
+    """Make the root `inner` a part of the root `outer`. Its exclusions stay, and links are followed
+    if it followed them. If it is not mounted now, its files wait for it as before."""
+    folder = os.path.relpath(inner.path, outer.path)
     watch_how(
         db,
         outer,
-        exclude=[*outer.exclude, *excludes.below(inner.exclude, place)],
+        exclude=[*outer.exclude, *excludes.below(inner.exclude, folder)],
         follow_symlinks=outer.follow_symlinks or inner.follow_symlinks,
     )
-    mounts = [*outer.mounts, *((os.path.join(place, path), dev) for path, dev in inner.mounts)]
+    mounts = [*outer.mounts, *((os.path.join(folder, path), dev) for path, dev in inner.mounts)]
     if inner.device is not None:
-        mounts.append((place, inner.device))
+        mounts.append((folder, inner.device))
     set_devices(db, replace(outer, mounts=tuple(sorted(mounts))))
-    prefix = os.path.join(place, b"")
+    prefix = os.path.join(folder, b"")
     longer = cast(literal(prefix, LargeBinary).op("||")(files.c.path), LargeBinary)
     moved = update(files).where(files.c.root_id == inner.id)
     db.execute(moved.values(root_id=outer.id, path=longer))
@@ -63,22 +63,22 @@ def _absorb(db: Connection, inner: Root, outer: Root) -> None:
 
 
 def watch_how(db: Connection, root: Root, *, exclude: Iterable[str], follow_symlinks: bool) -> None:
-    """Remember what a root leaves out and whether it follows symbolic links."""
+    """Remember which globs a root excludes and whether it follows symbolic links."""
     globs = json.dumps(excludes.normalised(exclude))
     row = {"exclude": globs, "follow_symlinks": follow_symlinks}
     db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
 def set_devices(db: Connection, root: Root) -> None:
-    """Remember the device that a root is on, and those mounted below it."""
+    """Remember the device that a root is on, and the devices that are mounted below it."""
     mounts = json.dumps([(os.fsdecode(path), device) for path, device in root.mounts])
     row = {"device": root.device, "mounts": mounts}
     db.execute(update(roots).where(roots.c.id == root.id).values(row))
 
 
 def relocate(db: Connection, root_id: int, folder: bytes) -> None:
-    """From now on a root is the absolute `folder`; what is known of its files stays."""
-    db.execute(update(roots).where(roots.c.id == root_id).values(_place(db, folder)))
+    """Move a root to the absolute `folder`. What is known about its files stays."""
+    db.execute(update(roots).where(roots.c.id == root_id).values(_location(db, folder)))
 
 
 def unwatch(db: Connection, root_id: int) -> None:

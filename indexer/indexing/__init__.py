@@ -1,1 +1,1 @@
-"""Read a file, plan its rows, embed, commit."""
+"""A run: read files, plan their rows, embed, commit."""

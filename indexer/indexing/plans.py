@@ -1,10 +1,10 @@
-"""What a file's rows have to become, worked out before anything is written."""
+"""Plans: how the rows of a file must change, worked out before anything is written."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from indexer.content import Content, Said
+from indexer.content import Content, Description
 from indexer.database.rows import FileItem
 from indexer.folders.scan import Found
 
@@ -17,37 +17,37 @@ class Entry:
     item_id: int | None
     """None for a new item."""
     content: Content | None
-    """What must get an embedding; None for an old item that only changes its place."""
+    """What must be embedded; None for an old item that only changes its position."""
 
 
 @dataclass
 class Plan:
-    """What becomes of one file."""
+    """The changes for one file."""
 
     found: Found
     digest: bytes | None
     racy: bool = False
     failure: str | None = None
     same: bool = False
-    """Whether the bytes are those of the last run: what is known of them stays."""
+    """Whether the bytes are those of the last run, so that the items and the failure stay."""
     adopted: int | None = None
-    """The id of the gone file whose items this one takes over."""
+    """Id of the gone file whose items this file takes over."""
     entries: list[Entry] = field(default_factory=list)
     leftovers: list[int] = field(default_factory=list)
     """Ids of items whose content is no longer in the file."""
     kept: int = 0
-    """Items that were in this file and stay."""
+    """How many items were in this file and stay."""
     moved: int = 0
-    """Items of the adopted file that stay."""
-    said: Said = field(default_factory=Said)
-    """What the sidecars of a picture say."""
+    """How many items of the adopted file stay."""
+    description: Description = field(default_factory=Description)
+    """What the sidecars of a picture say about it."""
     replaced: int = 0
-    """How many leftovers a new item, already written, stands in for."""
+    """How many leftovers have been replaced so far, each by a new item that is written."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """As much of a plan as fits a batch: a file of many texts takes several."""
+    """The part of a plan that goes into one batch; a file of many texts needs several batches."""
 
     plan: Plan
     entries: Sequence[Entry]
@@ -56,7 +56,8 @@ class Piece:
 
 
 def match(plan: Plan, contents: Sequence[Content], existing: Iterable[FileItem]) -> None:
-    """Fill in `plan`: contents that were there before keep their item, equal ones by position."""
+    """Fill in `plan`: contents that are among the `existing` items keep their item. Equal contents
+    are matched by position."""
     unmatched: dict[bytes, deque[FileItem]] = defaultdict(deque)
     for item in existing:
         unmatched[item.digest].append(item)
@@ -78,7 +79,8 @@ def match(plan: Plan, contents: Sequence[Content], existing: Iterable[FileItem])
 
 
 def batches(plans: Iterable[Plan], size: int) -> Iterator[list[Piece]]:
-    """Pieces of consecutive plans, together at most `size` entries; a plan without any counts 1."""
+    """Batches of consecutive plans with at most `size` entries each. A plan without entries counts
+    as one entry."""
     batch: list[Piece] = []
     room = size
     for plan in plans:

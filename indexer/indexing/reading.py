@@ -1,4 +1,4 @@
-"""From a file to what the encoder takes: the part of a run that happens in worker threads."""
+"""From a file to the input of the encoder: the part of a run that happens in worker threads."""
 
 import hashlib
 import os
@@ -14,36 +14,37 @@ from indexer.folders.sources import ending, kind_of
 from indexer.metadata.texts import read_texts
 
 MAX_BYTES = 1 << 30
-"""Larger files are refused: they would be read into memory whole."""
+"""Larger files are refused, since files are read into memory whole."""
 
 RACY_NS = 2 * 10**9
-"""A file whose time is less than this before it was read may change again and keep that time: the
-coarsest clock of a file system, FAT's, ticks every 2 s."""
+"""A file that was read less than this after its last change may change again and keep its time. The
+coarsest clock of a file system, that of FAT, ticks every 2 s."""
 
 Decode = Callable[[bytes], Decoded]
-"""The bytes of a picture file to what the encoder takes; PictureError with a plain reason."""
+"""From the bytes of a picture file to the input of the encoder. Raises PictureError with a plain
+reason."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """What became of one file."""
+    """The result of reading one file."""
 
     found: Found
-    """With size and time as they were when it was read."""
+    """The file, with the size and time that it had when it was read."""
     racy: bool = False
-    """Whether a later change could leave size and time as they are."""
+    """Whether a later change may keep size and time."""
     digest: bytes | None = None
-    """SHA-256 of its bytes; None where they could not be read."""
+    """SHA-256 of its bytes; None if they could not be read."""
     contents: tuple[Content, ...] | None = None
-    """None after a failure, and where the bytes are known already."""
+    """None after a failure, and for bytes that were not decoded."""
     failure: str | None = None
 
 
 def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
     """Read a file once, hash it and decode it from the same bytes.
 
-    It is not decoded where the bytes are those of the last run, where they are a picture whose
-    digest is in `moved`, or where it is a picture and there is no `decode` yet.
+    It is not decoded if its bytes are those of the last run. A picture is not decoded either if its
+    digest is in `moved`, or if there is no `decode` yet.
     """
     began = time_ns()
     try:
@@ -72,8 +73,8 @@ def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
 
 
 def _bytes(found: Found) -> tuple[bytes | None, os.stat_result]:
-    """The whole file as it was at one moment, and its status then; None where there was no such
-    moment, not even at a second try."""
+    """The whole file as it was at one moment, and its status then. The bytes are None if the file
+    changed while it was read, also at a second try."""
     for _ in range(2):
         with open(found.absolute, "rb") as file:
             before = os.fstat(file.fileno())

@@ -4,7 +4,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -14,10 +14,10 @@ from encoder.pictures.decoders import Decoders
 from encoder.protocol import Embeddings, Encoder
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
-from indexer.database.rows import File, FileItem
+from indexer.database.rows import FileItem
 from indexer.errors import EmbeddingError, ModelMismatch
 from indexer.folders.scan import Found, Scan
-from indexer.folders.sources import kind_of
+from indexer.indexing.gone import GoneFiles
 from indexer.indexing.plans import Entry, Piece, Plan, batches, match
 from indexer.indexing.reading import Read, read
 from indexer.metadata import sidecars
@@ -25,13 +25,32 @@ from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
 
 _TOLERANCE = 1e-3
-"""How far from 1 the length of an embedding may be."""
+"""The length of an embedding may differ from 1 by less than this."""
 _FILES_A_WORKER = 4
-"""Fewer decode in less time than a process for them takes to start."""
+"""A process that decodes fewer files takes longer to start than to decode them."""
+
+_KnownModel = tuple[int, Model]
+"""A model with its id in the database."""
+
+
+@dataclass
+class _State:
+    """Everything that changes during a run."""
+
+    current: _KnownModel | None
+    """The model that searches use; None before anything was embedded."""
+    target: _KnownModel | None
+    """The model whose embedding every item must have when the run ends. If it is None, the encoder
+    decides it."""
+    encoder: Encoder | None = None
+    """Loaded when it is first needed."""
+    gone: GoneFiles = field(default_factory=GoneFiles)
+    counts: Counter[str] = field(default_factory=Counter)
+    """Numbers of the report, by the names of its fields."""
 
 
 class Run:
-    """One run over one scan: `retarget` if everything is to be embedded anew, then `run`."""
+    """One run over one scan: call `retarget` if everything must be embedded again, then `run`."""
 
     def __init__(
         self,
@@ -44,38 +63,34 @@ class Run:
     ) -> None:
         self._engine = engine
         self._load_encoder = load_encoder
-        self._encoder: Encoder | None = None
         self._batch_size = batch_size
         self._workers = workers or max(2, min(4, os.cpu_count() or 1))
         self._progress = progress
         with engine.connect() as db:
-            self._current = catalogue.current_model(db)
-        self._target = self._current
-        self._count = Counter[str]()
-        self._gone: dict[Key, deque[File]] = {}
-        self._moved: frozenset[bytes] = frozenset()
+            current = catalogue.current_model(db)
+        self._state = _State(current, target=current)
 
     @property
     def model_id(self) -> int | None:
-        """Of the model whose embedding every item must have when `run` ends."""
-        return self._target[0] if self._target else None
+        """The id of the model whose embedding every item must have when `run` ends."""
+        return self._state.target[0] if self._state.target else None
 
     def retarget(self) -> None:
-        """From now on everything is embedded with the encoder at hand; searches use the model they
-        used until `run` ends."""
-        self._encoder = self._load_encoder()
-        model = _model(self._encoder)
+        """Load the encoder, and let `run` embed every item with it. Searches use the model that
+        they used until `run` ends."""
+        self._state.encoder = self._load_encoder()
+        model = _model(self._state.encoder)
         with self._engine.begin() as db:
-            self._target = (journal.add_model(db, model), model)
+            self._state.target = (journal.add_model(db, model), model)
 
     def run(self, scan: Scan) -> IndexReport:
-        """Bring the database to what `scan` found, a batch at a time; `seconds` is left 0.
+        """Bring the database to what `scan` found, a batch at a time. `seconds` of the report is 0.
 
-        Raises ModelMismatch and EmbeddingError, and whatever the encoder does; what is committed
-        until then stays.
+        Raises ModelMismatch and EmbeddingError, and what the encoder raises. Batches that were
+        committed before stay.
         """
-        self._remember(scan.gone)
-        self._count["unchanged"] = scan.unchanged
+        self._state.gone = GoneFiles(scan.gone)
+        self._state.counts["unchanged"] = scan.unchanged
         if scan.found:
             self._progress.start(len(scan.found), "files")
             workers = min(self._workers, -(-len(scan.found) // _FILES_A_WORKER))
@@ -91,71 +106,61 @@ class Run:
                 pool.shutdown(cancel_futures=True)
                 self._progress.finish()
         self._finish(scan)
-        return IndexReport(**self._count, unavailable=tuple(scan.unavailable))
-
-    def _remember(self, gone: Sequence[File]) -> None:
-        for file in gone:
-            if file.digest is not None and not file.failed:
-                self._gone.setdefault(_key(file.path, file.digest), deque()).append(file)
-        # A gone picture that lacks an embedding must be decoded wherever it turns up.
-        self._moved = frozenset(
-            digest
-            for (kind, digest), files in self._gone.items()
-            if kind == "image" and not any(file.lacking for file in files)
-        )
+        return IndexReport(**self._state.counts, unavailable=tuple(scan.unavailable))
 
     def _read(
         self, pool: ThreadPoolExecutor, decoders: Decoders, files: Sequence[Found]
     ) -> Iterator[Read]:
-        """What became of each file, in order, a bounded number of them ahead."""
+        """The result of reading each file, in order. A bounded number of files is read ahead."""
         ahead = self._batch_size + 2 * self._workers
         rest = iter(files)
         waiting: deque[tuple[Found, Future[Read]]] = deque()
 
         def submit(found: Found, moved: frozenset[bytes]) -> tuple[Found, Future[Read]]:
-            encoder = self._encoder
+            encoder = self._state.encoder
             decode = partial(decoders.decode, prepare=encoder.prepare) if encoder else None
             return found, pool.submit(read, found, decode, moved)
 
         while True:
             while len(waiting) < ahead and (found := next(rest, None)):
-                waiting.append(submit(found, self._moved))
+                waiting.append(submit(found, self._state.gone.moved))
             if not waiting:
                 return
             found, future = waiting.popleft()
             result = future.result()
             if self._is_settled(result):
                 yield result
-            elif self._encoder is None:
+            elif self._state.encoder is None:
                 # Here and not in a worker, so that a download can be interrupted.
                 self._load()
                 again = [found, *(other for other, _ in waiting)]
-                waiting = deque(submit(other, self._moved) for other in again)
+                waiting = deque(submit(other, self._state.gone.moved) for other in again)
             else:
-                # More files carry a moved picture's bytes than files with those bytes are gone.
+                # More new files hold these bytes than old files are gone; the extra ones must be
+                # decoded.
                 waiting.appendleft(submit(found, frozenset()))
 
     def _is_settled(self, result: Read) -> bool:
+        """Whether the result is complete, so that the file need not be read again and decoded."""
         if result.digest is None or result.failure is not None or result.contents is not None:
             return True
         if result.found.is_known_as(result.digest):
             return True
-        if not _came_here(result.found, result.digest):
-            return False
-        return result.digest in self._moved and bool(self._gone["image", result.digest])
+        return self._state.gone.has_picture(result.found, result.digest)
 
     def _load(self) -> Encoder:
-        if self._encoder is None:
+        state = self._state
+        if state.encoder is None:
             encoder = self._load_encoder()
-            if self._target and encoder.fingerprint != self._target[1].fingerprint:
-                raise _mismatch(self._target[1], encoder)
-            self._encoder = encoder
-        return self._encoder
+            if state.target and encoder.fingerprint != state.target[1].fingerprint:
+                raise _mismatch(state.target[1], encoder)
+            state.encoder = encoder
+        return state.encoder
 
     def _plan(self, result: Read) -> Plan:
         found, known = result.found, result.found.known
         if known and known.racy and not (result.digest or found.touched or known.lacking):
-            # It cannot be opened today, but nothing says that its bytes have changed.
+            # It cannot be opened now, but no sign says that its bytes have changed.
             result = replace(result, digest=known.digest, racy=True, failure=None)
         plan = Plan(found, result.digest, result.racy, result.failure)
         if result.failure is not None:
@@ -163,14 +168,13 @@ class Run:
             return plan
         assert result.digest is not None
         if found.sidecars:
-            plan.said = sidecars.read(found.root.path, found.sidecars)
+            plan.description = sidecars.read(found.root.path, found.sidecars)
         if known and found.is_known_as(result.digest):
             plan.same = True
             plan.kept = known.items
             return plan
-        gone = self._gone.get(_key(found.path, result.digest))
-        if gone and _came_here(found, result.digest):
-            plan.adopted = gone.popleft().id
+        if gone := self._state.gone.take(found, result.digest):
+            plan.adopted = gone.id
         own, adopted = self._items(known.id if known else None), self._items(plan.adopted)
         if result.contents is None:
             plan.leftovers = [item.id for item in own]
@@ -187,31 +191,32 @@ class Run:
 
     def _commit(self, batch: Sequence[Piece]) -> None:
         """Embed what a batch needs and write all of it in one transaction."""
+        state = self._state
         contents = [entry.content for piece in batch for entry in piece.entries if entry.content]
-        found, fresh = self._embed(contents)
+        vectors, unused = self._embed(contents)
         with self._engine.begin() as db:
-            if self._target is None and self._encoder is not None:
-                self._target = (journal.add_model(db, _model(self._encoder)), _model(self._encoder))
-                journal.use_model(db, self._target[0])
-                self._current = self._target
+            if state.target is None and state.encoder is not None:
+                model = _model(state.encoder)
+                state.target = state.current = (journal.add_model(db, model), model)
+                journal.use_model(db, state.target[0])
             embedded: list[tuple[int, bytes]] = []
-            news: list[tuple[int, Kind]] = []
+            added: list[tuple[int, Kind]] = []
             for piece in batch:
                 file_id = self._write_file(db, piece)
                 for entry in piece.entries:
-                    item_id = self._write_item(db, piece.plan, file_id, entry, fresh)
+                    item_id = self._write_item(db, piece.plan, file_id, entry, unused)
                     if entry.content is None:
                         continue
-                    embedded.append((item_id, found[entry.content.key]))
-                    # An old item is no news when no search uses the model it is embedded with.
-                    if entry.item_id is None or self._target == self._current:
-                        news.append((item_id, entry.content.kind))
+                    embedded.append((item_id, vectors[entry.content.key]))
+                    # An old item is new to searches only if they use the model of this embedding.
+                    if entry.item_id is None or state.target == state.current:
+                        added.append((item_id, entry.content.kind))
                 if piece.last:
                     journal.delete_items(db, piece.plan.leftovers)
                     self._describe(db, piece.plan, file_id)
-            if self._target:
-                journal.add_embeddings(db, self._target[0], embedded)
-            journal.log_added(db, news)
+            if state.target:
+                journal.add_embeddings(db, state.target[0], embedded)
+            journal.log_added(db, added)
 
     def _write_file(self, db: Connection, piece: Piece) -> int:
         plan, found = piece.plan, piece.plan.found
@@ -228,27 +233,28 @@ class Run:
         )
         if plan.failure is not None:
             journal.put_failure(db, file_id, plan.failure)
-            self._count["failed"] += 1
+            self._state.counts["failed"] += 1
         elif not plan.same:
             journal.forget_failure(db, file_id)
         if piece.first and plan.adopted is not None:
             journal.adopt_items(db, plan.adopted, file_id)
         if piece.last:
             new = sum(entry.item_id is None for entry in plan.entries)
-            self._count["updated" if found.is_described_anew else "unchanged"] += plan.kept
-            self._count["moved"] += plan.moved
-            self._count["deleted"] += max(0, len(plan.leftovers) - new)
+            self._state.counts["updated" if found.has_new_sidecars else "unchanged"] += plan.kept
+            self._state.counts["moved"] += plan.moved
+            self._state.counts["deleted"] += max(0, len(plan.leftovers) - new)
         return file_id
 
     def _describe(self, db: Connection, plan: Plan, file_id: int) -> None:
         found = plan.found
         if found.sidecars or (found.known and found.known.sidecar) or plan.adopted is not None:
-            journal.describe_picture(db, file_id, plan.said)
+            journal.describe_picture(db, file_id, plan.description)
 
     def _write_item(
-        self, db: Connection, plan: Plan, file_id: int, entry: Entry, fresh: set[Key]
+        self, db: Connection, plan: Plan, file_id: int, entry: Entry, unused: set[Key]
     ) -> int:
-        """The item's id, new or old. The first use of a vector in `fresh` takes it out."""
+        """Write the item and return its id, new or old. `unused` are vectors that were encoded and
+        that no item has yet; a new item takes its vector out of them."""
         if entry.item_id is not None:
             journal.place_item(db, entry.item_id, entry.position)
             return entry.item_id
@@ -256,36 +262,36 @@ class Run:
         assert content is not None
         if plan.replaced < len(plan.leftovers):
             plan.replaced += 1
-            self._count["changed"] += 1
+            self._state.counts["changed"] += 1
         else:
-            self._count["added" if content.key in fresh else "copied"] += 1
-        fresh.discard(content.key)
+            self._state.counts["added" if content.key in unused else "copied"] += 1
+        unused.discard(content.key)
         return journal.add_item(db, file_id, entry.position, content)
 
     def _embed(self, contents: Sequence[Content]) -> tuple[dict[Key, bytes], set[Key]]:
-        """Vectors by key as they are stored, and the keys that had to be encoded for it."""
+        """Vectors by key as they are stored, and the keys of those that had to be encoded."""
         unique = {content.key: content for content in contents}
-        found: dict[Key, bytes] = {}
-        if unique and self._target:
+        vectors: dict[Key, bytes] = {}
+        if unique and self.model_id is not None:
             with self._engine.connect() as db:
                 digests = [content.digest for content in unique.values()]
-                found = embeddings.vectors_by_digest(db, self._target[0], digests)
-        missing = [content for key, content in unique.items() if key not in found]
+                vectors = embeddings.vectors_by_digest(db, self.model_id, digests)
+        missing = [content for key, content in unique.items() if key not in vectors]
         pictures = {c.key: c.pixels for c in missing if c.pixels is not None}
         texts = {c.key: c.text for c in missing if c.text is not None}
         if pictures:
             rows = self._load().encode_images(list(pictures.values()))
-            found.update(zip(pictures, self._checked(rows, len(pictures)), strict=True))
+            vectors.update(zip(pictures, self._checked(rows, len(pictures)), strict=True))
         if texts:
             rows = self._load().encode_texts(list(texts.values()))
-            found.update(zip(texts, self._checked(rows, len(texts)), strict=True))
-        self._count["embedded"] += len(missing)
-        return found, {*pictures, *texts}
+            vectors.update(zip(texts, self._checked(rows, len(texts)), strict=True))
+        self._state.counts["embedded"] += len(missing)
+        return vectors, {*pictures, *texts}
 
     def _checked(self, rows: Embeddings, count: int) -> list[bytes]:
-        """Rows as they are stored, or EmbeddingError."""
+        """`count` rows as they are stored. Raises EmbeddingError."""
         encoder = self._load()
-        dim = self._target[1].dim if self._target else encoder.dim
+        dim = self._state.target[1].dim if self._state.target else encoder.dim
         if rows.shape != (count, dim):
             problem = f"an array of shape {rows.shape} instead of {(count, dim)}"
         elif not np.isfinite(rows).all():
@@ -300,31 +306,18 @@ class Run:
         )
 
     def _finish(self, scan: Scan) -> None:
-        """Delete what is neither here nor moved, and let searches use the target model: not while
-        a root is unavailable, whose items would lose the embeddings they have."""
-        left = {file.id for files in self._gone.values() for file in files}
+        """Delete the gone files that did not move, and let searches use the target model. They keep
+        their model while a root is unavailable: its items would lose the embeddings they have."""
+        state, left = self._state, self._state.gone.left()
         dead = [file for file in scan.gone if file.digest is None or file.failed or file.id in left]
-        switch = self._target != self._current and not scan.unavailable
+        switch = state.target != state.current and not scan.unavailable
         if not (dead or switch):
             return
         with self._engine.begin() as db:
             journal.delete_files(db, [file.id for file in dead])
-            if switch and self._target:
-                journal.use_model(db, self._target[0])
-        self._count["deleted"] += sum(file.items for file in dead)
-
-
-def _came_here(found: Found, digest: bytes) -> bool:
-    """Whether bytes with this SHA-256 are new at their path, so that they can be a gone file's.
-
-    Those of a file that was not written to the end are not: it took over then what it could.
-    """
-    known = found.known
-    return known is None or (known.digest != digest and known.size != journal.UNFINISHED)
-
-
-def _key(path: bytes, digest: bytes) -> Key:
-    return kind_of(path) or "image", digest
+            if switch and state.target:
+                journal.use_model(db, state.target[0])
+        state.counts["deleted"] += sum(file.items for file in dead)
 
 
 def _model(encoder: Encoder) -> Model:
@@ -334,6 +327,6 @@ def _model(encoder: Encoder) -> Model:
 def _mismatch(model: Model, encoder: Encoder) -> ModelMismatch:
     return ModelMismatch(
         f"this library was made with {model.name} ({model.fingerprint[:12]}), not with"
-        f" {encoder.name} ({encoder.fingerprint[:12]}); use {model.name}, or embed everything anew"
+        f" {encoder.name} ({encoder.fingerprint[:12]}); use {model.name}, or embed everything again"
         f" with `align index --reembed --model {encoder.name}`"
     )

@@ -1,4 +1,4 @@
-"""Annotations: columns of a table that become fields of the items its rows name."""
+"""Annotations: the columns of a table become fields of the items that its rows name."""
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,21 +15,22 @@ from indexer.metadata.tables import Row, read_rows
 from indexer.records import KINDS, AnnotationReport
 
 EXAMPLES = 5
-"""How many rows that match nothing are named."""
+"""How many of the rows that match no item the report names."""
 
 _CHUNK = 500
 
 _Key = TypeVar("_Key")
 
-_Place = tuple[int, bytes]
-"""A root's id and a path relative to it."""
+_FilePath = tuple[int, bytes]
+"""A root's id and the path of a file relative to that root."""
 
 
 def annotate(db: Connection, table: Path) -> AnnotationReport:
     """Write the fields that the rows of `table` give to items, inside the caller's transaction.
 
-    A row means the items with its ``sha256``, or where there are none those at its ``path``:
-    absolute, relative to the table's folder, or else relative to a root. Raises AnnotationError.
+    A row names the items with its ``sha256``. If there are none, it names the items of the file at
+    its ``path``, which is absolute, relative to the table's folder, or relative to a root. Raises
+    AnnotationError.
     """
     folder = os.path.realpath(os.path.dirname(os.path.abspath(os.fsencode(table))))
     roots = catalogue.all_roots(db)
@@ -37,78 +38,76 @@ def annotate(db: Connection, table: Path) -> AnnotationReport:
     examples: list[str] = []
     rows = read_rows(table)
     while chunk := list(islice(rows, _CHUNK)):
-        meant = list(zip(chunk, _items(db, roots, folder, chunk), strict=True))
-        strange = [row.name for row, ids in meant if not ids]
-        matched += len(chunk) - len(strange)
-        unmatched += len(strange)
-        examples += strange[: EXAMPLES - len(examples)]
+        named = list(zip(chunk, _item_ids(db, roots, folder, chunk), strict=True))
+        unknown = [row.name for row, ids in named if not ids]
+        matched += len(chunk) - len(unknown)
+        unmatched += len(unknown)
+        examples += unknown[: EXAMPLES - len(examples)]
         journal.annotate(
-            db, [(id, *field) for row, ids in meant for id in ids for field in row.fields.items()]
+            db, [(id, *field) for row, ids in named for id in ids for field in row.fields.items()]
         )
     return AnnotationReport(matched, unmatched, tuple(examples))
 
 
-def _items(
+def _item_ids(
     db: Connection, roots: Sequence[Root], folder: bytes, rows: Sequence[Row]
 ) -> Iterator[Sequence[int]]:
-    """For each row the ids of the items it means."""
+    """For each row the ids of the items that it names."""
     digests = [_digest(row) for row in rows]
-    places = [_places(row, folder, roots) for row in rows]
+    paths = [_paths(row, folder, roots) for row in rows]
     by_digest = _ids_by_digest(db, {digest for digest in digests if digest})
-    by_place = _ids_by_place(db, {place for of_row in places for place in of_row})
-    for digest, of_row in zip(digests, places, strict=True):
-        at_places = (by_place[place] for place in of_row if place in by_place)
-        yield by_digest.get(digest) or next(at_places, [])
+    by_path = _ids_by_path(db, {path for of_row in paths for path in of_row})
+    for digest, of_row in zip(digests, paths, strict=True):
+        at_paths = (by_path[path] for path in of_row if path in by_path)
+        yield by_digest.get(digest) or next(at_paths, [])
 
 
 def _digest(row: Row) -> bytes:
-    """Empty where the row has none; one that is not written in hex is nobody's."""
+    """The digest in the row; empty if it has none, or none in hexadecimal digits."""
     try:
         return bytes.fromhex(row.sha256 or "")
     except ValueError:
         return b""
 
 
-def _places(row: Row, folder: bytes, roots: Sequence[Root]) -> list[_Place]:
-    """Where the row's path may lead, in the order to try."""
+def _paths(row: Row, folder: bytes, roots: Sequence[Root]) -> list[_FilePath]:
+    """The files that the row's path may mean, in the order to try them."""
     try:
         path = os.fsencode(row.path or "")
         if not path:
             return []
-        starts = [folder, *(root.path for root in roots)]  # an absolute path makes nothing of them
-        ways = [os.path.normpath(os.path.join(start, path)) for start in starts]
         if os.path.isabs(path):
-            ways = [ways[0], os.path.realpath(path)]
+            candidates = [os.path.normpath(path), os.path.realpath(path)]
+        else:
+            starts = [folder, *(root.path for root in roots)]
+            candidates = [os.path.normpath(os.path.join(start, path)) for start in starts]
     except ValueError:  # it holds a NUL
         return []
     return [
-        (root.id, os.path.relpath(way, root.path))
-        for way in ways
+        (root.id, os.path.relpath(candidate, root.path))
+        for candidate in candidates
         for root in roots
-        if catalogue.within(way, root.path)
+        if catalogue.within(candidate, root.path)
     ]
 
 
 def _ids_by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[int]]:
-    """Ids of the items with each of `digests` that any item has."""
+    """Ids of the items with each digest of `digests` that any item has."""
     query = select(items.c.digest, items.c.id).where(
         items.c.kind.in_(KINDS), items.c.digest.in_(digests)
     )
     return _grouped((row.digest, row.id) for row in db.execute(query))
 
 
-def _ids_by_place(
-    db: Connection, places: Collection[tuple[int, bytes]]
-) -> dict[tuple[int, bytes], list[int]]:
-    """Ids of the items in each file of `places`, pairs of a root's id and a path in it, that holds
-    any."""
-    found: dict[tuple[int, bytes], list[int]] = {}
-    for root_id in {root_id for root_id, _ in places}:
-        paths = [path for of_root, path in places if of_root == root_id]
+def _ids_by_path(db: Connection, paths: Collection[_FilePath]) -> dict[_FilePath, list[int]]:
+    """Ids of the items of each file in `paths` that holds any."""
+    found: dict[_FilePath, list[int]] = {}
+    for root_id in {root_id for root_id, _ in paths}:
+        in_root = [path for of_root, path in paths if of_root == root_id]
         query = (
             select(files.c.path, items.c.id)
             .join(files, files.c.id == items.c.file_id)
-            .where(files.c.root_id == root_id, files.c.path.in_(paths))
+            .where(files.c.root_id == root_id, files.c.path.in_(in_root))
         )
         found |= _grouped(((root_id, row.path), row.id) for row in db.execute(query))
     return found

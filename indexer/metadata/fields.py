@@ -1,4 +1,4 @@
-"""Fields: what sidecars and annotations say of an item beyond its file, by name."""
+"""Fields: named values that sidecars and annotations give to an item."""
 
 import math
 import re
@@ -12,14 +12,14 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def number(text: str) -> float | None:
-    """The finite number that `text` spells, None for anything else."""
+    """The finite number that `text` spells; None for any other text."""
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     return value if math.isfinite(value) else None
 
 
 def field_value(raw: object) -> FieldValue | None:
-    """Numbers and booleans (0 and 1) as float, texts stripped, dates in ISO form; None for what is
-    blank, not finite or nested."""
+    """`raw` as a field stores it: numbers and booleans (0 and 1) as float, texts stripped, dates as
+    ISO text. None for a value that is blank, not finite or nested."""
     if isinstance(raw, bool | int | float | Decimal):
         try:
             value = float(raw)

@@ -1,5 +1,5 @@
-"""Sidecars: ``name.txt`` and ``name.json`` beside a picture, its caption and its fields, or what
-Google Takeout puts there."""
+"""Sidecars: the files ``name.txt`` and ``name.json`` beside a picture give its caption and its
+fields. Google Takeout writes its own kind of ``.json`` there."""
 
 import json
 import logging
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from encoder.errors import TextError
-from indexer.content import Said
+from indexer.content import Description
 from indexer.metadata import takeout
 from indexer.metadata.fields import field_value
 from indexer.metadata.texts import is_unicode
 
 MAX_BYTES = 1 << 20
-"""Larger files are no sidecars of a picture."""
+"""A larger file is not used as a sidecar."""
 
 _CAPTION, _FIELDS = ENDINGS = (b".txt", b".json")
 _CAPTION_NAMES = ("caption", "text")
@@ -23,54 +23,56 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sidecars:
-    """Which sidecars a picture has; at least one."""
+    """The sidecars of a picture that has at least one."""
 
     caption: bytes | None
     """Path of the text file, relative to the root."""
     fields: bytes | None
     """Path of the JSON file, relative to the root."""
     stamp: str
-    """Another one where any of them came, went or changed."""
+    """A change mark: it differs if a sidecar was added, removed or changed."""
 
 
 def find(picture: bytes, status_of: Callable[[bytes], os.stat_result | None]) -> Sidecars | None:
-    """The sidecars of the picture at `picture`; None where it has none.
+    """The sidecars of the picture at `picture`; None if it has none.
 
-    ``a.jpg.txt`` comes before ``a.txt``, and names of Takeout in between. `status_of` gives None
-    for a path without a regular file.
+    ``a.jpg.txt`` comes before ``a.txt``. ``a.jpg.json`` comes before the names of Takeout, and they
+    come before ``a.json``. `status_of` returns None for a path without a regular file.
     """
     stem = os.path.splitext(picture)[0]
-    places = {
+    candidates = {
         _CAPTION: (picture + _CAPTION, stem + _CAPTION),
         _FIELDS: (picture + _FIELDS, *takeout.names(picture), stem + _FIELDS),
     }
     chosen: dict[bytes, bytes] = {}
     stamp = []
     for ending in ENDINGS:
-        for place, path in enumerate(places[ending]):
+        for rank, path in enumerate(candidates[ending]):
             status = status_of(path)
             if status is not None:
                 chosen[ending] = path
-                stamp.append(f"{place}{ending.decode()} {status.st_size} {status.st_mtime_ns}")
+                stamp.append(f"{rank}{ending.decode()} {status.st_size} {status.st_mtime_ns}")
                 break
     if not chosen:
         return None
     return Sidecars(chosen.get(_CAPTION), chosen.get(_FIELDS), ", ".join(stamp))
 
 
-def read(folder: bytes, sidecars: Sidecars) -> Said:
-    """What `sidecars`, relative to `folder`, say. One that cannot be read is logged and ignored.
+def read(folder: bytes, sidecars: Sidecars) -> Description:
+    """What `sidecars`, whose paths are relative to `folder`, say about their picture.
 
-    The text file is the caption, whole and stripped. Of the JSON object ``caption`` or ``text`` is
-    the caption where there is no text file; other numbers, texts and booleans become fields. Of an
-    object of Takeout it is what `takeout.said` makes of it.
+    A sidecar that cannot be read is logged and ignored.
+
+    The whole text file, stripped, is the caption. Without a text file, ``caption`` or ``text`` of
+    the JSON object is the caption. Its other numbers, texts and booleans become fields. See
+    `takeout.description` for an object of Takeout.
     """
-    said = _read(folder, sidecars.fields, _object) if sidecars.fields else Said()
-    text = _read(folder, sidecars.caption, _text) if sidecars.caption else Said()
-    return replace(said, caption=text.caption or said.caption)
+    described = _read(folder, sidecars.fields, _object) if sidecars.fields else Description()
+    text = _read(folder, sidecars.caption, _text) if sidecars.caption else Description()
+    return replace(described, caption=text.caption or described.caption)
 
 
-def _read(folder: bytes, path: bytes, parse: Callable[[str], Said]) -> Said:
+def _read(folder: bytes, path: bytes, parse: Callable[[str], Description]) -> Description:
     absolute = os.path.join(folder, path)
     try:
         with open(absolute, "rb") as file:
@@ -85,14 +87,14 @@ def _read(folder: bytes, path: bytes, parse: Callable[[str], Said]) -> Said:
     except TextError as error:
         reason = str(error)
     _log.warning("ignored the sidecar %s: %s", os.fsdecode(absolute), reason)
-    return Said()
+    return Description()
 
 
-def _text(whole: str) -> Said:
-    return Said(whole.strip() or None)
+def _text(whole: str) -> Description:
+    return Description(whole.strip() or None)
 
 
-def _object(whole: str) -> Said:
+def _object(whole: str) -> Description:
     try:
         values = json.loads(whole)
     except (ValueError, RecursionError):
@@ -100,10 +102,10 @@ def _object(whole: str) -> Said:
     if not isinstance(values, dict):
         raise TextError("not a JSON object")
     if takeout.is_takeout(values):
-        return takeout.said(values)
+        return takeout.description(values)
     captions = [field_value(values.pop(name, None)) for name in _CAPTION_NAMES]
     named = ((name.strip(), field_value(raw)) for name, raw in values.items() if is_unicode(name))
-    return Said(
+    return Description(
         next((caption for caption in captions if isinstance(caption, str)), None),
         {name: value for name, value in named if name and value is not None},
     )

@@ -20,23 +20,23 @@ class Row:
     """One row of a table."""
 
     number: int
-    """Counted from 1."""
+    """Number of the row, counted from 1."""
     path: str | None
     sha256: str | None
     fields: Mapping[str, FieldValue]
-    """Every other column that is not empty."""
+    """The values of all other columns that are not empty, by the name of the column."""
 
     @property
     def name(self) -> str:
-        """What to call it where nothing matches."""
+        """What to call the row in a message: its path, its digest, or else its number."""
         return self.path or self.sha256 or f"row {self.number}"
 
 
 def read_rows(table: Path) -> Iterator[Row]:
-    """The rows of `table`, by its ending ``.csv``, ``.jsonl`` or ``.parquet``.
+    """The rows of `table`, which ends in ``.csv``, ``.jsonl`` or ``.parquet``.
 
-    Empty cells are left out, and so is what is no number, text, truth value or date. Raises
-    AnnotationError where the file cannot be read or a row has neither ``path`` nor ``sha256``.
+    Empty cells are left out, and so are values that are not a number, text, boolean or date. Raises
+    AnnotationError if the file cannot be read or a row has neither ``path`` nor ``sha256``.
     """
     readers: dict[str, Callable[[Path], Iterator[Mapping[str, object]]]]
     readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}

@@ -1,6 +1,6 @@
-"""Sidecars in an export of Google Photos (Takeout): what they are called and what they say.
+"""Sidecars in an export of Google Photos (Takeout): their names and their content.
 
-Nobody has specified them; this goes by the exports of 2020 to 2025.
+There is no specification; this module follows the exports of 2020 to 2025.
 """
 
 import os
@@ -8,20 +8,20 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from indexer.content import Said
+from indexer.content import Description
 from indexer.metadata.fields import field_value, number
 
-_SUFFIX = ".supplemental-metadata"  # since 2024, nothing before
+_SUFFIX = ".supplemental-metadata"  # since 2024; before that, there was no suffix
 _LENGTH = 46
 _NUMBERED = re.compile(r"(.+)(\(\d+\))(\.[^.]*)", re.DOTALL)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def names(picture: bytes) -> Iterator[bytes]:
-    """Where the sidecar of the picture at `picture` may be.
+    """The paths at which the sidecar of the picture at `picture` may lie.
 
-    A name is cut to 46 characters, without ``.json`` and without the number in parentheses that
-    goes to the end: ``a(1).jpg`` has ``a.jpg.supplemental-metadata(1).json``.
+    A name is cut to 46 characters; ``.json`` and a number in parentheses do not count. The number
+    moves to the end: the sidecar of ``a(1).jpg`` is ``a.jpg.supplemental-metadata(1).json``.
     """
     folder, name = os.path.split(picture)
     plain = os.fsdecode(name)
@@ -34,17 +34,17 @@ def names(picture: bytes) -> Iterator[bytes]:
 
 
 def is_takeout(values: Mapping[str, object]) -> bool:
-    """Whether a JSON object is such a sidecar and not one in this project's form."""
+    """Whether a JSON object is a sidecar of Takeout, and not one in this project's own format."""
     return isinstance(values.get("photoTakenTime"), dict)
 
 
-def said(values: Mapping[str, object]) -> Said:
-    """Of a Takeout object: description, time, place, the people in it and whether it is a
-    favourite. What is not as expected is left out."""
+def description(values: Mapping[str, object]) -> Description:
+    """Description, time, place, people and favourite mark of a Takeout object. Values of an
+    unexpected form are left out."""
     caption = field_value(values.get("description"))
     fields = {"people": _people(values.get("people")), "favorited": values.get("favorited")}
     found = {name: field_value(raw) for name, raw in fields.items()}
-    return Said(
+    return Description(
         caption if isinstance(caption, str) else None,
         {name: value for name, value in found.items() if value is not None},
         _time(values["photoTakenTime"]),

@@ -1,4 +1,4 @@
-"""Texts from a file: one a line, a column of a table, or JSON lines."""
+"""Texts from a file: its lines, a column of a table, or JSON lines."""
 
 import csv
 import io
@@ -9,14 +9,14 @@ from encoder.errors import TextError
 from indexer.errors import UnsupportedFile
 
 ENDINGS = frozenset({".txt", ".csv", ".jsonl"})
-"""File name endings (lower case) of files that hold texts."""
+"""Endings, in lower case, of the names of files that hold texts."""
 
 _NAMES = ("caption", "captions", "text")
 
 
 def read_text_file(path: Path) -> list[str]:
-    """The texts of the file at `path` as `read_texts` has them. TextError names the file; raises
-    UnsupportedFile for another ending, OSError where it cannot be opened."""
+    """The texts of the file at `path`, see `read_texts`. TextError names the file. Raises
+    UnsupportedFile for another ending, and OSError if the file cannot be opened."""
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         raise UnsupportedFile(
@@ -29,12 +29,12 @@ def read_text_file(path: Path) -> list[str]:
 
 
 def read_texts(data: bytes, ending: str) -> list[str]:
-    """The texts of a file with one of `ENDINGS`, stripped, blank ones left out.
+    """The texts in the bytes of a file with one of `ENDINGS`, stripped and without blank ones.
 
-    UTF-8, with or without a byte order mark. ``.txt``: one text a line. ``.csv``: the column
-    ``caption`` or ``text`` of a table with a header. ``.jsonl``: an object a line, with ``caption``
-    or ``text`` (a string) or ``captions`` (a list of strings). Raises TextError
-    with a plain reason.
+    The file is UTF-8, with or without a byte order mark. ``.txt``: one text on each line. ``.csv``:
+    the column ``caption`` or ``text`` of a table with a header. ``.jsonl``: one object on each
+    line, with ``caption`` or ``text`` (a string) or ``captions`` (a list of strings). Raises
+    TextError with a plain reason.
     """
     try:
         whole = data.decode("utf-8-sig")
@@ -82,5 +82,6 @@ def _object_texts(line: str, number: int) -> list[str]:
 
 
 def is_unicode(text: str) -> bool:
-    """JSON can spell half a surrogate pair, which no UTF-8 can hold."""
+    """Whether UTF-8 can hold `text`. JSON can spell half a surrogate pair, which UTF-8 cannot
+    hold."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

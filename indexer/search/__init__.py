@@ -1,1 +1,1 @@
-"""Filters, and what one search sees."""
+"""Filters, and the state of the library that a search sees."""

@@ -1,4 +1,4 @@
-"""Filters: which items a search may answer with, by what is known of them beside their pixels."""
+"""Filters: which items a search may return, by their metadata."""
 
 import os
 import re
@@ -28,7 +28,7 @@ _ALIASES = {
 
 
 class FilterError(AlignError):
-    """Wrong usage: a filter that is not written as one, or asks for a field that no item has."""
+    """Wrong usage: a filter in the wrong form, or a filter on a field that no item has."""
 
     def __init__(self, name: str, value: str, problem: str) -> None:
         super().__init__(f"{name} {value!r} {problem}")
@@ -36,7 +36,7 @@ class FilterError(AlignError):
 
 @dataclass(frozen=True)
 class Near:
-    """Within `km` kilometres of a place, along the surface."""
+    """At most `km` kilometres from a place, along the earth's surface."""
 
     latitude: float
     longitude: float
@@ -45,7 +45,7 @@ class Near:
 
 @dataclass(frozen=True)
 class FieldTest:
-    """A comparison of the field `name`; items without it never pass."""
+    """A comparison with the field `name`; an item without the field never passes."""
 
     name: str
     operator: Operator
@@ -53,7 +53,7 @@ class FieldTest:
 
     @property
     def number(self) -> float | None:
-        """`value` as a number; fields that are numbers are compared with it."""
+        """`value` as a number, to compare with fields that are numbers; None if it is none."""
         return number(self.value)
 
     def __str__(self) -> str:
@@ -62,29 +62,30 @@ class FieldTest:
 
 @dataclass(frozen=True)
 class Filters:
-    """What must hold of an item, all of it; None and empty ask for nothing.
+    """Conditions that an item must all meet. None and empty mean no condition.
 
-    Made by `parse` from what people write.
+    `parse` makes them from what people write.
     """
 
     after: str | None = None
-    """Beginning of an ISO time, compared with the wall clock where the picture was taken; at it or
-    later. Pictures without a capture time never match a date."""
+    """Taken at this time or later: the beginning of an ISO time, compared with the local time of
+    the picture. Pictures without a capture time never match."""
     before: str | None = None
-    """The same; earlier than it."""
+    """Taken earlier than this time, in the same form."""
     under: bytes | None = None
-    """Absolute path of a file or of a folder at any height above it."""
+    """Absolute path of the file, or of a folder that holds it at any depth."""
     glob: bytes | None = None
-    """Of the path relative to its root, or of the end of it after a ``/``: ``*`` any characters,
-    ``/`` too, ``?`` one, ``[a-z]`` and ``[^a-z]`` one of a set. Case matters."""
+    """Matches the path relative to its root, or the end of that path after a ``/``. ``*`` stands
+    for any characters, also ``/``, ``?`` for one character, ``[a-z]`` and ``[^a-z]`` for one of a
+    set. Case matters."""
     camera: str | None = None
-    """A part of the camera's name, in any case."""
+    """A part of the camera's name; case does not matter."""
     near: Near | None = None
     min_width: int | None = None
-    """Pixels, upright."""
+    """Pixels of the upright picture."""
     min_height: int | None = None
     formats: frozenset[str] = frozenset()
-    """Any of these of Pillow's names."""
+    """Pillow's names of formats; one of them must match."""
     fields: tuple[FieldTest, ...] = ()
 
     @classmethod
@@ -102,8 +103,8 @@ class Filters:
         formats: Iterable[str] = (),
         fields: Iterable[str] = (),
     ) -> Self:
-        """From ``after="2024-05"``, ``near="48.86,2.35,10"``, ``formats=["jpg"]``,
-        ``fields=["aesthetic>=5"]`` and the like.
+        """Filters from texts, such as ``after="2024-05"``, ``near="48.86,2.35,10"``,
+        ``formats=["jpg"]`` and ``fields=["aesthetic>=5"]``.
 
         Dates are ``2024``, ``2024-05``, ``2024-05-01`` or ``2024-05-01T12:30``. `near` is latitude,
         longitude and kilometres. A relative `under` starts at the current folder. Raises
@@ -114,7 +115,7 @@ class Filters:
             before=None if before is None else _date("before", before),
             under=None if under is None else os.path.abspath(_bytes("under", os.fspath(under))),
             glob=None if glob is None else _glob(glob),
-            camera=None if camera is None else _some("camera", camera),
+            camera=None if camera is None else _text("camera", camera),
             near=None if near is None else _near(near),
             min_width=None if min_width is None else _pixels("min-width", min_width),
             min_height=None if min_height is None else _pixels("min-height", min_height),
@@ -123,8 +124,8 @@ class Filters:
         )
 
 
-def _some(name: str, text: str) -> str:
-    """A text that is not blank and that SQLite can hold."""
+def _text(name: str, text: str) -> str:
+    """`text` itself, if it is not blank and SQLite can hold it."""
     if not text.strip():
         raise FilterError(name, text, "is empty")
     if "\0" in text or not is_unicode(text):
@@ -133,7 +134,7 @@ def _some(name: str, text: str) -> str:
 
 
 def _bytes(name: str, text: str) -> bytes:
-    """A text about paths, which may stand for any bytes but NUL."""
+    """The bytes of a path; they may be any bytes except NUL."""
     try:
         path = os.fsencode(text)
     except UnicodeEncodeError:
@@ -145,7 +146,7 @@ def _bytes(name: str, text: str) -> bytes:
 
 def _date(name: str, text: str) -> str:
     parts = _DATE.fullmatch(text)
-    # A time needs a day, a day a month.
+    # A time needs a day, and a day needs a month.
     if parts and all(parts[n] or not parts[n + 1] for n in (2, 3)):
         year, month, day, clock = parts.group(1, 2, 3, 4)
         try:
@@ -197,7 +198,7 @@ def _format(text: str) -> tuple[str, ...]:
 
 
 def _field(text: str) -> FieldTest:
-    parts = _FIELD.fullmatch(_some("field", text))
+    parts = _FIELD.fullmatch(_text("field", text))
     name, value = (parts[1].strip(), parts[3].strip()) if parts else ("", "")
     if not (parts and name and value):
         raise FilterError("field", text, "is not a name, one of = != >= <= > < and a value")

@@ -1,4 +1,4 @@
-"""Filters as conditions in SQL, every value of them bound."""
+"""Filters as conditions in SQL; every value is a bound parameter."""
 
 import math
 import operator
@@ -33,35 +33,36 @@ from indexer.search.filters import FieldTest, FilterError, Filters, Near
 
 _Key = tuple[Kind, Filters, bytes | None]
 _REMEMBERED = 8
-"""Filters whose answers a connection keeps, with a bit for every item id: 1 MB for all eight where
-a million pictures were ever indexed. At most 5 connections stay open when their searches end."""
+"""How many answers a connection keeps. Each has one bit for each item id: all eight take 1 MB if a
+million pictures were ever indexed. At most 5 connections stay open after their searches."""
 _KNOWN = 20
+"""How many known fields a message names."""
 _TRUTH = {"true": 1.0, "false": 0.0}
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 def matching_ids(db: Connection, kind: Kind, filters: Filters) -> npt.NDArray[np.int64]:
-    """Ids of the live items of `kind` that `filters` let pass, (n,) ascending.
+    """Ids of the live items of `kind` that pass `filters`, (n,) ascending.
 
-    The last answers stay with the connection behind `db` until it sees that another one has
-    committed: it must be one that only reads. Raises FilterError for a field that no item has.
+    The connection behind `db` keeps the last answers until it sees a commit of another connection,
+    so it must not write itself. Raises FilterError for a field that no item has.
     """
     remembered: _Remembered = db.info.setdefault("matching ids", _Remembered())
     remembered.forget_unless(db.exec_driver_sql("PRAGMA data_version").scalar_one())
-    # The disk may lead `under` elsewhere without a commit.
-    where = None if filters.under is None else os.path.realpath(filters.under)
-    key = (kind, filters, where)
+    # A symbolic link may change, which is no commit, and lead `under` to another folder.
+    target = None if filters.under is None else os.path.realpath(filters.under)
+    key = (kind, filters, target)
     if (ids := remembered.get(key)) is None:
-        ids = _read_ids(db, kind, filters, where)
+        ids = _read_ids(db, kind, filters, target)
         remembered.put(key, ids)
     return ids
 
 
 class _Remembered:
-    """What one connection was last asked for.
+    """The last answers of one connection.
 
-    Its ``PRAGMA data_version`` is another number as soon as a transaction of its sees a commit of
-    any process that changed something, and means nothing to other connections: so each has its own.
+    SQLite changes a connection's `data_version` when another connection commits. The number means
+    nothing to other connections, so each connection has its own answers.
     """
 
     def __init__(self) -> None:
@@ -69,7 +70,7 @@ class _Remembered:
         self._bits: OrderedDict[_Key, npt.NDArray[np.uint8]] = OrderedDict()
 
     def forget_unless(self, version: int) -> None:
-        """Forget everything where `version` is not what it was last time."""
+        """Forget all answers if `version` is not what it was last time."""
         if version != self._version:
             self._bits.clear()
             self._version = version
@@ -90,17 +91,17 @@ class _Remembered:
 
 
 def _read_ids(
-    db: Connection, kind: Kind, filters: Filters, where: bytes | None
+    db: Connection, kind: Kind, filters: Filters, target: bytes | None
 ) -> npt.NDArray[np.int64]:
     check_known(db, filters)
-    # Likely, or SQLite looks every item up by the index of kinds and digests, in no order.
+    # Without "likely", SQLite looks up each item in the index of kinds and digests, in no order.
     of_kind = func.likely(items.c.kind == kind)
-    # One long text of them, or the rows would take longer to pass on than to find. It would be too
-    # long for SQLite with 100 million of them.
+    # All ids in one long text: rows would take longer to pass on than to find. For 100 million ids,
+    # the text would be too long for SQLite.
     query = select(func.group_concat(items.c.id)).where(of_kind, *_of_items(filters))
-    if where is not None or filters.glob is not None:
-        places = _of_files(filters, where, catalogue.all_roots(db))
-        query = query.join(files, files.c.id == items.c.file_id).where(*places)
+    if target is not None or filters.glob is not None:
+        conditions = _of_files(filters, target, catalogue.all_roots(db))
+        query = query.join(files, files.c.id == items.c.file_id).where(*conditions)
     text = db.execute(query).scalar_one()
     return np.sort(np.fromstring(text or "", np.int64, sep=","))
 
@@ -143,39 +144,36 @@ def _of_items(filters: Filters) -> Iterator[ColumnElement[bool]]:
 
 
 def _of_files(
-    filters: Filters, where: bytes | None, roots: Sequence[Root]
+    filters: Filters, target: bytes | None, roots: Sequence[Root]
 ) -> Iterator[ColumnElement[bool]]:
-    if filters.under is not None and where is not None:
-        yield _under({filters.under, where}, roots)
+    if filters.under is not None and target is not None:
+        yield _under({filters.under, target}, roots)
     if filters.glob is not None:
         path = cast(files.c.path, Text)  # GLOB takes no blobs
         yield or_(*(path.op("GLOB")(_text(p)) for p in (filters.glob, b"*/" + filters.glob)))
 
 
 def _text(value: bytes) -> ColumnElement[str]:
-    """Bytes that need not be UTF-8, as text."""
+    """Bytes as text in SQL, even if they are not UTF-8."""
     return cast(literal(value, LargeBinary), Text)
 
 
 def _under(paths: Collection[bytes], roots: Sequence[Root]) -> ColumnElement[bool]:
-    """Below any of `paths`."""
-    ways: list[ColumnElement[bool]] = [false()]
-    for way in paths:
+    """Whether a file lies at or below any of `paths`."""
+    conditions: list[ColumnElement[bool]] = [false()]
+    for path in paths:
         for root in roots:
-            if within(root.path, way):
-                ways.append(files.c.root_id == root.id)
-            elif within(way, root.path):
-                inside = os.path.relpath(way, root.path)
-                # "0" comes right after "/"
-                below = and_(files.c.path >= inside + b"/", files.c.path < inside + b"0")
-                same = or_(files.c.path == inside, below)
-                ways.append(and_(files.c.root_id == root.id, same))
-    return or_(*ways)
+            if within(root.path, path):
+                conditions.append(files.c.root_id == root.id)
+            elif within(path, root.path):
+                inside = catalogue.in_folder(os.path.relpath(path, root.path))
+                conditions.append(and_(files.c.root_id == root.id, inside))
+    return or_(*conditions)
 
 
 def _near(near: Near) -> ColumnElement[bool]:
-    """The exact distance, after a band of latitudes, a little too wide, that spares most items it:
-    such a band needs no care at the poles and at the date line."""
+    """The exact distance is computed only in a band of latitudes that is a little too wide. Such a
+    band has no special case at the poles or at the date line."""
     half = math.degrees(near.km / EARTH_RADIUS) + 1e-6
     band = items.c.latitude.between(near.latitude - half, near.latitude + half)
     distance = func.great_circle_km(
@@ -189,10 +187,10 @@ def _field(test: FieldTest) -> ColumnElement[bool]:
     if test.operator in _COMPARE:
         ordered: ColumnElement[bool] = _COMPARE[test.operator](fields.c.number, literal(n))
         return ordered
-    # A number may stand in a field as text: JSON has both.
+    # The field may hold the number as text, because JSON has both.
     same: list[ColumnElement[bool]] = [fields.c.text.is_not_distinct_from(text)]
     if n is None:
-        n = _TRUTH.get(text.lower())  # kept as a number
+        n = _TRUTH.get(text.lower())  # stored as a number
     if n is not None:
         same.append(fields.c.number.is_not_distinct_from(n))
     return or_(*same) if test.operator == "=" else ~or_(*same)

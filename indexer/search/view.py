@@ -1,4 +1,4 @@
-"""What one search sees of one kind of item: a generation, the delta, and what is deleted."""
+"""What one search sees of one kind of item: a generation, the delta, and the deleted items."""
 
 from collections.abc import Set
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from indexer.ann import generations
 from indexer.ann.exact_search import TOLERANCE, exact_scores
 from indexer.database import catalogue, embeddings
 from indexer.database.embeddings import Vectors
+from indexer.database.rows import Generation
 from indexer.errors import EmbeddingError
 from indexer.records import Kind, Model, Neighbours
 
@@ -23,24 +24,24 @@ class View:
     model_id: int
     model: Model
     seq: int
-    head_id: int | None
+    head: Generation | None
     opened: generations.Opened | None
     hidden: npt.NDArray[np.int64]
-    """Ids that the generation's answers must not hold: deleted since, or in the delta anew."""
+    """Ids that the generation must not return: they were deleted since, or are in the delta."""
     delta: Vectors
     degraded: str | None
 
 
 def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) -> View | None:
-    """The state that `db` sees: `cached` itself where nothing moved on; None without a model."""
+    """The state that `db` sees: `cached` itself if nothing has changed; None without a model."""
     current = catalogue.current_model(db)
     if current is None:
         return None
     model_id, model = current
     seq = catalogue.last_change(db)
     kept = catalogue.kept_generations(db, kind, model_id)
-    head_id = kept[0].id if kept else None
-    if cached and (cached.model_id, cached.seq, cached.head_id) == (model_id, seq, head_id):
+    head = kept[0] if kept else None
+    if cached and (cached.model_id, cached.seq, cached.head) == (model_id, seq, head):
         return cached
     opened, degraded = None, None
     if kept:
@@ -54,7 +55,7 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
         model_id=model_id,
         model=model,
         seq=seq,
-        head_id=head_id,
+        head=head,
         opened=opened,
         hidden=np.union1d(deleted, delta[0]),
         delta=delta,

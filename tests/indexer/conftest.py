@@ -24,7 +24,7 @@ from indexer.records import Model
 
 
 class Counting(FakeEncoder):
-    """Remembers how much it was asked for; `fail_at` makes the n-th batch raise."""
+    """Remembers the sizes of its batches; batch number `fail_at` raises `error`."""
 
     def __init__(self, name="fake", fingerprint="fa4e", fail_at=0, error=KeyboardInterrupt):
         super().__init__(name, fingerprint)
@@ -70,13 +70,14 @@ class Vectors:
             self.live.pop(id, None)
 
     def publish(self, queries=None, **wanted):
-        """New generations; `queries` (q, dim) for those with lists, `wanted` as in the journal."""
+        """New generations; those with lists are measured with `queries`, (q, dim). `wanted` are
+        arguments of `journal.want_layout`."""
         with self._engine.begin() as db:
             journal.want_layout(db, wanted.get("layout"), wanted.get("target_recall"))
         for kind in ("image", "text"):
-            asked = partial(Queries, queries, "queries of a test")
+            make_queries = partial(Queries, queries, "queries of a test")
             generations.publish(
-                self._engine, self.library.path, kind, asked, force=queries is not None
+                self._engine, self.library.path, kind, make_queries, force=queries is not None
             )
 
     def expected(self, query, k, kind="image", exclude=frozenset()):
@@ -99,7 +100,7 @@ class Photos:
         self.library = Library.create(folder)
 
     def paint(self, name, colour, size=(8, 8)) -> Path:
-        """A PNG of one colour; names that are bytes are taken as they are."""
+        """A PNG of one colour; a name may be bytes that are not text."""
         path = Path(os.fsdecode(os.path.join(os.fsencode(self.folder), os.fsencode(name))))
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "wb") as file:
@@ -113,12 +114,12 @@ class Photos:
         return path
 
     def touch(self, path, seconds=5) -> None:
-        """Another modification time, far enough for any file system."""
+        """Change the modification time by more than the clock of any file system needs."""
         status = path.stat()
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + seconds * 10**9))
 
     def index(self, *sources, encoder=None, **options) -> dict[str, int]:
-        """Index, the whole folder if nothing is named; the report's numbers that are not 0."""
+        """Index the sources, or the whole folder without any; the counts that are not 0."""
         encoder = encoder or FakeEncoder()
         report = self.library.index(list(sources) or [self.folder], lambda: encoder, **options)
         return counted(report)
@@ -126,6 +127,12 @@ class Photos:
     def rescan(self, encoder=None, **options) -> dict[str, int]:
         encoder = encoder or FakeEncoder()
         return counted(self.library.index([], lambda: encoder, **options))
+
+    def outcome(self, *sources, **options) -> tuple[tuple[str, ...], int, int]:
+        """What is unavailable, and the numbers of added and deleted items, of a run over the
+        sources, or over all roots without any."""
+        report = self.library.index(list(sources), FakeEncoder, **options)
+        return report.unavailable, report.added, report.deleted
 
     def ids(self, *names) -> list[int]:
         return [item.id for name in names for item in self.library.find(self.folder / name)]
@@ -148,7 +155,7 @@ def _decoders():
 
 @pytest.fixture(autouse=True)
 def _decoders_stay(_decoders, monkeypatch):
-    """All runs share their child processes: hundreds of small ones would each wait for new ones."""
+    """All runs share their child processes, or hundreds of small runs would each start new ones."""
 
     class Kept:
         def decode(self, data, prepare):
@@ -195,7 +202,7 @@ def must_not_load():
 
 @pytest.fixture
 def clock(monkeypatch):
-    """The clock of the runs: `clock.seconds` ahead of the one that times the files."""
+    """The clock of the runs; it is `clock.seconds` ahead of the clock of the files."""
 
     class Clock:
         seconds = 0.0
@@ -208,13 +215,13 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def settled(clock):
-    """Runs that happen long after the last change of any file."""
+    """Runs take place long after the last change of any file."""
     clock.seconds = 1000
 
 
 @pytest.fixture
 def sql():
-    """Look into, or meddle with, the database behind the library's back."""
+    """Read or change the database without the library."""
 
     def run(library, statement, *parameters):
         with closing(sqlite3.connect(library.path / "library.db")) as db, db:
@@ -226,7 +233,7 @@ def sql():
 
 @pytest.fixture
 def damage():
-    """Change one value of one row as a failing disk does: the checksum stays what it was."""
+    """Change one value of one row, as a failing disk does: the checksum stays what it was."""
 
     def strike(library, table, rowid, column, value):
         with closing(sqlite3.connect(library.path / "library.db")) as db, db:
@@ -263,8 +270,8 @@ def make_vectors(tmp_path):
         each.close()
 
 
-class Told(list):
-    """A progress that keeps what it is told."""
+class RecordedProgress(list):
+    """A progress that records the calls."""
 
     def start(self, total, what):
         self.append((total, what))
@@ -277,13 +284,13 @@ class Told(list):
 
 
 @pytest.fixture
-def told():
-    return Told()
+def progress():
+    return RecordedProgress()
 
 
 @pytest.fixture
 def clustered(unit_rows):
-    """2,000 rows of 16 around 40 directions: what lists are made for."""
+    """2,000 rows of 16 dimensions around 40 directions, as suits an index with lists."""
     rng = np.random.default_rng(5)
     rows = np.repeat(unit_rows(40, 16, seed=1), 50, axis=0)
     rows = rows + 0.2 * rng.normal(size=rows.shape)
@@ -291,6 +298,6 @@ def clustered(unit_rows):
 
 
 @pytest.fixture
-def asked(unit_rows):
+def queries(unit_rows):
     """60 queries for `clustered`."""
     return unit_rows(60, 16, seed=2)

@@ -1,4 +1,4 @@
-"""What a library tells of the contents of its items."""
+"""What a library says about the contents of its items."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from encoder.fake import FakeEncoder
 from indexer import Library
 
 
-def test_embeddings_come_in_the_order_asked(photos):
+def test_embeddings_come_in_the_order_of_the_ids(photos):
     for name in ("red", "green", "blue"):
         photos.paint(f"{name}.png", name)
     photos.index()
@@ -18,7 +18,7 @@ def test_embeddings_come_in_the_order_asked(photos):
     assert (rows.shape, rows.dtype) == ((5, 4), np.float32)
 
 
-def test_embeddings_of_what_is_deleted_are_zeros(photos):
+def test_embeddings_of_deleted_items_are_zeros(photos):
     photos.paint("a.png", "red")
     photos.paint("b.png", "blue")
     photos.index()

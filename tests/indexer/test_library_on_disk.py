@@ -32,7 +32,7 @@ from indexer.database.lock import writing
 from indexer.database.schema import SCHEMA_VERSION, metadata
 
 
-def test_the_door_names_what_it_opens():
+def test_the_package_exports_exactly_its_public_names():
     public = {name for name, value in vars(indexer).items() if not name.startswith("_")}
     modules = {name for name in public if isinstance(getattr(indexer, name), type(os))}
     assert sorted(public - modules, key=indexer.__all__.index) == indexer.__all__
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_database(tmp_path):
 
 
 def test_migrating_from_empty_gives_the_schema(tmp_path):
-    """Twice over: as Alembic compares them, and by the very statements SQLite keeps."""
+    """Compared in two ways: by Alembic, and by the statements that SQLite keeps."""
     kept = []
     for name, make in (
         ("migrated", lambda _, path: connection.migrate(path)),
@@ -129,7 +129,7 @@ def test_migration_numbers_match_the_schema():
     assert numbers == list(range(1, SCHEMA_VERSION + 1))
 
 
-def test_a_library_whose_making_was_interrupted_is_made_on_opening(tmp_path):
+def test_a_library_that_was_created_by_half_is_completed_on_opening(tmp_path):
     (tmp_path / ".align").mkdir()
     (tmp_path / ".align/library.db").touch()
     with writing(tmp_path / ".align"), pytest.raises(LibraryLocked):
@@ -138,7 +138,7 @@ def test_a_library_whose_making_was_interrupted_is_made_on_opening(tmp_path):
         assert library.status().counts == {"image": 0, "text": 0}
 
 
-def test_opening_waits_for_whoever_migrates(tmp_path):
+def test_opening_waits_for_a_process_that_migrates(tmp_path):
     (tmp_path / ".align").mkdir()
     (tmp_path / ".align/library.db").touch()
     with writing(tmp_path / ".align"):
@@ -230,7 +230,7 @@ def test_nothing_heavy_is_loaded_without_need(photos):
     assert loaded_after(search, photos.folder) == "['faiss']"
 
 
-def test_an_encoder_is_loaded_only_in_the_thread_that_asked(photos):
+def test_an_encoder_is_loaded_only_in_the_thread_that_called_index(photos):
     import threading
 
     photos.paint("a.png", "red")

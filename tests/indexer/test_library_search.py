@@ -1,4 +1,4 @@
-"""Search against the slow way: every live vector times the query, sorted."""
+"""Search against a slow oracle: every live vector times the query, sorted."""
 
 import numpy as np
 import pytest
@@ -74,10 +74,10 @@ def test_random_vectors_with_ties_equal_brute_force(make_vectors, unit_rows):
 
 
 @pytest.mark.parametrize("published", [0, 100, 200])
-def test_ties_at_the_boundary_are_broken_by_id_wherever_they_lie(
+def test_ties_at_the_boundary_are_broken_by_id_in_generation_and_delta(
     make_vectors, unit_rows, published
 ):
-    """200 equal vectors and one better: k cuts through the tie."""
+    """200 equal vectors and a better one: k cuts through the tie."""
     vectors = make_vectors(48)
     tied, better = unit_rows(2, 48)
     vectors.add([tied] * published)
@@ -94,8 +94,8 @@ def test_ties_at_the_boundary_are_broken_by_id_wherever_they_lie(
 
 @pytest.mark.parametrize("published", [0, 150, 300])
 def test_ties_that_float32_sums_would_break(make_vectors, unit_rows, published):
-    """Permutations of one vector, and a query of equal numbers: equal sums, but not in every order
-    of adding, so neither FAISS nor BLAS alone would return the smallest ids."""
+    """Permutations of one vector and a query of equal numbers have equal sums, but not in every
+    order of adding. FAISS or BLAS alone would not return the smallest ids."""
     vectors = make_vectors(64)
     rng = np.random.default_rng(3)
     rows = np.stack([rng.permutation(unit_rows(1, 64)[0]) for _ in range(300)])
@@ -107,7 +107,7 @@ def test_ties_that_float32_sums_would_break(make_vectors, unit_rows, published):
     assert vectors.library.search(query, 10).ids.tolist() == list(range(1, 11))
 
 
-def test_as_many_as_exist_come_back(make_vectors, unit_rows):
+def test_all_items_come_back_when_there_are_fewer_than_k(make_vectors, unit_rows):
     vectors = make_vectors(8)
     rows = unit_rows(100, 8)
     vectors.add(rows)
@@ -144,7 +144,7 @@ def test_a_warm_search_reads_nothing_again(photos, monkeypatch):
     assert photos.nearest("green") == [2]
 
 
-def test_kinds_are_searched_apart(photos):
+def test_each_kind_is_searched_by_itself(photos):
     photos.paint("a.png", "red")
     caption = photos.write("c.txt", "red\ngreen")
     photos.index(photos.folder, caption)

@@ -1,4 +1,4 @@
-"""Generations: published whole, replaced when worthwhile, and never trusted blindly."""
+"""Generations: published whole, replaced when worthwhile, and checked before use."""
 
 import os
 
@@ -62,7 +62,7 @@ def test_what_is_published(two, sql):
     assert rows == [(2, "flat", 1.0, faiss.__version__), (4, "flat", 1.0, faiss.__version__)]
 
 
-def test_the_one_before_is_kept_and_older_ones_and_litter_are_removed(two, sql):
+def test_the_last_generation_is_kept_and_older_ones_and_litter_are_removed(two, sql):
     (two.library.path / "generations/5-x.faiss.tmp").write_bytes(b"a crash left this")
     first = files(two)
     two.paint("e.png", "white")
@@ -73,7 +73,7 @@ def test_the_one_before_is_kept_and_older_ones_and_litter_are_removed(two, sql):
     assert names[0][0] in first
 
 
-def test_small_changes_wait_for_company(photos):
+def test_small_changes_do_not_publish_at_once(photos):
     for n in range(150):
         photos.paint(f"{n:03}.png", (n, 0, 0))
     photos.index()
@@ -130,7 +130,7 @@ def test_a_damaged_head_falls_back_and_says_so(two, sql, damage, what, both):
 
 
 def test_a_file_that_holds_something_else_is_not_used(two, sql):
-    """Right size and checksum, wrong content: the row was made for other vectors."""
+    """Size and checksum are right, but the row was made for other vectors."""
     sql(two.library, "UPDATE generations SET count = 7 WHERE seq = 4")
     with Library.open(two.folder) as fresh:
         found = fresh.search(FakeEncoder().encode_texts(["blue"])[0], 9)
@@ -162,7 +162,7 @@ def test_the_next_generation_ends_the_degradation(two, sql):
     assert two.library.status().degraded is None
 
 
-def test_a_disk_that_is_full_costs_no_item(photos, monkeypatch):
+def test_a_full_disk_loses_no_item(photos, monkeypatch):
     photos.paint("a.png", "red")
 
     def full(descriptor):

@@ -1,4 +1,4 @@
-"""Indexes with lists: exact where they say so, measured where they are not."""
+"""Indexes with lists: exact in the cases that promise it, measured in all others."""
 
 import errno
 import json
@@ -23,12 +23,12 @@ DIM = 16
 
 
 @pytest.fixture
-def indexed(make_vectors, clustered, asked, monkeypatch):
-    """A library of `clustered` with 40 lists and whatever nprobe reaches recall@10 of 0.9."""
+def indexed(make_vectors, clustered, queries, monkeypatch):
+    """A library of `clustered` with 40 lists and the nprobe that reaches a recall@10 of 0.9."""
     monkeypatch.setattr("indexer.ann.layout.SAMPLE_PER_LIST", 50)
     vectors = make_vectors(DIM)
     vectors.add(clustered)
-    vectors.publish(asked, layout="ivf", target_recall=0.9)
+    vectors.publish(queries, layout="ivf", target_recall=0.9)
     return vectors
 
 
@@ -81,13 +81,13 @@ def test_what_is_published(indexed, clustered, sql):
     assert generation.recall == found[0].recall >= 0.9
 
 
-def test_the_measured_recall_is_the_recall_of_searches(indexed, asked):
+def test_the_measured_recall_is_the_recall_of_searches(indexed, queries):
     generation = head(indexed)
     assert generation.nprobe < 40
-    assert recall(indexed, asked) == pytest.approx(generation.recall, abs=1e-9)
+    assert recall(indexed, queries) == pytest.approx(generation.recall, abs=1e-9)
 
 
-def test_nprobe_is_the_smallest_that_reaches_the_target(indexed, asked, sql):
+def test_nprobe_is_the_smallest_that_reaches_the_target(indexed, queries, sql):
     points = head(indexed).curve.points
     assert [p.nprobe for p in points] == sorted({p.nprobe for p in points})
     nprobe = head(indexed).nprobe
@@ -95,29 +95,29 @@ def test_nprobe_is_the_smallest_that_reaches_the_target(indexed, asked, sql):
     with Library.open(indexed.library.path) as fresh:
         indexed.library.close()
         indexed.library = fresh
-        assert recall(indexed, asked) < 0.9
+        assert recall(indexed, queries) < 0.9
 
 
-def test_all_lists_are_exact(indexed, clustered, asked):
-    indexed.publish(asked, target_recall=1.0)
+def test_all_lists_are_exact(indexed, clustered, queries):
+    indexed.publish(queries, target_recall=1.0)
     generation = head(indexed)
     assert generation.recall == 1.0
-    assert recall(indexed, asked) == 1.0
+    assert recall(indexed, queries) == 1.0
     chosen = faiss_index.all_but(np.zeros(0, np.int64))
     opened = indexed.library._views["image"].opened
-    for query in asked[:5]:
+    for query in queries[:5]:
         found = faiss_index.candidates(opened.index, query, 30, chosen, 40, 1e-5)
         assert set(indexed.expected(query, 30)[0]) <= set(found.tolist())
 
 
-def test_delta_and_deletions_with_lists(indexed, unit_rows, asked):
+def test_delta_and_deletions_with_lists(indexed, unit_rows, queries):
     indexed.add(unit_rows(15, DIM, seed=9))
-    best = indexed.expected(asked[0], 5)[0]
+    best = indexed.expected(queries[0], 5)[0]
     indexed.delete(best[:3])
     assert (head(indexed).delta, head(indexed).deleted) in {(15, 3), (14, 2), (13, 1), (12, 0)}
-    assert recall(indexed, asked) >= 0.85
+    assert recall(indexed, queries) >= 0.85
     gone = set(best[:3])
-    assert not gone & set(indexed.library.search(asked[0], 50).ids.tolist())
+    assert not gone & set(indexed.library.search(queries[0], 50).ids.tolist())
 
 
 def nearest(vectors, query, k, allowed):
@@ -128,10 +128,10 @@ def nearest(vectors, query, k, allowed):
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 200])
-def test_few_allowed_items_are_scored_exactly(indexed, asked, size):
+def test_few_allowed_items_are_scored_exactly(indexed, queries, size):
     rng = np.random.default_rng(size)
     indexed.delete([5, 6])
-    for query in asked[:20]:
+    for query in queries[:20]:
         allowed = rng.choice(np.arange(1, 2001), size, replace=False)
         outside = frozenset(range(1, 2001)) - set(allowed.tolist())
         ids, scores = indexed.expected(query, 10, exclude=outside)
@@ -140,21 +140,21 @@ def test_few_allowed_items_are_scored_exactly(indexed, asked, size):
         np.testing.assert_allclose(found.scores, scores, rtol=0, atol=1e-7)
 
 
-def test_many_allowed_items_fill_k_whatever_lists_they_are_in(indexed, asked):
-    """The 300 worst answers are far from the lists a search looks into first."""
-    for query in asked[:10]:
+def test_many_allowed_items_fill_k_in_any_lists(indexed, queries):
+    """The 300 worst answers lie far from the lists that a search looks into first."""
+    for query in queries[:10]:
         worst = np.array(indexed.expected(query, 2000)[0][-300:])
         found = nearest(indexed, query, 50, worst)
         assert len(found.ids) == 50
         assert np.isin(found.ids, worst).all()
 
 
-def test_an_index_that_finds_too_little_is_not_published(indexed, asked, monkeypatch, sql):
+def test_an_index_that_finds_too_little_is_not_published(indexed, queries, monkeypatch, sql):
     before = sql(indexed.library, "SELECT name FROM generations")
     curve = RecallCurve("a bad day", 1, (Point(40, 0.4, 1.0),))
     monkeypatch.setattr("indexer.ann.generations.measure", lambda *_: curve)
     with pytest.raises(GenerationError) as caught:
-        indexed.publish(asked)
+        indexed.publish(queries)
     assert str(caught.value).startswith(
         "the new index finds 40.0% of what it should instead of 90.0% and was not published"
     )
@@ -163,14 +163,14 @@ def test_an_index_that_finds_too_little_is_not_published(indexed, asked, monkeyp
     assert names == [name for (name,) in before]
 
 
-def test_back_to_flat(indexed, asked):
-    indexed.publish(asked, layout="auto")
+def test_back_to_flat(indexed, queries):
+    indexed.publish(queries, layout="auto")
     assert (head(indexed).type, head(indexed).nprobe, head(indexed).curve) == ("flat", None, None)
-    assert recall(indexed, asked) == 1.0
+    assert recall(indexed, queries) == 1.0
 
 
-def test_measuring_finds_the_first_list_that_is_enough():
-    """A search that finds nprobe of its ten: recall is nprobe / 10, 0.7 needs 7 of 100 lists."""
+def test_measuring_finds_the_smallest_nprobe_that_is_enough():
+    """The search finds nprobe of the ten best: recall is nprobe / 10, so 0.7 needs 7 lists."""
     rows = np.eye(12, dtype=np.float32)
     query = (np.arange(12) + 1).astype(np.float32)[None]
     query /= np.linalg.norm(query)
@@ -191,7 +191,7 @@ def test_measuring_finds_the_first_list_that_is_enough():
 
 
 def test_copies_may_stand_for_each_other():
-    """Twelve copies: any ten of them are right."""
+    """Any ten of twelve copies are right."""
     rows = np.ones((12, 4), np.float32) / 2
     queries = Queries(rows[:1], "one")
 
@@ -211,7 +211,7 @@ def test_exact_bounds_equal_the_whole_matrix(unit_rows):
     assert few.shape == (7, 9)
 
 
-def test_a_spool_gives_back_what_went_in(tmp_path, unit_rows):
+def test_a_spool_returns_the_pieces_it_was_given(tmp_path, unit_rows):
     rows = unit_rows(25_000, 3).astype(np.float16).astype(np.float32)
     ids = np.arange(25_000) * 2
     parts = [(ids[i : i + 4000], rows[i : i + 4000]) for i in range(0, 25_000, 4000)]
@@ -244,7 +244,7 @@ def test_contents_are_what_was_built(choice, unit_rows):
 
 
 def test_lists_are_filled_as_faiss_fills_them(unit_rows):
-    """Without the room that growing lists take: ids and codes, list by list."""
+    """Ids and codes are compared list by list."""
     rows = unit_rows(700, 8).astype(np.float16).astype(np.float32)
     ids = np.random.default_rng(0).permutation(5000)[:700]
     pieces = [(ids[i : i + 99], rows[i : i + 99]) for i in range(0, 700, 99)]
@@ -272,7 +272,7 @@ def test_the_phrases_are_five_hundred_different_ones():
 
 
 class Origins(FakeEncoder):
-    """Remembers the texts it embeds."""
+    """Remembers the texts that it embeds."""
 
     def __init__(self):
         super().__init__()
@@ -313,13 +313,13 @@ def test_the_librarys_own_texts_and_given_captions_come_before_phrases(photos):
     assert text.curve.origin == "500 everyday phrases"
 
 
-def test_building_lists_tells_how_far_it_is(photos, told):
+def test_building_lists_reports_progress(photos, progress):
 
     for n in range(70):
         photos.paint(f"{n}.png", (n, 0, 0))
     photos.index()
-    photos.library.rebuild(FakeEncoder, layout="ivf", progress=told)
-    assert told == [(140, "vectors"), 70, 70, "done"]
+    photos.library.rebuild(FakeEncoder, layout="ivf", progress=progress)
+    assert progress == [(140, "vectors"), 70, 70, "done"]
 
 
 def test_a_target_out_of_range(photos):
@@ -327,12 +327,12 @@ def test_a_target_out_of_range(photos):
         photos.library.rebuild(FakeEncoder, target_recall=1.5)
 
 
-def test_mapped_files_outlive_their_removal(indexed, asked):
-    """A reader that opened a generation goes on with it while the next ones replace it."""
-    before = indexed.library.search(asked[0], 5).ids.tolist()
+def test_mapped_files_outlive_their_removal(indexed, queries):
+    """A reader that opened a generation can use it after newer ones have replaced it."""
+    before = indexed.library.search(queries[0], 5).ids.tolist()
     opened = indexed.library._views["image"].opened
     for path in (indexed.library.path / "generations").iterdir():
         os.unlink(path)
     chosen = faiss_index.all_but(np.zeros(0, np.int64))
-    found = faiss_index.candidates(opened.index, asked[0], 5, chosen, opened.row.nprobe, 1e-5)
+    found = faiss_index.candidates(opened.index, queries[0], 5, chosen, opened.row.nprobe, 1e-5)
     assert set(before) <= set(found.tolist())

@@ -1,4 +1,4 @@
-"""The index that an evaluation goes through is the one that a library would publish."""
+"""An evaluation searches the index that a library would publish."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ def nobody():
 
 
 def exact(rows, query, k):
-    """All that score as the k-th of float16 rows does, or better; best first."""
+    """The float16 rows that score as well as the k-th best of them, or better; best first."""
     scores = rows.astype(np.float16).astype(np.float64) @ query.astype(np.float64)
     scores = scores.astype(np.float32)
     best = np.flatnonzero(scores >= np.sort(scores)[-min(k, len(scores))])
@@ -31,43 +31,43 @@ def recall(index, rows, queries, k=10):
 
 
 @pytest.mark.parametrize("k", [1, 10, 3000])
-def test_flat_is_exact(clustered, asked, k):
+def test_flat_is_exact(clustered, queries, k):
     index = trial_index(clustered, "flat", nobody)
     assert index.lists is None
-    for query in asked:
+    for query in queries:
         ids, scores = index.search(query, k)
         true_ids, true_scores = exact(clustered, query, k)
         assert ids.tolist() == true_ids.tolist()
         assert scores == pytest.approx(true_scores, abs=1e-6)
 
 
-def test_lists_are_as_a_library_has_them_and_reach_the_target(clustered, asked):
-    index = trial_index(clustered, "ivf", lambda: asked, target=0.9)
+def test_lists_are_those_of_a_library_and_reach_the_target(clustered, queries):
+    index = trial_index(clustered, "ivf", lambda: queries, target=0.9)
     nlist, nprobe = index.lists
     assert nlist == layout(2000, "ivf").nlist == 31
     assert 1 < nprobe < nlist
-    assert recall(index, clustered, asked) >= 0.9
+    assert recall(index, clustered, queries) >= 0.9
     fewer = dataclasses.replace(index, lists=(nlist, nprobe - 1))
-    assert recall(fewer, clustered, asked) < 0.9
+    assert recall(fewer, clustered, queries) < 0.9
 
 
-def test_they_are_tuned_with_the_queries_given(clustered, asked):
-    hard = trial_index(clustered, "ivf", lambda: asked)
+def test_lists_are_tuned_with_the_queries_given(clustered, queries):
+    hard = trial_index(clustered, "ivf", lambda: queries)
     easy = trial_index(clustered, "ivf", lambda: clustered[::40])
     assert easy.lists[1] < hard.lists[1]
 
 
-def test_all_lists_equal_flat(clustered, asked):
+def test_all_lists_equal_flat(clustered, queries):
     flat = trial_index(clustered, "flat", nobody)
-    lists = trial_index(clustered, "ivf", lambda: asked, target=0.5)
-    assert recall(lists, clustered, asked) < 1
+    lists = trial_index(clustered, "ivf", lambda: queries, target=0.5)
+    assert recall(lists, clustered, queries) < 1
     every = dataclasses.replace(lists, lists=(lists.lists[0], lists.lists[0]))
-    for query in asked:
+    for query in queries:
         for one, other in zip(flat.search(query, 10), every.search(query, 10), strict=True):
             assert one.tolist() == other.tolist()
 
 
-def test_all_that_tie_with_the_last_come_back(unit_rows):
+def test_all_rows_that_tie_with_the_last_come_back(unit_rows):
     rows = np.repeat(unit_rows(3, 16, seed=3), [5, 90, 5], axis=0)
     index = trial_index(rows, "flat", nobody)
     ids, scores = index.search(rows[50], 10)
@@ -76,7 +76,7 @@ def test_all_that_tie_with_the_last_come_back(unit_rows):
 
 
 @pytest.mark.parametrize("count", [1, 63])
-def test_too_few_for_lists_are_flat(unit_rows, count):
+def test_an_index_of_too_few_rows_for_lists_is_flat(unit_rows, count):
     index = trial_index(unit_rows(count, 16, seed=4), "ivf", nobody)
     assert index.lists is None
     assert len(index.search(unit_rows(1, 16, seed=5)[0], 10)[0]) == min(count, 10)

@@ -1,4 +1,4 @@
-"""Disks mounted at folders below a root: what lies on one that is away is not lost."""
+"""Disks mounted below a root: the items of a disk that is away are not lost."""
 
 import json
 import os
@@ -16,7 +16,7 @@ REMEDY = "; mount or restore it, or accept the loss with --allow-missing; nothin
 
 @pytest.fixture
 def mounted(monkeypatch):
-    """Numbers of devices by folder (absolute); whatever lies in it is on the same."""
+    """Device numbers by absolute folder; all that lies in a folder has its number."""
     numbers, real = {}, devices.device_of
 
     def device_of(root, part):
@@ -31,7 +31,7 @@ def mounted(monkeypatch):
 
 @pytest.fixture
 def usb(photos, mounted):
-    """The folder, with two of the three pictures in the library, of a disk mounted there."""
+    """The folder of a mounted disk, with two of the three pictures in the library."""
     photos.paint("a.png", "red")
     photos.paint("disks/usb/b.png", "green")
     photos.paint("disks/usb/deep/c.png", "blue")
@@ -43,7 +43,7 @@ def usb(photos, mounted):
 
 @pytest.fixture
 def unmount(mounted, tmp_path):
-    """Leave the mount point as an empty folder; returns what mounts it again."""
+    """Leave the mount point as an empty folder; returns the function that mounts it again."""
 
     def leave(folder):
         number = mounted.pop(os.fsencode(folder))
@@ -62,16 +62,10 @@ def unmount(mounted, tmp_path):
 
 @pytest.fixture
 def mounts(photos, sql):
-    """What the library remembers of the devices below its first root."""
+    """The devices below its first root that the library remembers."""
     return lambda: json.loads(
         sql(photos.library, "SELECT mounts FROM roots ORDER BY id LIMIT 1")[0][0]
     )
-
-
-def told(photos, *sources, **options):
-    """Sentences, added and deleted items of a run, over all roots if nothing is named."""
-    report = photos.library.index(list(sources), FakeEncoder, **options)
-    return report.unavailable, report.added, report.deleted
 
 
 def test_mounts_are_found_where_they_begin():
@@ -80,7 +74,7 @@ def test_mounts_are_found_where_they_begin():
     assert devices.mounts_above(Root(1, b"/proc", True), [b"self/status", b"version"]) == ()
 
 
-def test_a_link_is_where_it_lies_unless_it_is_followed(tmp_path):
+def test_a_link_is_on_its_own_device_unless_it_is_followed(tmp_path):
     (tmp_path / "link").symlink_to("/proc")
     here = os.fsencode(tmp_path)
     assert devices.device_of(Root(1, here, True), b"link") == tmp_path.stat().st_dev
@@ -105,49 +99,49 @@ def test_a_disk_that_is_away_loses_nothing_and_the_rest_goes_on(photos, usb, unm
     (photos.folder / "a.png").unlink()
     photos.paint("new.png", "yellow")
     sentence = f"{usb} is empty but the library knows 2 files in it{REMEDY}"
-    assert told(photos) == ((sentence,), 1, 1)
+    assert photos.outcome() == ((sentence,), 1, 1)
     assert photos.nearest("green") == [2]
     assert photos.library.roots() == [RootStatus(photos.folder, True, 3, away=((usb, "empty"),))]
-    assert told(photos) == ((sentence,), 0, 0)
+    assert photos.outcome() == ((sentence,), 0, 0)
     mount()
     assert photos.rescan() == {"unchanged": 3}
     assert photos.library.roots() == [RootStatus(photos.folder, True, 3)]
     assert mounts() == [["disks/usb", 1]]
 
 
-def test_a_mount_point_that_is_gone_too(photos, usb, unmount):
+def test_a_mount_point_that_is_gone_as_well(photos, usb, unmount):
     unmount(usb)
     usb.rmdir()
-    assert told(photos) == ((f"{usb} does not exist{REMEDY}",), 0, 0)
+    assert photos.outcome() == ((f"{usb} does not exist{REMEDY}",), 0, 0)
     assert photos.library.roots()[0].away == ((usb, "missing"),)
     assert photos.nearest("blue") == [3]
 
 
 def test_the_loss_may_be_accepted_and_is_forgotten(photos, usb, unmount, mounts):
     unmount(usb)
-    assert told(photos, allow_missing=True) == ((), 0, 2)
+    assert photos.outcome(allow_missing=True) == ((), 0, 2)
     assert mounts() == []
     assert photos.library.roots() == [RootStatus(photos.folder, True, 1)]
     assert photos.rescan() == {"unchanged": 1}
 
 
 def test_the_folder_below_the_mount_holds_something_else(photos, usb, unmount):
-    """What was written into it while the disk was away waits too."""
+    """Files that were written there while the disk was away wait, too."""
     unmount(usb)
     photos.paint("disks/usb/b.png", "yellow")
     photos.paint("disks/usb/new.png", "white")
     lacks = "lacks 1 file of the 2 that the library knows"
     sentence = f"{usb} is on another device than before and {lacks}{REMEDY}"
-    assert told(photos) == ((sentence,), 0, 0)
+    assert photos.outcome() == ((sentence,), 0, 0)
     assert photos.library.roots()[0].away == ((usb, "other device"),)
     assert photos.nearest("green") == [2]
-    assert told(photos, allow_missing=True) == ((), 1, 1)
+    assert photos.outcome(allow_missing=True) == ((), 1, 1)
 
 
 def test_another_disk_in_its_place(photos, usb, mounted, mounts):
     mounted[os.fsencode(usb)] = 2
     (usb / "b.png").unlink()
-    assert (told(photos)[1:], mounts()) == ((0, 0), [["disks/usb", 1]])
+    assert (photos.outcome()[1:], mounts()) == ((0, 0), [["disks/usb", 1]])
     photos.paint("disks/usb/b.png", "green")
     assert photos.rescan() == {"unchanged": 3}
     assert mounts() == [["disks/usb", 2]]
@@ -158,15 +152,15 @@ def test_a_mount_that_became_an_ordinary_folder(photos, usb, mounted, mounts):
     assert photos.rescan() == {"unchanged": 3}
     assert mounts() == []
     shutil.rmtree(usb)
-    assert told(photos) == ((), 0, 2)
+    assert photos.outcome() == ((), 0, 2)
 
 
 def test_files_deleted_from_a_disk_that_is_there(photos, usb):
     (usb / "b.png").unlink()
-    assert told(photos) == ((), 0, 1)
-    # Emptied on purpose or not: nobody can tell, as with a root.
+    assert photos.outcome() == ((), 0, 1)
+    # Nobody can tell whether it was emptied on purpose; the same is true of a root.
     shutil.rmtree(usb / "deep")
-    assert told(photos)[0][0].startswith(f"{usb} is empty but the library knows 1 file in it;")
+    assert photos.outcome()[0][0].startswith(f"{usb} is empty but the library knows 1 file in it;")
 
 
 def test_a_disk_in_a_disk_is_named_once(photos, usb, unmount, mounted, mounts):
@@ -175,12 +169,12 @@ def test_a_disk_in_a_disk_is_named_once(photos, usb, unmount, mounted, mounts):
     both = [["disks/usb", 1], ["disks/usb/deep", 2]]
     assert mounts() == both
     unmount(usb)
-    assert [said.split(" ")[0] for said in told(photos)[0]] == [str(usb)]
+    assert [sentence.split(" ")[0] for sentence in photos.outcome()[0]] == [str(usb)]
     assert mounts() == both
 
 
-def test_a_look_at_a_part_remembers_and_notices(photos, mounted, unmount, mounts):
-    """The disk comes after the first look at the whole root, which is not looked at again."""
+def test_a_scan_of_a_part_remembers_a_disk_and_notices_its_loss(photos, mounted, unmount, mounts):
+    """The disk is mounted after the first scan of the whole root, and no other scan follows."""
     photos.paint("a.png", "red")
     photos.index()
     photos.paint("usb/b.png", "green")
@@ -190,11 +184,11 @@ def test_a_look_at_a_part_remembers_and_notices(photos, mounted, unmount, mounts
     photos.index(photos.folder / "a.png")
     assert mounts() == [["usb", 1]]
     unmount(usb)
-    assert told(photos, usb) == told(photos) != ((), 0, 0)
-    assert told(photos, usb, allow_missing=True) == ((), 0, 1)
+    assert photos.outcome(usb) == photos.outcome() != ((), 0, 0)
+    assert photos.outcome(usb, allow_missing=True) == ((), 0, 1)
 
 
-def test_a_part_of_a_disk_does_not_tell_its_device(photos, usb, mounted, mounts):
+def test_a_scan_of_a_part_of_a_disk_does_not_change_its_device(photos, usb, mounted, mounts):
     mounted[os.fsencode(usb)] = 2
     assert photos.index(usb / "deep") == {"unchanged": 1}
     assert mounts() == [["disks/usb", 1]]
@@ -208,7 +202,7 @@ def test_the_root_itself_is_away(photos, tmp_path, mounted):
     photos.index(other)
     other.rename(tmp_path / "away")
     other.mkdir()
-    ((sentence,), *counts) = told(photos)
+    ((sentence,), *counts) = photos.outcome()
     assert sentence.startswith(f"{other} is empty but the library knows 2 files in it; mount")
     assert counts == [0, 0]
     assert photos.library.roots()[0].away == ((other / "usb", "missing"),)
@@ -227,7 +221,7 @@ def test_a_root_that_a_larger_one_absorbs_waits_for_its_disk(
     mounted[os.fsencode(usb)] = 1
     unmount(usb)
     photos.paint("../other/new.png", "white")
-    report = told(photos, other)
+    report = photos.outcome(other)
     assert report == ((f"{usb} is empty but the library knows 3 files in it{REMEDY}",), 1, 0)
     assert mounts() == [["usb", device], ["usb/sub", 2]]
 
@@ -238,7 +232,7 @@ def test_names_in_any_bytes(photos, mounted, unmount, tmp_path):
     photos.paint("b.png", "blue")
     photos.index()
     unmount(folder)
-    assert told(photos)[1:] == (0, 0)
+    assert photos.outcome()[1:] == (0, 0)
     assert photos.library.roots()[0].away == ((folder, "empty"),)
 
 
@@ -252,11 +246,11 @@ def test_reembedding_waits_for_a_disk_that_is_away(photos, usb, unmount):
     assert photos.library.model.name == "other"
 
 
-def test_what_is_forgotten_of_a_disk_that_is_away_stays_away(photos, usb, unmount):
+def test_files_forgotten_while_their_disk_is_away_stay_forgotten(photos, usb, unmount):
     mount = unmount(usb)
     chosen = [usb / "b.png", usb / "deep"]
     assert photos.library.forget(chosen) == Forgotten(2, (), tuple(chosen))
-    photos.paint("z.png", "white")  # or the whole root would be taken for one that is away
+    photos.paint("z.png", "white")  # without it, the whole root would count as away
     gone = photos.folder / "a.png"
     gone.unlink()
     assert photos.library.forget([gone]) == Forgotten(1, (), ())
@@ -266,7 +260,7 @@ def test_what_is_forgotten_of_a_disk_that_is_away_stays_away(photos, usb, unmoun
 
 
 def test_another_disk_of_the_same_number_at_the_same_place(photos, usb, unmount, mounted):
-    """As one card after another in a reader: nothing of what was known is there."""
+    """As with two cards in a reader, one after the other: no known file is there."""
     mount = unmount(usb)
     mounted[os.fsencode(usb)] = 1
     photos.paint("disks/usb/other.png", "white")

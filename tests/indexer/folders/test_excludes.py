@@ -1,4 +1,4 @@
-"""Globs of what is left out: what they match, and what a run makes of them."""
+"""Exclusion globs: what they match, and how a run uses them."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def test_what_a_glob_covers(glob, path, covered):
     assert Excludes(["unlike", "un/like", glob]).cover(path) is covered
 
 
-def test_a_folder_matches_itself_and_covers_what_is_in_it():
+def test_a_glob_matches_a_folder_and_covers_what_is_in_it():
     excludes = Excludes(["raw"])
     assert (excludes.match(b"a/raw"), excludes.match(b"a/raw/b.png")) == (True, False)
     assert (Excludes([]).match(b"a"), Excludes([]).cover(b"a/b"), excludes.cover(b"")) == (
@@ -50,7 +50,7 @@ def test_a_literal_covers_its_path_alone(path):
     assert excludes.cover(os.path.join(path, b"below"))
 
 
-def test_globs_as_they_are_remembered():
+def test_globs_are_remembered_normalised():
     assert normalised(["b", "", "a/", "b", "/"]) == ("b", "a")
 
 
@@ -85,7 +85,7 @@ def test_globs_are_remembered_replaced_and_cleared(photos):
     assert photos.library.roots()[0].exclude == ()
 
 
-def test_items_that_become_excluded_are_deleted_though_all_of_them(photos):
+def test_items_that_become_excluded_are_deleted_even_if_all_do(photos):
     photos.paint("a.png", "red")
     caption = photos.write("sub/c.txt", "green")
     photos.index(photos.folder, caption)
@@ -94,7 +94,7 @@ def test_items_that_become_excluded_are_deleted_though_all_of_them(photos):
     assert photos.nearest("red", 5) == []
 
 
-def test_globs_given_with_a_path_are_of_its_root_alone(photos, tmp_path):
+def test_globs_given_with_a_path_apply_to_its_root_alone(photos, tmp_path):
     photos.paint("a.png", "red")
     photos.paint("../other/a.png", "green")
     other = tmp_path / "other"
@@ -117,18 +117,18 @@ def test_an_excluded_folder_is_not_entered(photos, monkeypatch):
     assert entered
 
 
-def test_to_name_what_a_glob_excludes_is_refused(photos):
+def test_a_source_that_a_glob_excludes_is_refused(photos):
     path = photos.paint("raw/b.png", "green")
     photos.index(exclude=["raw"])
     with pytest.raises(SourceExcluded) as caught:
         photos.library.index([path], None)
     assert str(caught.value) == (
-        f"{path} is excluded from {photos.folder} by the glob 'raw'; give the globs that folder is"
-        " to have with --exclude (`align roots` lists those it has)"
+        f"{path} is excluded from {photos.folder} by the glob 'raw'; to change the globs of"
+        " that folder, give all of them with --exclude (`align roots` lists them)"
     )
 
 
-def test_a_folder_around_a_root_leaves_out_what_that_left_out(photos, tmp_path):
+def test_a_folder_around_a_root_keeps_the_exclusions_of_that_root(photos, tmp_path):
     photos.paint("../other/in/a.png", "red")
     photos.paint("../other/in/raw/b.png", "green")
     photos.paint("../other/raw/c.png", "blue")
@@ -138,7 +138,7 @@ def test_a_folder_around_a_root_leaves_out_what_that_left_out(photos, tmp_path):
     assert len(photos.library.find(tmp_path / "other/raw/c.png")) == 1
 
 
-def test_what_other_systems_litter_is_left_out(photos):
+def test_folders_that_other_systems_create_are_left_out(photos):
     for name in ("._a.png", ".DS_Store", "#recycle/a.png", "$RECYCLE.BIN/a.png", "b/._a.png"):
         photos.paint(name, "red")
     photos.paint("a.png", "green")

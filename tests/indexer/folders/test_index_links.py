@@ -1,4 +1,4 @@
-"""Symbolic links: passed over by default, followed on request, never in circles."""
+"""Symbolic links: ignored by default, followed on request, never in circles."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from indexer import RootStatus
 
 @pytest.fixture
 def linked(photos):
-    """A picture here, two outside: one behind a link to a folder, one behind a link to a file."""
+    """One picture here and two outside: one in a linked folder, the other behind a link itself."""
     photos.paint("a.png", "red")
     outside = photos.folder.parent / "outside"
     photos.paint("../outside/sub/b.png", "green")
@@ -36,7 +36,7 @@ def test_links_are_followed_on_request_and_then_always(linked, sql, settled):
     assert linked.library.items([3])[0].path == linked.folder / "folder/sub/b.png"
 
 
-def test_links_are_passed_over_again_when_that_is_asked_for(linked, sql):
+def test_links_are_ignored_again_on_request(linked, sql):
     linked.index(follow_symlinks=True)
     assert linked.rescan(follow_symlinks=False) == {"unchanged": 1, "deleted": 2}
     assert known(linked, sql) == ["a.png"]
@@ -63,7 +63,7 @@ def test_loops_end(photos, sql):
     assert known(photos, sql) == ["deep/er/a.png"]
 
 
-def test_a_folder_in_reach_twice_is_walked_once_and_where_it_lies(photos, sql):
+def test_a_folder_with_two_paths_is_walked_once_at_its_real_location(photos, sql):
     photos.paint("z/a.png", "red")
     (photos.folder / "a").symlink_to("z")
     photos.paint("../outside/b.png", "green")
@@ -71,7 +71,7 @@ def test_a_folder_in_reach_twice_is_walked_once_and_where_it_lies(photos, sql):
         (photos.folder / name).symlink_to(photos.folder.parent / "outside")
     assert photos.index(follow_symlinks=True) == {"added": 2, "embedded": 2}
     assert known(photos, sql) == ["o/b.png", "z/a.png"]
-    # A part is looked at as the whole would be: q leads to what is known as o.
+    # A scan of a part gives what a scan of the whole gives: q leads to the file known as o.
     assert photos.index(photos.folder / "q") == {"unchanged": 2}
     assert known(photos, sql) == ["o/b.png", "z/a.png"]
     (photos.folder / "o").unlink()
@@ -91,7 +91,7 @@ def test_a_folder_replaced_by_a_link_to_it_is_gone_by_default(photos):
 
 def test_a_folder_around_a_root_that_follows_links_follows_them(linked):
     linked.index(follow_symlinks=True)
-    # What was behind links is in reach now: the folder where it lies, the file in both ways.
+    # The files behind links are in the new root: the folder at its real location, the file twice.
     report = linked.index(linked.folder.parent)
     assert report == {"moved": 1, "copied": 1, "unchanged": 2}
     (root,) = linked.library.roots()

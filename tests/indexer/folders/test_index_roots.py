@@ -1,4 +1,4 @@
-"""Which folders are watched, and that none of them loses its items by accident."""
+"""Which folders are watched, and that no folder loses its items by accident."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_the_root_around_the_library_is_stored_relative_and_others_absolute(phot
     assert roots(photos) == [RootStatus(photos.folder, True, 1), RootStatus(other, True, 1)]
 
 
-def test_a_folder_above_the_library_is_relative_too(photos, sql):
+def test_a_folder_above_the_library_is_stored_relative_too(photos, sql):
     photos.paint("../b.png", "green")
     assert photos.index(photos.folder.parent) == {"added": 1, "embedded": 1}
     assert sql(photos.library, "SELECT path, relative FROM roots") == [(b"..", 1)]
@@ -47,7 +47,7 @@ def test_relative_roots_start_at_the_folder_of_the_library_however_it_is_opened(
         assert library.index([], None).unchanged == 1
 
 
-def test_a_path_inside_a_root_looks_at_that_part_only(photos):
+def test_a_path_inside_a_root_scans_that_part_only(photos):
     for name in ("a/1.png", "a/2.png", "ab/3.png", "b/4.png"):
         photos.paint(name, (len(name), int(name[-5]), 0))
     photos.index()
@@ -75,7 +75,7 @@ def test_a_part_may_be_emptied(photos):
     assert photos.index(photos.folder / "a") == {"deleted": 1}
 
 
-def test_a_single_file_watches_nothing_else(photos, tmp_path):
+def test_a_single_file_is_watched_alone(photos, tmp_path):
     one = photos.paint("../other/a.png", "red").resolve()
     photos.paint("../other/b.png", "green")
     assert photos.index(one) == {"added": 1, "embedded": 1}
@@ -128,7 +128,7 @@ def test_hidden_files_may_be_named(photos):
     assert photos.rescan() == {"unchanged": 1}
 
 
-def test_a_move_between_roots(photos, tmp_path, must_not_load):
+def test_a_file_that_moves_between_roots_keeps_its_item(photos, tmp_path, must_not_load):
     photos.paint("../one/a.png", "red")
     photos.paint("../one/b.png", "blue")
     photos.paint("../two/c.png", "green")
@@ -168,7 +168,7 @@ def test_a_source_that_does_not_exist(photos):
     assert roots(photos) == []
 
 
-def test_a_file_that_is_neither_pictures_nor_texts(photos):
+def test_a_file_that_is_neither_a_picture_nor_texts(photos):
     path = photos.write("a.pdf", "x")
     with pytest.raises(UnsupportedFile) as caught:
         photos.library.index([photos.folder, path], None)

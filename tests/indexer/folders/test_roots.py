@@ -1,4 +1,4 @@
-"""Roots that are not what they were, roots that move, and what is forgotten."""
+"""Roots that are away or changed, roots that move, and forgotten paths."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ REMEDY = (
 
 @pytest.fixture
 def two(photos, tmp_path):
-    """A picture in the root around the library, two in another."""
+    """One picture in the root around the library, and two in another root."""
     photos.paint("a.png", "red")
     photos.paint("../other/b.png", "green")
     photos.paint("../other/c.png", "blue")
@@ -27,12 +27,6 @@ def two(photos, tmp_path):
 @pytest.fixture
 def other(two, tmp_path):
     return tmp_path / "other"
-
-
-def unavailable(photos, **options):
-    """What a run over all roots says, new pictures elsewhere being added all the same."""
-    report = photos.library.index([], FakeEncoder, **options)
-    return report.unavailable, report.added, report.deleted
 
 
 def states(photos):
@@ -47,7 +41,7 @@ def test_a_missing_root_loses_nothing_and_the_others_go_on(two, other):
     other.rename(other.parent / "away")
     two.paint("new.png", "yellow")
     sentence = f"{other} does not exist{REMEDY}"
-    assert unavailable(two) == ((sentence,), 1, 0)
+    assert two.outcome() == ((sentence,), 1, 0)
     assert states(two) == ["ok", "missing"]
     assert two.library.status().counts["image"] == 4
     assert two.nearest("green") == [2]
@@ -64,28 +58,28 @@ def test_a_missing_root_that_is_named_is_reported_too(two, other):
     assert (report.unavailable, report.deleted) == ((f"{other} does not exist{REMEDY}",), 0)
 
 
-def test_a_missing_root_may_be_accepted(two, other):
+def test_the_loss_of_a_missing_root_may_be_accepted(two, other):
     shutil.rmtree(other)
-    assert unavailable(two, allow_missing=True) == ((), 0, 2)
+    assert two.outcome(allow_missing=True) == ((), 0, 2)
     assert two.nearest("green", 5) == [1]
     assert two.library.roots()[1] == RootStatus(other, True, 0, "missing")
-    assert unavailable(two)[0] == (
+    assert two.outcome()[0] == (
         f"{other} does not exist; mount or restore it, say where it is now with `align roots move`,"
         " or let it go with `align forget`; nothing of it was deleted",
     )
     assert two.library.forget([other]) == Forgotten(0, (other,), ())
-    assert unavailable(two) == ((), 0, 0)
+    assert two.outcome() == ((), 0, 0)
 
 
-def test_a_file_in_the_place_of_a_root_is_a_missing_root(two, other):
+def test_a_file_at_the_path_of_a_root_is_a_missing_root(two, other):
     shutil.rmtree(other)
     other.write_text("no folder")
-    assert unavailable(two) == ((f"{other} does not exist{REMEDY}",), 0, 0)
+    assert two.outcome() == ((f"{other} does not exist{REMEDY}",), 0, 0)
     assert states(two) == ["ok", "missing"]
 
 
 @pytest.mark.parametrize("allow_missing", [False, True])
-def test_an_unreadable_root_loses_nothing_whatever_is_allowed(
+def test_an_unreadable_root_loses_nothing_even_with_allow_missing(
     two, other, monkeypatch, allow_missing
 ):
     real = os.scandir
@@ -96,7 +90,7 @@ def test_an_unreadable_root_loses_nothing_whatever_is_allowed(
         return real(path)
 
     monkeypatch.setattr("os.scandir", refuse)
-    assert unavailable(two, allow_missing=allow_missing) == (
+    assert two.outcome(allow_missing=allow_missing) == (
         (
             f"{other} cannot be read (Transport endpoint is not connected); mount or restore it and"
             " run again, nothing of it was deleted",
@@ -127,14 +121,14 @@ def test_an_emptied_root_loses_nothing(two, other):
         path.unlink()
     (other / ".Trash").mkdir()
     sentence = f"{other} is empty but the library knows 2 files in it{REMEDY}"
-    assert unavailable(two) == ((sentence,), 0, 0)
+    assert two.outcome() == ((sentence,), 0, 0)
     assert states(two) == ["ok", "empty"]
     assert two.nearest("green") == [2]
-    assert unavailable(two, allow_missing=True) == ((), 0, 2)
+    assert two.outcome(allow_missing=True) == ((), 0, 2)
     assert states(two) == ["ok", "ok"]
 
 
-def test_an_empty_root_is_noticed_by_a_look_at_a_part(photos):
+def test_an_empty_root_is_noticed_by_a_scan_of_a_part(photos):
     photos.paint("sub/a.png", "red")
     photos.paint("b.png", "green")
     photos.index()
@@ -144,11 +138,11 @@ def test_an_empty_root_is_noticed_by_a_look_at_a_part(photos):
     assert (len(report.unavailable), report.deleted) == (1, 0)
 
 
-def test_a_root_emptied_but_for_another_file_was_emptied_on_purpose(two, other):
+def test_a_root_with_only_another_file_was_emptied_on_purpose(two, other):
     for path in other.iterdir():
         path.unlink()
     (other / "note.md").write_text("gone on purpose")
-    assert unavailable(two) == ((), 0, 2)
+    assert two.outcome() == ((), 0, 2)
 
 
 def test_another_device_with_files_missing_loses_nothing(two, other, sql):
@@ -159,24 +153,24 @@ def test_another_device_with_files_missing_loses_nothing(two, other, sql):
     two.paint("../other/new.png", "white")
     lacks = "lacks 1 file of the 2 that the library knows"
     sentence = f"{other} is on another device than before and {lacks}{REMEDY}"
-    assert unavailable(two) == ((sentence,), 0, 0)
+    assert two.outcome() == ((sentence,), 0, 0)
     assert states(two) == ["ok", "other device"]
     assert devices(two, sql) == [device, 1]
-    assert unavailable(two, allow_missing=True) == ((), 1, 1)
+    assert two.outcome(allow_missing=True) == ((), 1, 1)
     assert devices(two, sql) == [device, device]
     assert states(two) == ["ok", "ok"]
 
 
-def test_another_device_with_all_files_is_taken_without_a_word(two, other, sql):
+def test_another_device_with_all_files_is_accepted_silently(two, other, sql):
     sql(two.library, "UPDATE roots SET device = 1 WHERE id = 2")
     assert two.index(other / "b.png") == {"unchanged": 1}
-    assert devices(two, sql)[1] == 1  # only a look at all of it tells
+    assert devices(two, sql)[1] == 1  # only a scan of the whole root changes it
     assert two.rescan() == {"unchanged": 3}
     assert devices(two, sql)[1] == other.stat().st_dev
 
 
 def test_reembedding_waits_for_a_root_that_is_away(two, other):
-    """Its items would lose the embeddings they have."""
+    """Otherwise its items would lose the embeddings that they have."""
     other.rename(other.parent / "away")
     new = FakeEncoder("other", "07e4" * 16)
     report = two.library.index([], lambda: new, reembed=True)
@@ -202,7 +196,7 @@ def test_a_root_moves_with_all_its_items(two, other, sql, must_not_load):
     ]
 
 
-def test_a_root_moves_into_reach_of_the_library_and_is_relative_then(photos, tmp_path, sql):
+def test_a_root_that_moves_next_to_the_library_becomes_relative(photos, tmp_path, sql):
     photos.paint("../other/b.png", "green")
     photos.index(tmp_path / "other")
     (tmp_path / "other").rename(photos.folder / "inside")
@@ -211,7 +205,7 @@ def test_a_root_moves_into_reach_of_the_library_and_is_relative_then(photos, tmp
     assert photos.rescan() == {"unchanged": 1}
 
 
-def test_a_root_behind_a_link_left_in_its_place_moves_too(two, other):
+def test_a_root_that_left_a_link_at_its_old_path_moves_too(two, other):
     new = other.rename(other.parent / "new")
     other.symlink_to(new)
     two.library.move_root(other, new)
@@ -261,7 +255,7 @@ def test_a_forgotten_file_vanishes_at_once_and_stays_away(two, other):
     assert two.rescan() == {"unchanged": 3}
 
 
-def test_a_forgotten_folder_stays_away_with_all_that_comes_to_it(photos):
+def test_a_forgotten_folder_stays_away_with_new_files_in_it(photos):
     photos.paint("trip/a.png", "red")
     photos.paint("trip/deep/b.png", "green")
     photos.paint("tripod.png", "blue")
@@ -278,7 +272,7 @@ def test_a_forgotten_folder_stays_away_with_all_that_comes_to_it(photos):
     assert photos.index(trip)["added"] == 3
 
 
-def test_what_is_gone_from_disk_is_forgotten_without_an_exclusion(two, other):
+def test_files_gone_from_disk_are_forgotten_without_an_exclusion(two, other):
     (other / "b.png").unlink()
     assert two.library.forget([other / "b.png"]) == Forgotten(1, (), ())
     assert two.library.roots()[1].exclude == ()
@@ -299,7 +293,7 @@ def test_a_forgotten_root_is_no_longer_watched(two, other):
     assert two.index(other) == {"added": 2, "embedded": 2}
 
 
-def test_a_folder_of_single_files_goes_with_the_last_of_them(photos, tmp_path):
+def test_a_folder_of_single_files_is_unwatched_with_the_last_of_them(photos, tmp_path):
     one = photos.paint("../other/a.png", "red").resolve()
     two = photos.paint("../other/b.png", "green").resolve()
     photos.index(one, two)
@@ -339,7 +333,7 @@ def test_forgetting_names_in_any_bytes(photos):
 
 
 @pytest.mark.parametrize("mount_point", [True, False])
-def test_what_is_forgotten_of_a_root_that_is_away_stays_away(two, other, mount_point):
+def test_files_forgotten_while_their_root_is_away_stay_forgotten(two, other, mount_point):
     two.paint("../other/sub/d.png", "yellow")
     caption = two.write("../other/t.txt", "white")
     two.index(other, caption)

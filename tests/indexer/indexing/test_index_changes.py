@@ -1,4 +1,5 @@
-"""Changes that leave little trace, files in motion, odd names, links and copies."""
+"""Changes that leave little trace, files that change while they are read, odd names, links and
+copies."""
 
 import os
 from datetime import datetime
@@ -9,7 +10,7 @@ from indexer.indexing import reading
 
 
 def replace_keeping_time(photos, name, colour):
-    """Other bytes under the same size and time, as a quick edit or a restored time leaves them."""
+    """Other bytes with the same size and time, as after a quick edit or with a restored time."""
     path = photos.folder / name
     before = path.stat()
     data = photos.paint("spare.bin", colour).read_bytes()
@@ -21,7 +22,7 @@ def replace_keeping_time(photos, name, colour):
 
 
 def paint_padded(photos, name, colour):
-    """A picture with room behind it for another of the same size."""
+    """A picture, padded to the size of another picture."""
     path = photos.paint(name, colour)
     path.write_bytes(path.read_bytes().ljust(500, b"\0"))
     return path
@@ -31,7 +32,7 @@ def racy(photos, sql):
     return [bool(row[0]) for row in sql(photos.library, "SELECT racy FROM files ORDER BY path")]
 
 
-def test_an_edit_in_the_moment_of_reading_is_noticed(photos, sql):
+def test_an_edit_at_the_moment_of_reading_is_noticed(photos, sql):
     paint_padded(photos, "a.png", "red")
     photos.index()
     assert racy(photos, sql) == [True]
@@ -53,7 +54,7 @@ def test_a_racy_file_is_hashed_once_more_and_then_settled(
 
     clock.seconds = 100
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.indexing.reading._picture", None)  # not decoded, nor are the texts
+        patch.setattr("indexer.indexing.reading._picture", None)  # not even decoded, like the texts
         patch.setattr("indexer.indexing.reading.read_texts", None)
         report = photos.library.index([], must_not_load)
     assert (report.unchanged, report.failed, report.embedded) == (3, 0, 0)
@@ -66,7 +67,7 @@ def test_a_racy_file_is_hashed_once_more_and_then_settled(
 
 
 @pytest.mark.parametrize(("age", "expected"), [(1.9, True), (2.1, False), (-3600, True)])
-def test_the_margin_covers_the_coarsest_clock_and_times_to_come(
+def test_the_margin_covers_the_coarsest_clock_and_times_in_the_future(
     photos, sql, monkeypatch, age, expected
 ):
     path = photos.paint("a.png", "red")
@@ -75,7 +76,7 @@ def test_the_margin_covers_the_coarsest_clock_and_times_to_come(
     os.utime(path, ns=(now, now - int(age * 10**9)))
     photos.index()
     assert racy(photos, sql) == [expected]
-    # A clock that runs ahead costs a look at every run, never an edit.
+    # With a clock that runs ahead, every run reads the file, but no edit is missed.
     photos.rescan()
     assert racy(photos, sql) == [expected]
 
@@ -104,7 +105,7 @@ def test_a_racy_file_that_cannot_be_opened_keeps_its_item(photos, sql, monkeypat
 
 
 class Meddling:
-    """Changes a file after it was read and before its status is asked for again, `times` times."""
+    """Changes a file after it was read and before its status is read again, `times` times."""
 
     def __init__(self, monkeypatch, path, times):
         self.path = path
@@ -139,7 +140,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(photos, monkeypatch,
     assert sql(photos.library, "SELECT size FROM files") == [(path.stat().st_size,)]
 
 
-def test_a_file_that_never_rests_is_a_failure_until_it_does(photos, monkeypatch, settled):
+def test_a_file_that_keeps_changing_is_a_failure_until_it_stops(photos, monkeypatch, settled):
     path = photos.paint("a.png", "red")
     with monkeypatch.context() as patch:
         Meddling(patch, path, times=99)
@@ -150,17 +151,17 @@ def test_a_file_that_never_rests_is_a_failure_until_it_does(photos, monkeypatch,
     assert photos.library.failures() == []
 
 
-def test_a_known_file_caught_in_motion_gives_no_torn_answer(photos, monkeypatch):
+def test_a_known_file_that_changes_while_it_is_read_keeps_no_torn_item(photos, monkeypatch):
     path = photos.paint("a.png", "red")
     photos.index()
     with monkeypatch.context() as patch:
-        Meddling(patch, path, times=99)  # it is racy, and so it is looked at
+        Meddling(patch, path, times=99)  # it is racy, so it is read
         assert photos.rescan(workers=1) == {"failed": 1, "deleted": 1}
     assert photos.nearest("red") == []
     assert photos.rescan() == {"added": 1, "embedded": 1}
 
 
-def test_what_is_recorded_is_the_state_that_was_read(photos, monkeypatch, settled, must_not_load):
+def test_the_state_that_was_read_is_recorded(photos, monkeypatch, settled, must_not_load):
     """The file changes after the folder was listed and before it is opened."""
     path = photos.paint("a.png", "red")
     real = reading._bytes
@@ -179,7 +180,7 @@ def test_what_is_recorded_is_the_state_that_was_read(photos, monkeypatch, settle
     assert photos.library.items([1])[0].width == 9
 
 
-def test_what_could_not_be_opened_is_tried_at_every_run(photos, monkeypatch, settled):
+def test_a_file_that_could_not_be_opened_is_tried_at_every_run(photos, monkeypatch, settled):
     photos.paint("a.png", "red")
     photos.paint("b.png", "blue")
     real = reading._bytes
@@ -223,7 +224,7 @@ def test_an_empty_picture_is_not_tried_again_until_it_is_filled(
     assert photos.rescan() == {"added": 1, "embedded": 1}
 
 
-def test_a_bad_file_that_moves_is_a_failure_at_its_new_place(photos, settled):
+def test_a_bad_file_that_moves_is_a_failure_at_its_new_path(photos, settled):
     old = photos.write("a.png", "bad")
     photos.index()
     new = old.rename(photos.folder / "b.png")
@@ -231,7 +232,7 @@ def test_a_bad_file_that_moves_is_a_failure_at_its_new_place(photos, settled):
     assert [failure.path for failure in photos.library.failures()] == [new]
 
 
-def test_a_rename_of_case_alone_keeps_id_and_embedding(photos, must_not_load):
+def test_a_rename_that_changes_only_case_keeps_id_and_embedding(photos, must_not_load):
     old = photos.paint("a.png", "red")
     photos.index()
     old.rename(photos.folder / "A.PNG")
@@ -240,8 +241,8 @@ def test_a_rename_of_case_alone_keeps_id_and_embedding(photos, must_not_load):
     assert photos.ids("A.PNG") == [1]
 
 
-def test_where_case_does_not_count_a_rename_is_no_copy(photos, monkeypatch, must_not_load):
-    """On such a disk the old name still leads to the file, but the folder lists the new one."""
+def test_on_a_disk_that_ignores_case_a_rename_is_no_copy(photos, monkeypatch, must_not_load):
+    """There the old name still leads to the file, but the folder lists the new name."""
     old = photos.paint("a.png", "red")
     photos.index()
     new = old.rename(photos.folder / "A.png")
@@ -270,7 +271,7 @@ def test_a_hard_link_is_a_copy(photos, counting):
     assert photos.ids("b.png") == [2]
 
 
-def test_a_name_that_is_no_text_at_all(photos, settled):
+def test_a_name_that_is_not_utf8(photos, settled):
     path = photos.paint(b"\xff.png", "red")
     bad = photos.write(os.fsdecode(b"\xfe.png"), "bad")
     assert photos.index() == {"added": 1, "failed": 1, "embedded": 1}

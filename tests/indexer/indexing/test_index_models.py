@@ -1,4 +1,4 @@
-"""One model a library, and the way from one to another."""
+"""One model for each library, and the change from one model to another."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from indexer import Model, ModelMismatch
 
 
 class Other(FakeEncoder):
-    """Another model: embeds the opposite of `FakeEncoder`, in 5 dimensions."""
+    """Another model: it embeds the opposite of `FakeEncoder`, in 5 dimensions."""
 
     dim = 5
 
@@ -46,7 +46,7 @@ def test_another_model_is_refused_with_the_remedy(photos):
         photos.index(encoder=Other())
     assert str(caught.value) == (
         "this library was made with fake (fa4e), not with other (07e407e407e4); use fake, or embed"
-        " everything anew with `align index --reembed --model other`"
+        " everything again with `align index --reembed --model other`"
     )
     assert photos.library.status().counts == {"image": 1, "text": 0}
     assert photos.index(encoder=FakeEncoder("renamed")) == {
@@ -95,7 +95,7 @@ def test_interrupted_reembedding_searches_with_the_old_model_and_goes_on(photos)
     assert photos.library.model == NEW
 
 
-def test_a_disk_that_changed_meanwhile_is_followed_while_reembedding(photos):
+def test_changes_on_disk_are_followed_while_reembedding(photos):
     fill(photos)
     (photos.folder / "1.png").rename(photos.folder / "moved.png")
     (photos.folder / "2.png").unlink()
@@ -119,13 +119,13 @@ def test_a_disk_that_changed_meanwhile_is_followed_while_reembedding(photos):
 
 
 def test_giving_up_on_reembedding_leaves_a_whole_library_of_the_old_model(photos):
-    """A picture that came while reembedding has no vector of the old model until an old run."""
+    """A picture that was added meanwhile has no vector of the old model until a run with it."""
     fill(photos)
     photos.paint("00new.png", "white")
     with pytest.raises(KeyboardInterrupt):
         photos.rescan(encoder=Other(fail_at=3), reembed=True, batch_size=2)
     assert photos.ids("00new.png")[0] not in photos.nearest("white", 9)
-    # A generation published without the new picture, although its number in the log is lower.
+    # This generation lacks the new picture, although the number of the picture in the log is lower.
     photos.paint("sub/a.png", "black")
     photos.index(photos.folder / "sub")
     assert photos.rescan() == {"unchanged": 9, "embedded": 1}
@@ -142,8 +142,8 @@ def test_reembedding_an_empty_library_only_chooses_the_model(photos):
     assert photos.library.model == NEW
 
 
-def test_a_move_beside_a_copy_keeps_both_ids_while_everything_is_embedded_anew(photos):
-    """The copy stayed where it was, so it has no use for the item of the file that is gone."""
+def test_a_move_next_to_a_copy_keeps_both_ids_while_reembedding(photos):
+    """The copy did not move, so it must not take the item of the file that is gone."""
     photos.paint("a.png", "red")
     photos.paint("b.png", "red")
     photos.index()
@@ -156,7 +156,7 @@ def test_a_move_beside_a_copy_keeps_both_ids_while_everything_is_embedded_anew(p
     assert photos.ids("a.png", "c.png") == [1, 2]
 
 
-def test_a_copy_that_only_an_interrupted_run_added_keeps_its_id_beside_a_move(photos):
+def test_a_copy_that_an_interrupted_run_added_keeps_its_id_next_to_a_move(photos):
     photos.paint("a.png", "red")
     photos.index()
     photos.paint("b.png", "red")
@@ -170,8 +170,9 @@ def test_a_copy_that_only_an_interrupted_run_added_keeps_its_id_beside_a_move(ph
     assert photos.nearest("red", 9) == [1, 2, 3]
 
 
-def test_equal_texts_that_moved_keep_their_ids_over_an_interruption(photos):
-    """The first is taken over in the middle of its file; the rest of it must not take the other."""
+def test_equal_texts_that_moved_keep_their_ids_after_an_interruption(photos):
+    """The run is interrupted in the middle of the first file; the rest of that file must not take
+    the items of the other."""
     paths = [photos.write(name, "red\ngreen\nblue") for name in ("a.txt", "b.txt")]
     photos.index(*paths)
     moved = [path.rename(path.with_name(f"moved {path.name}")) for path in paths]

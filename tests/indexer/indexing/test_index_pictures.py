@@ -1,4 +1,4 @@
-"""What `index` does with pictures that come, change, move, multiply and go."""
+"""What `index` does with pictures that are added, changed, moved, copied and deleted."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def test_first_run_embeds_everything_in_order_of_path(photos, counting):
     assert photos.nearest("red", 3) == [2, 1, 3]
 
 
-def test_capture_time_is_kept(photos):
+def test_the_capture_time_is_stored(photos):
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2024:05:06 07:08:09"
     Image.new("RGB", (4, 4), "red").save(photos.folder / "a.jpg", exif=exif)
@@ -59,7 +59,7 @@ def test_capture_time_is_kept(photos):
     assert photos.library.items([1])[0].taken_at == datetime(2024, 5, 6, 7, 8, 9)
 
 
-def test_hidden_and_foreign_things_are_passed_over(photos):
+def test_hidden_files_and_files_of_other_types_are_ignored(photos):
     for name in (".hidden.png", ".dir/a.png", "@eaDir/a.png", "__MACOSX/a.png", "b/@eaDir/a.png"):
         photos.paint(name, "red")
     photos.write("notes.pdf", "no picture")
@@ -82,7 +82,7 @@ def test_unchanged_files_are_not_opened(photos, monkeypatch, must_not_load, sett
     assert (report.unchanged, report.embedded) == (1, 0)
 
 
-def test_touched_file_only_updates_its_time(photos, must_not_load, sql):
+def test_a_touched_file_only_updates_its_time(photos, must_not_load, sql):
     path = photos.paint("a.png", "red")
     photos.index()
     photos.touch(path)
@@ -109,7 +109,7 @@ def test_changed_bytes_are_a_new_item(photos):
     assert photos.nearest("blue", 5) == [3, 2]
 
 
-def test_deleted_file_takes_its_item_along_and_ids_never_return(photos, sql):
+def test_the_item_of_a_deleted_file_is_deleted_and_its_id_never_returns(photos, sql):
     photos.paint("a.png", "red")
     photos.paint("b.png", "green")
     photos.index()
@@ -129,7 +129,7 @@ def test_deleted_file_takes_its_item_along_and_ids_never_return(photos, sql):
     ]
 
 
-def test_move_keeps_id_and_embedding(photos, must_not_load, monkeypatch):
+def test_a_move_keeps_id_and_embedding(photos, must_not_load, monkeypatch):
     old = photos.paint("a.png", "red")
     photos.paint("b.png", "green")
     photos.index()
@@ -143,7 +143,7 @@ def test_move_keeps_id_and_embedding(photos, must_not_load, monkeypatch):
     assert photos.nearest("red") == [1]
 
 
-def test_move_onto_another_file_replaces_it(photos, must_not_load):
+def test_a_move_onto_another_file_replaces_it(photos, must_not_load):
     photos.paint("a.png", "red")
     target = photos.paint("b.png", "green")
     photos.index()
@@ -155,7 +155,7 @@ def test_move_onto_another_file_replaces_it(photos, must_not_load):
     assert photos.library.items([2]) == []
 
 
-def test_equal_pictures_that_move_consume_one_gone_file_each(photos, counting):
+def test_equal_pictures_that_move_take_one_gone_file_each(photos, counting):
     for name in ("a.png", "b.png"):
         photos.paint(name, "red")
     encoder = counting()
@@ -171,7 +171,7 @@ def test_equal_pictures_that_move_consume_one_gone_file_each(photos, counting):
     assert photos.library.items([3])[0].width == 8
 
 
-def test_copy_of_a_live_item_is_listed_twice_and_embedded_once(photos, counting):
+def test_a_copy_of_a_live_item_is_listed_twice_and_embedded_once(photos, counting):
     photos.paint("a.png", "red")
     photos.index()
     shutil.copy(photos.folder / "a.png", photos.folder / "b.png")
@@ -241,15 +241,15 @@ def test_small_batches_give_the_same_library(make_photos, counting):
     assert libraries[0] == libraries[1] == libraries[2]
 
 
-def test_progress_counts_files(photos, settled, told):
+def test_progress_counts_files(photos, settled, progress):
 
     for n in range(5):
         photos.paint(f"{n}.png", (n, 0, 0))
-    photos.index(batch_size=2, progress=told)
-    assert told == [(5, "files"), 2, 2, 1, "done"]
-    told.clear()
-    photos.rescan(progress=told)
-    assert told == []
+    photos.index(batch_size=2, progress=progress)
+    assert progress == [(5, "files"), 2, 2, 1, "done"]
+    progress.clear()
+    photos.rescan(progress=progress)
+    assert progress == []
 
 
 def test_find_and_items_outside_the_library(photos):
@@ -268,6 +268,6 @@ def test_an_empty_library_answers_nothing(photos, kind):
     assert photos.rescan() == {}
 
 
-def test_a_batch_of_nothing_is_refused(photos):
+def test_a_batch_size_of_0_is_refused(photos):
     with pytest.raises(ValueError, match="batch_size is 0 but must be at least 1"):
         photos.index(batch_size=0)

@@ -1,4 +1,5 @@
-"""Interruptions, crashes, two writers, readers meanwhile: what is committed stays, whole."""
+"""Interruptions, crashes, two writers, readers of a library that is written: what was committed
+stays, and stays whole."""
 
 import os
 import re
@@ -22,7 +23,7 @@ def paint_many(photos, count):
         photos.paint(f"{n:03}.png", (n, 255 - n, 7))
 
 
-def test_interrupted_run_loses_one_batch_at_most_and_the_next_goes_on(photos, counting, sql):
+def test_an_interrupted_run_loses_at_most_one_batch_and_the_next_goes_on(photos, counting, sql):
     paint_many(photos, 20)
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
@@ -43,7 +44,9 @@ def test_interrupted_run_loses_one_batch_at_most_and_the_next_goes_on(photos, co
     assert [g.count for g in photos.library.status().generations] == [20]
 
 
-def test_interrupted_before_publishing_the_next_run_publishes(photos, monkeypatch, must_not_load):
+def test_after_an_interruption_before_publishing_the_next_run_publishes(
+    photos, monkeypatch, must_not_load
+):
     paint_many(photos, 3)
 
     def interrupt(*_):
@@ -59,8 +62,8 @@ def test_interrupted_before_publishing_the_next_run_publishes(photos, monkeypatc
     assert [(g.count, g.delta) for g in photos.library.status().generations] == [(3, 0)]
 
 
-def test_the_end_of_the_process_in_a_batch_leaves_nothing_half_written(photos, sql):
-    """The process is killed inside the transaction of its second batch, items already inserted."""
+def test_a_process_that_ends_in_a_batch_leaves_nothing_half_written(photos, sql):
+    """The process ends inside the transaction of its second batch, after it inserted items."""
     paint_many(photos, 6)
     code = f"""
 import os, signal
@@ -112,7 +115,7 @@ def test_embeddings_that_are_refused(photos, rows, problem):
     assert photos.library.status().counts == {"image": 0, "text": 0}
 
 
-def test_embeddings_of_nearly_unit_length_are_taken(photos):
+def test_embeddings_of_nearly_unit_length_are_accepted(photos):
     photos.paint("a.png", "red")
 
     class Rounded(FakeEncoder):
@@ -124,7 +127,7 @@ def test_embeddings_of_nearly_unit_length_are_taken(photos):
 
 @pytest.fixture
 def writer(photos):
-    """Starts processes that hold the lock until their stdin ends, or that die holding it."""
+    """Starts processes that hold the lock until their stdin ends, or die while they hold it."""
     code = """
 import os, signal, sys
 from pathlib import Path
@@ -162,17 +165,17 @@ def complaint(photos, **options):
 LOCKED = "{} is being written by {}; wait until it is done (--wait SECONDS), or stop it"
 
 
-def test_second_writer_is_told_at_once_who_holds_the_library(photos, writer):
+def test_an_error_tells_the_second_writer_at_once_who_holds_the_library(photos, writer):
     photos.paint("a.png", "red")
     photos.index()
     before = datetime.now(UTC).replace(microsecond=0)
     holder = writer()
     started = time.monotonic()
-    said = complaint(photos)
+    sentence = complaint(photos)
     assert time.monotonic() - started < 1
-    since = re.search(r"since (\S+ \S+);", said)[1]
+    since = re.search(r"since (\S+ \S+);", sentence)[1]
     name = f"process {holder.pid} since {since}"
-    assert said == LOCKED.format(photos.library.path, name)
+    assert sentence == LOCKED.format(photos.library.path, name)
     assert before <= datetime.fromisoformat(since) <= datetime.now(UTC)
     assert photos.nearest("red") == [1]
     with Library.open(photos.folder) as another:
@@ -192,7 +195,7 @@ def test_a_holder_whose_name_cannot_be_read(photos, writer, content):
     assert complaint(photos) == LOCKED.format(photos.library.path, "another process")
 
 
-def test_the_name_of_a_dead_writer_is_not_given_as_the_holders(photos, writer):
+def test_a_dead_writer_is_not_named_as_the_holder(photos, writer):
     name = photos.library.path / "writer.pid"
     dead = writer()
     left = name.read_text()
@@ -200,11 +203,11 @@ def test_the_name_of_a_dead_writer_is_not_given_as_the_holders(photos, writer):
     dead.wait()
     assert name.read_text() == left
     writer()
-    name.write_text(left)  # as if the new writer had not yet come to write its own
+    name.write_text(left)  # as if the new writer had not written its own yet
     assert complaint(photos) == LOCKED.format(photos.library.path, "another process")
 
 
-def test_a_writer_that_is_done_leaves_no_name(photos):
+def test_a_writer_that_is_done_removes_its_name(photos):
     photos.rescan()
     assert not (photos.library.path / "writer.pid").exists()
 
@@ -223,13 +226,13 @@ def test_a_second_writer_waits_as_long_as_it_may(photos, writer):
 
 
 @pytest.mark.parametrize("wait", [-1, float("nan")])
-def test_a_wait_that_is_none(photos, wait):
+def test_a_wait_that_is_not_a_duration_is_refused(photos, wait):
     with pytest.raises(ValueError, match="must be at least 0 seconds"):
         photos.rescan(wait=wait)
 
 
 def test_readers_see_committed_states_only(photos):
-    """A reader in another connection, asked in the middle of every batch and after it."""
+    """A reader on another connection, in the middle of every batch and after it."""
     paint_many(photos, 9)
     seen = []
 
@@ -256,7 +259,7 @@ def test_a_reader_keeps_the_state_it_began_with(photos):
     assert photos.library.status().counts["image"] == 3
 
 
-def test_a_reader_that_takes_its_time_holds_no_writer_up(photos, sql):
+def test_a_slow_reader_does_not_delay_a_writer(photos, sql):
     paint_many(photos, 2)
     photos.index()
     with photos.library._reader.begin() as db:
@@ -311,6 +314,6 @@ def test_memory_is_bounded_by_reading_only_so_far_ahead(photos, monkeypatch):
             return super().encode_images(pictures)
 
     photos.index(encoder=Slow(), batch_size=4, workers=2)
-    # One batch being encoded, eight files ahead, and those eight once more before the model loads.
+    # One batch in the encoder, eight files ahead, and these eight again after the model is loaded.
     assert max(ahead) <= 4 + 8 + 8
     assert len(ahead) == 15

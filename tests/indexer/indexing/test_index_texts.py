@@ -43,7 +43,7 @@ def test_texts_of_a_file(ending, data, texts):
         (".jsonl", b'{"text": "\\ud800"}', NO_CAPTION),
     ],
 )
-def test_why_a_file_has_no_texts(ending, data, reason):
+def test_a_file_without_texts_fails_with_the_reason(ending, data, reason):
     with pytest.raises(TextError) as caught:
         read_texts(data, ending)
     assert str(caught.value) == reason
@@ -88,7 +88,7 @@ def test_texts_that_remain_keep_id_and_embedding(photos, counting):
     assert texts_of(photos, path) == [(2, 0, "green")]
 
 
-def test_moved_file_of_texts_keeps_its_items(photos, must_not_load):
+def test_a_moved_file_of_texts_keeps_its_items(photos, must_not_load):
     path = photos.write("c.txt", "red\ngreen\n")
     photos.paint("a.png", "red")
     photos.index(photos.folder, path)

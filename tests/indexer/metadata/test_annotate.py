@@ -1,4 +1,4 @@
-"""Columns of a table become fields of items."""
+"""The columns of a table become fields of items."""
 
 import csv
 import json
@@ -71,7 +71,7 @@ def test_every_kind_of_table(pair, ending, must_not_load):
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_matching_by_digest_in_any_case(pair, ending, tmp_path):
+def test_rows_match_by_digest_in_any_case(pair, ending, tmp_path):
     pair.paint("copy.png", "red")
     pair.index()
     digest = sha256((pair.folder / "a.png").read_bytes()).hexdigest()
@@ -86,7 +86,7 @@ def test_matching_by_digest_in_any_case(pair, ending, tmp_path):
     }
 
 
-def test_the_digest_says_more_than_the_path(pair):
+def test_the_digest_counts_more_than_the_path(pair):
     digest = sha256((pair.folder / "a.png").read_bytes()).hexdigest()
     table = pair.write("t.csv", f"path,sha256,n\nsub/b.png,{digest},1\nsub/b.png,{'0' * 64},2\n")
     assert pair.library.annotate(table).matched == 2
@@ -122,7 +122,7 @@ def test_texts_have_fields_too(pair):
     assert [dict(item.fields) for item in pair.library.find(captions)] == [{"n": 5.0}] * 2
 
 
-def test_annotating_again_replaces_by_name(pair):
+def test_annotating_again_replaces_fields_of_the_same_name(pair):
     pair.library.annotate(pair.write("t.csv", "path,a,b\na.png,1,x\na.png,2,\n"))
     assert fields(pair, "a.png") == {"a.png": {"a": 2.0, "b": "x"}}
     pair.library.annotate(pair.write("t.csv", "path,b,c\na.png,7,z\n"))
@@ -131,7 +131,7 @@ def test_annotating_again_replaces_by_name(pair):
     assert fields(pair, "a.png") == {"a.png": {"a": 2.0, "b": "y", "c": "z"}}
 
 
-def test_annotations_stay_over_moves_and_sidecars(pair, must_not_load):
+def test_annotations_survive_moves_and_sidecars(pair, must_not_load):
     sidecar = pair.write("a.json", '{"n": 1, "of": "sidecar"}')
     pair.rescan()
     pair.library.annotate(pair.write("t.csv", "path,n,m\na.png,2,3\n"))
@@ -180,7 +180,7 @@ def test_values_of_parquet(pair):
     assert fields(pair, "a.png") == {"a.png": {"n": 2.0**40, "on": "2024-05-06"}}
 
 
-def test_rows_that_name_nothing(pair):
+def test_rows_that_match_no_item(pair):
     odd = ["gone.png", "", "\0", "half \ud800", "../../../a.png", "/", ".", "sub", 5, None]
     rows = [{"path": path, "n": 1} for path in odd]
     pair.write("t.jsonl", "\n".join(json.dumps(row) for row in rows))
@@ -242,11 +242,11 @@ def test_a_table_that_cannot_be_read_changes_nothing(pair, name, data, problem):
     assert fields(pair, "a.png") == {"a.png": {}}
 
 
-def test_a_table_that_is_not_there(pair):
+def test_a_table_that_does_not_exist(pair):
     with pytest.raises(AnnotationError) as caught:
         pair.library.annotate(pair.folder / "t.csv")
-    said = f"{pair.folder / 't.csv'} cannot be read: No such file or directory"
-    assert str(caught.value) == said
+    sentence = f"{pair.folder / 't.csv'} cannot be read: No such file or directory"
+    assert str(caught.value) == sentence
 
 
 def test_parquet_without_pyarrow_says_what_to_install(pair, monkeypatch):

@@ -1,4 +1,4 @@
-"""Captions and fields from files beside a picture."""
+"""Captions and fields from sidecars."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from indexer import Library
 
 
 @pytest.fixture
-def said(photos):
+def description(photos):
     """Caption and fields of a picture."""
 
     def look(name="a.png"):
@@ -20,7 +20,7 @@ def said(photos):
     return look
 
 
-def test_caption_and_fields_are_those_of_the_sidecars(photos, said):
+def test_caption_and_fields_are_those_of_the_sidecars(photos, description):
     photos.paint("a.png", "red")
     photos.write("a.txt", "\ufeff  A boat,\nat noon \n")
     photos.write(
@@ -47,7 +47,7 @@ def test_caption_and_fields_are_those_of_the_sidecars(photos, said):
         ),
     )
     assert photos.index() == {"added": 1, "embedded": 1}
-    assert said() == (
+    assert description() == (
         "A boat,\nat noon",
         {"stars": 5.0, "score": 0.25, "place": "Åland", "public": 1.0, "draft": 0.0},
     )
@@ -65,33 +65,33 @@ def test_caption_and_fields_are_those_of_the_sidecars(photos, said):
         ({}, None),
     ],
 )
-def test_a_json_caption_stands_where_no_text_does(photos, said, values, caption):
+def test_a_json_caption_is_used_without_a_text_file(photos, description, values, caption):
     photos.paint("a.png", "red")
     photos.write("a.json", json.dumps(values))
     photos.index()
-    assert said() == (caption, {})
+    assert description() == (caption, {})
     photos.write("a.txt", "\n")
     assert photos.rescan() == {"updated": 1}
-    assert said() == (caption, {})
+    assert description() == (caption, {})
 
 
-def test_the_whole_name_comes_first_each_ending_by_itself(photos, said):
+def test_the_whole_name_comes_first_for_each_ending(photos, description):
     photos.paint("a.png", "red")
     photos.paint("a.jpg", "red")
     photos.write("a.txt", "short")
     photos.write("a.json", '{"of": "short", "only": 1}')
     photos.write("a.png.json", '{"of": "whole"}')
     photos.index()
-    assert said() == ("short", {"of": "whole"})
-    assert said("a.jpg") == ("short", {"of": "short", "only": 1.0})
+    assert description() == ("short", {"of": "whole"})
+    assert description("a.jpg") == ("short", {"of": "short", "only": 1.0})
     photos.write("a.png.txt", "whole")
     assert photos.rescan() == {"updated": 1, "unchanged": 1}
-    assert said() == ("whole", {"of": "whole"})
-    assert said("a.jpg")[0] == "short"
+    assert description() == ("whole", {"of": "whole"})
+    assert description("a.jpg")[0] == "short"
 
 
 def test_new_changed_and_removed_sidecars_rewrite_only_the_text(
-    photos, said, must_not_load, monkeypatch, sql
+    photos, description, must_not_load, monkeypatch, sql
 ):
     picture = photos.paint("sub/a.png", "red")
     photos.paint("b.png", "green")
@@ -107,29 +107,29 @@ def test_new_changed_and_removed_sidecars_rewrite_only_the_text(
     assert run() == (0, 2)
     text = photos.write("sub/a.txt", "one")
     assert run() == (1, 1)
-    assert said("sub/a.png") == ("one", {})
+    assert description("sub/a.png") == ("one", {})
     assert run() == (0, 2)
     fields = photos.write("sub/a.json", '{"a": 1, "b": "x"}')
     text.write_text("three")
     assert run() == (1, 1)
-    assert said("sub/a.png") == ("three", {"a": 1.0, "b": "x"})
+    assert description("sub/a.png") == ("three", {"a": 1.0, "b": "x"})
     fields.write_text('{"b": 2}')
     photos.touch(fields)
     assert run() == (1, 1)
-    assert said("sub/a.png") == ("three", {"b": 2.0})
+    assert description("sub/a.png") == ("three", {"b": 2.0})
     text.unlink()
     assert run() == (1, 1)
-    assert said("sub/a.png") == (None, {"b": 2.0})
+    assert description("sub/a.png") == (None, {"b": 2.0})
     fields.unlink()
     assert run() == (1, 1)
-    assert said("sub/a.png") == (None, {})
+    assert description("sub/a.png") == (None, {})
     assert run() == (0, 2)
     photos.touch(picture)
     assert run() == (0, 2)
     assert sql(photos.library, "SELECT * FROM changes") == before
 
 
-def test_sidecars_follow_a_move_or_stay_behind(photos, said, must_not_load):
+def test_sidecars_follow_a_move_or_stay_behind(photos, description, must_not_load):
     picture = photos.paint("a.png", "red")
     text = photos.write("a.txt", "one")
     photos.write("a.json", '{"b": 2}')
@@ -140,26 +140,26 @@ def test_sidecars_follow_a_move_or_stay_behind(photos, said, must_not_load):
     report = photos.library.index([], must_not_load)
     assert (report.moved, report.updated, report.unchanged) == (1, 0, 0)
     assert photos.ids("z.png") == [id]
-    assert said("z.png") == ("one", {})
+    assert description("z.png") == ("one", {})
 
 
-def test_copies_have_their_own(photos, said):
+def test_copies_have_their_own(photos, description):
     photos.paint("a.png", "red")
     photos.paint("b.png", "red")
     photos.write("a.txt", "one")
     photos.write("b.txt", "two")
     assert photos.index() == {"added": 1, "copied": 1, "embedded": 1}
-    assert (said("a.png")[0], said("b.png")[0]) == ("one", "two")
+    assert (description("a.png")[0], description("b.png")[0]) == ("one", "two")
 
 
-def test_changed_picture_and_sidecar_at_once(photos, said):
+def test_changed_picture_and_sidecar_at_once(photos, description):
     photos.paint("a.png", "red")
     photos.write("a.txt", "one")
     photos.index()
     photos.touch(photos.paint("a.png", "green"))
     photos.write("a.txt", "other")
     assert photos.rescan() == {"changed": 1, "embedded": 1}
-    assert said() == ("other", {})
+    assert description() == ("other", {})
 
 
 @pytest.mark.parametrize(
@@ -172,18 +172,20 @@ def test_changed_picture_and_sidecar_at_once(photos, said):
         ("a.txt", b"x" * (1 << 20) + b"y", "larger than the limit of 1,048,576 bytes"),
     ],
 )
-def test_an_unreadable_sidecar_is_noted_and_ignored(photos, said, caplog, name, data, reason):
+def test_an_unreadable_sidecar_is_logged_and_ignored(
+    photos, description, caplog, name, data, reason
+):
     photos.paint("a.png", "red")
     photos.write(name, data)
     other = photos.write("a.json" if name == "a.txt" else "a.txt", '{"text": "fine"}')
     assert photos.index() == {"added": 1, "embedded": 1}
     assert caplog.messages == [f"ignored the sidecar {photos.folder / name}: {reason}"]
-    assert said()[0] == ("fine" if other.suffix == ".json" else '{"text": "fine"}')
+    assert description()[0] == ("fine" if other.suffix == ".json" else '{"text": "fine"}')
     assert photos.rescan() == {"unchanged": 1}
     assert photos.library.failures() == []
 
 
-def test_a_sidecar_that_may_not_be_opened(photos, said, caplog, monkeypatch):
+def test_a_sidecar_that_may_not_be_opened(photos, description, caplog, monkeypatch):
     photos.paint("a.png", "red")
     path = os.fsencode(photos.write("a.txt", "x"))
     real = open
@@ -196,10 +198,10 @@ def test_a_sidecar_that_may_not_be_opened(photos, said, caplog, monkeypatch):
     monkeypatch.setattr("builtins.open", refuse)
     assert photos.index() == {"added": 1, "embedded": 1}
     assert caplog.messages == [f"ignored the sidecar {os.fsdecode(path)}: Permission denied"]
-    assert said() == (None, {})
+    assert description() == (None, {})
 
 
-def test_what_is_no_sidecar(photos, said, tmp_path):
+def test_files_that_are_no_sidecars(photos, description, tmp_path):
     photos.paint("a.png", "red")
     (photos.folder / "a.txt").mkdir()
     target = tmp_path / "elsewhere.json"
@@ -208,10 +210,10 @@ def test_what_is_no_sidecar(photos, said, tmp_path):
     photos.write(".a.txt", "hidden")
     photos.write("b.txt", "of no picture")
     assert photos.index() == {"added": 1, "embedded": 1}
-    assert said() == (None, {})
+    assert description() == (None, {})
 
 
-def test_pictures_without_sidecars_cost_no_look(photos, monkeypatch):
+def test_pictures_without_sidecars_cost_no_extra_look_at_the_disk(photos, monkeypatch):
     for n in range(3):
         photos.paint(f"{n}.png", (n, 0, 0))
     photos.index()
@@ -222,38 +224,38 @@ def test_pictures_without_sidecars_cost_no_look(photos, monkeypatch):
     assert [path for path in looked if os.fsencode(path).endswith((b".txt", b".json"))] == []
 
 
-def test_a_picture_that_was_named_has_sidecars_too(photos, said, tmp_path, must_not_load):
+def test_a_picture_that_was_named_has_sidecars_too(photos, description, tmp_path, must_not_load):
     hidden = photos.paint(".hidden.png", "red")
     photos.write(".hidden.txt", "one")
     apart = photos.paint("../other/b.png", "green").resolve()
     photos.write("../other/b.txt", "two")
     assert photos.index(hidden, apart) == {"added": 2, "embedded": 2}
-    assert (said(".hidden.png")[0], said("../other/b.png")[0]) == ("one", "two")
+    assert (description(".hidden.png")[0], description("../other/b.png")[0]) == ("one", "two")
     assert photos.library.index([], must_not_load).unchanged == 2
     photos.write("../other/b.txt", "three")
     report = photos.library.index([], must_not_load)
     assert (report.updated, report.unchanged) == (1, 1)
-    assert said("../other/b.png")[0] == "three"
+    assert description("../other/b.png")[0] == "three"
 
 
-def test_a_sidecar_that_is_excluded_says_nothing_of_a_picture_that_was_named(photos, said):
+def test_an_excluded_sidecar_is_ignored_for_a_picture_that_was_named(photos, description):
     picture = photos.paint("a.png", "red")
     photos.write("a.txt", "one")
     photos.index(exclude=["*.txt"])
-    assert said() == (None, {})
+    assert description() == (None, {})
     assert photos.index(picture) == {"unchanged": 1}
-    assert said() == (None, {})
+    assert description() == (None, {})
 
 
-def test_a_file_of_texts_may_be_a_sidecar_and_stays_what_it_is(photos, said):
+def test_a_file_of_texts_may_be_a_sidecar_as_well(photos, description):
     photos.paint("a.png", "red")
     texts = photos.write("a.txt", "green\nblue")
     assert photos.index(photos.folder, texts) == {"added": 3, "embedded": 3}
-    assert said() == ("green\nblue", {})
+    assert description() == ("green\nblue", {})
     assert [item.text for item in photos.library.find(texts)] == ["green", "blue"]
     texts.write_text("green\nred\n")
     assert photos.rescan() == {"changed": 1, "unchanged": 1, "updated": 1, "embedded": 1}
-    assert said() == ("green\nred", {})
+    assert description() == ("green\nred", {})
 
 
 def test_a_broken_picture_is_not_tried_again_for_its_sidecar(photos):
@@ -276,7 +278,7 @@ def test_names_in_any_bytes_and_a_library_that_moved(photos, tmp_path, must_not_
         assert moved.items([1])[0].text == "one"
 
 
-def test_what_exif_says_is_kept(photos):
+def test_metadata_from_exif_is_kept(photos):
     exif = Image.Exif()
     exif[271], exif[272] = "Canon", "EOS"
     exif.get_ifd(0x8769)[0xA434] = "50mm"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from PIL import Image
 
-from indexer.content import Said
+from indexer.content import Description
 from indexer.metadata import takeout
 
 SIDECAR = {
@@ -57,17 +57,17 @@ def test_names(picture, sidecar):
     assert f"sub (1)/{sidecar}".encode() in takeout.names(f"sub (1)/{picture}".encode())
 
 
-def test_names_are_those_of_one_picture():
+def test_names_for_a_picture_without_a_number():
     assert list(takeout.names(b"a.jpg")) == [b"a.jpg.supplemental-metadata.json", b"a.jpg.json"]
     assert list(takeout.names(b"\xff.jpg"))[1] == b"\xff.jpg.json"
 
 
-def test_a_picture_that_says_nothing_has_it_all_from_its_sidecar(photos, must_not_load):
+def test_a_picture_without_metadata_takes_it_from_its_sidecar(photos, must_not_load):
     photos.paint("a.png", "red")
     sidecar = photos.write("a.png.supplemental-metadata.json", json.dumps(SIDECAR))
     photos.index()
-    said = {"people": "Åse, Bo", "favorited": 1.0}
-    assert facts(photos) == ("A boat", said, TAKEN, 59.91, -10.75)
+    fields = {"people": "Åse, Bo", "favorited": 1.0}
+    assert facts(photos) == ("A boat", fields, TAKEN, 59.91, -10.75)
 
     sidecar.write_text(json.dumps({**SIDECAR, "photoTakenTime": {"timestamp": "-1"}, "people": []}))
     assert photos.library.index([], must_not_load).updated == 1
@@ -80,7 +80,7 @@ def test_a_picture_that_says_nothing_has_it_all_from_its_sidecar(photos, must_no
     assert facts(photos, "z.png") == (None, {}, None, None, None)
 
 
-def test_a_sidecar_that_goes_takes_along_what_it_said(photos):
+def test_what_a_removed_sidecar_said_is_removed(photos):
     photos.paint("a.png", "red")
     sidecar = photos.write("a.png.json", json.dumps(SIDECAR))
     photos.index()
@@ -89,7 +89,7 @@ def test_a_sidecar_that_goes_takes_along_what_it_said(photos):
     assert facts(photos) == (None, {}, None, None, None)
 
 
-def test_what_the_picture_says_of_time_and_place_stands(photos):
+def test_time_and_place_of_the_picture_itself_stay(photos):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2001:02:03 04:05:06"
     exif.get_ifd(0x8825).update({1: "S", 2: (1.0, 30.0, 0.0), 3: "W", 4: (2.0, 15.0, 0.0)})
@@ -103,7 +103,7 @@ def test_what_the_picture_says_of_time_and_place_stands(photos):
     assert facts(photos, "a.jpg") == (None, {}, *own)
 
 
-def test_time_and_place_are_each_the_pictures_or_the_sidecars(photos):
+def test_time_and_place_may_come_from_picture_and_sidecar(photos):
     exif = Image.Exif()
     exif.get_ifd(0x8769)[0x9003] = "2001:02:03 04:05:06"
     Image.new("RGB", (4, 4), "red").save(photos.folder / "a.jpg", exif=exif)
@@ -125,11 +125,11 @@ def test_time_and_place_are_each_the_pictures_or_the_sidecars(photos):
         {"photoTakenTime": {"timestamp": True}},
     ],
 )
-def test_what_is_empty_or_strange_says_nothing(values):
-    assert takeout.said({"photoTakenTime": {"timestamp": ""}, **values}) == Said()
+def test_empty_and_malformed_values_are_ignored(values):
+    assert takeout.description({"photoTakenTime": {"timestamp": ""}, **values}) == Description()
 
 
-def test_an_ordinary_sidecar_is_none_of_takeouts(photos):
+def test_an_ordinary_sidecar_is_not_read_as_takeout(photos):
     photos.paint("a.png", "red")
     photos.write("a.png.json", json.dumps({**SIDECAR, "photoTakenTime": "1563198005"}))
     photos.index()
@@ -144,7 +144,7 @@ def test_an_ordinary_sidecar_is_none_of_takeouts(photos):
     assert facts(photos) == (None, fields, None, None, None)
 
 
-def test_a_damaged_one_is_noted_and_ignored(photos, caplog):
+def test_a_damaged_sidecar_is_logged_and_ignored(photos, caplog):
     photos.paint("a.png", "red")
     sidecar = photos.write("a.png.supplemental-metadata.json", json.dumps(SIDECAR)[:-5])
     assert photos.index() == {"added": 1, "embedded": 1}

@@ -1,4 +1,4 @@
-"""Every filter against a slow and obvious test of each item; and what is refused."""
+"""Every filter against a slow and obvious test of each item; and filters that are refused."""
 
 import math
 import os
@@ -21,7 +21,7 @@ from indexer.records import Model
 
 @dataclass(frozen=True)
 class Shot:
-    """What is known of one picture."""
+    """The metadata of one picture."""
 
     path: str = "a.jpg"
     root: int = 0
@@ -34,7 +34,7 @@ class Shot:
 
 
 class Shelf:
-    """A library of `Shot`s without files; roots one and two, the first around the library."""
+    """A library of `Shot`s without files. It has roots one and two; the first holds the library."""
 
     def __init__(self, folder):
         self.roots = [folder / "one", folder / "two"]
@@ -82,8 +82,8 @@ class Shelf:
             journal.delete_items(db, list(self.shots))
         self.shots = {}
 
-    def found(self, **asked):
-        return self.search(Filters.parse(**asked), 1000)
+    def found(self, **options):
+        return self.search(Filters.parse(**options), 1000)
 
     def search(self, filters, k):
         query = FakeEncoder().encode_texts(["red"])[0]
@@ -143,12 +143,12 @@ DATES = [
 
 
 def start(date):
-    """The first second a date means."""
+    """The first second of a date."""
     return date + "0000-01-01T00:00:00"[len(date) :]
 
 
 @pytest.mark.parametrize("date", DATES)
-def test_dates_are_the_wall_clocks(with_shots, date):
+def test_dates_are_compared_with_the_local_time(with_shots, date):
     shelf = with_shots([Shot(path=f"{n}.jpg", taken_at=time) for n, time in enumerate(TIMES)])
     later = shelf.where(lambda s: s.taken_at and s.taken_at[:19] >= start(date))
     earlier = shelf.where(lambda s: s.taken_at and s.taken_at[:19] < start(date))
@@ -204,7 +204,7 @@ def test_under_is_at_or_below_and_literal(by_name, path):
         assert by_name.found(under=str(folder)) == expected
 
 
-def test_under_a_folder_around_roots_or_beside_them(by_name, monkeypatch, tmp_path):
+def test_under_a_folder_around_roots_or_next_to_them(by_name, monkeypatch, tmp_path):
     everything = list(by_name.shots)
     assert by_name.found(under=by_name.roots[0].parent) == everything
     assert by_name.found(under="/") == everything
@@ -218,7 +218,7 @@ def test_under_a_folder_around_roots_or_beside_them(by_name, monkeypatch, tmp_pa
 
 
 def glob_as_regex(pattern):
-    """GLOB as its documentation has it."""
+    """GLOB as its documentation describes it."""
     parts = []
     at = 0
     while at < len(pattern):
@@ -241,7 +241,7 @@ def glob_as_regex(pattern):
         *("[ab]/*.jpg", "[^a]/*", "a[*]/*", "a[[]b/*", "x/?.jpg", "a b.jpg", "", "nothing"),
     ],
 )
-def test_globs_from_any_folder_on(by_name, pattern):
+def test_globs_match_from_any_folder_on(by_name, pattern):
     if not pattern:
         with pytest.raises(FilterError):
             by_name.found(glob=pattern)
@@ -276,7 +276,7 @@ def test_cameras_by_a_literal_part_in_any_case(with_shots, text):
 
 
 @pytest.mark.parametrize(
-    ("asked", "meant"),
+    ("options", "formats"),
     [
         (["jpg"], {"JPEG", "MPO"}),
         (["JPEG"], {"JPEG", "MPO"}),
@@ -287,10 +287,10 @@ def test_cameras_by_a_literal_part_in_any_case(with_shots, text):
         (["tif", " webp "], {"TIFF", "WEBP"}),
     ],
 )
-def test_formats_mean_any_of_them(with_shots, asked, meant):
+def test_formats_mean_any_of_them(with_shots, options, formats):
     names = ["JPEG", "PNG", "HEIF", "MPO", "TIFF", "WEBP", "GIF"]
     shelf = with_shots([Shot(path=f"{name}.x", format=name) for name in names])
-    assert shelf.found(formats=asked) == shelf.where(lambda s: s.format in meant)
+    assert shelf.found(formats=options) == shelf.where(lambda s: s.format in formats)
 
 
 def test_sizes(with_shots):
@@ -315,7 +315,7 @@ def on_the_sphere(place):
 
 
 def km_between(a, b):
-    """By the angle between two vectors, computed so that it is exact for small ones too."""
+    """By the angle between two vectors, computed so that small angles are exact, too."""
     a, b = on_the_sphere(a), on_the_sphere(b)
     return EARTH_RADIUS * math.atan2(float(np.linalg.norm(np.cross(a, b))), float(a @ b))
 
@@ -328,7 +328,7 @@ places = st.tuples(
 
 @settings(max_examples=300, deadline=None)
 @given(a=places, b=places)
-def test_distance_against_vectors(a, b):
+def test_the_distance_equals_that_of_vectors(a, b):
     assert great_circle_km(*a, *b) == pytest.approx(km_between(a, b), abs=1e-3, rel=1e-9)
 
 
@@ -338,12 +338,12 @@ def test_distance_against_vectors(a, b):
     centre=places,
     km=st.sampled_from([0.5, 20.0, 1000.0, 9000.0, 20100.0]),
 )
-def test_near_against_vectors(with_shots, shots, centre, km):
+def test_near_equals_distances_of_vectors(with_shots, shots, centre, km):
     distances = [place and km_between(centre, place) for place in shots]
     shots = [p for p, d in zip(shots, distances, strict=True) if d is None or abs(d - km) > 0.01]
     shelf = with_shots([Shot(path=f"{n}.jpg", place=place) for n, place in enumerate(shots)])
     expected = shelf.where(lambda s: s.place and km_between(centre, s.place) <= km)
-    # repr: the shortest text that is this very number
+    # repr gives the shortest text of exactly this number
     assert shelf.found(near=f"{centre[0]!r}, {centre[1]!r},{km}") == expected
 
 
@@ -351,8 +351,8 @@ def test_near_the_pole_and_across_the_date_line(with_shots):
     everywhere = [(90.0, 0.0), (89.9, -100.0), (89.9, 80.0), (0.0, 179.95), (0.0, -179.95)]
     shelf = with_shots([Shot(path=f"{n}.jpg", place=place) for n, place in enumerate(everywhere)])
 
-    def near(asked):
-        return [shelf.shots[id].place for id in shelf.found(near=asked)]
+    def near(options):
+        return [shelf.shots[id].place for id in shelf.found(near=options)]
 
     assert near("89.95,10,20") == everywhere[:3]
     assert near("0,180,10") == everywhere[3:]
@@ -391,7 +391,7 @@ def passes(shot, name, operator, wanted):
     wanted=st.sampled_from(["5", "5.0", "-5", "0", "1e3", ".5"]),
     text=st.sampled_from(["boat", "a_b%", "*", "=x", "' OR 1=1 --"]),
 )
-def test_fields_against_one_by_one(with_shots, shots, name, operator, wanted, text):
+def test_fields_equal_a_test_of_each_item(with_shots, shots, name, operator, wanted, text):
     known = [{"n": 1.0, "a_b%": 1.0, "of place": 1.0}, *shots]
     shelf = with_shots([Shot(path=f"{i}.jpg", fields=each) for i, each in enumerate(known)])
     expected = shelf.where(lambda s: passes(s, name, operator, wanted))
@@ -443,7 +443,7 @@ def test_an_unknown_field_names_those_that_are_known(with_shots):
         max_size=60,
     ),
     k=st.integers(1, 30),
-    asked=st.fixed_dictionaries(
+    options=st.fixed_dictionaries(
         {},
         optional={
             "after": st.just("2024"),
@@ -456,8 +456,8 @@ def test_an_unknown_field_names_those_that_are_known(with_shots):
     ),
     published=st.booleans(),
 )
-def test_filters_lose_no_answer(with_shots, shots, k, asked, published):
-    """The k best of those that pass everything, in the generation and in the delta."""
+def test_filters_lose_no_answer(with_shots, shots, k, options, published):
+    """The k best of the items that pass all filters, in the generation and in the delta."""
     from dataclasses import replace
 
     from indexer.ann import generations
@@ -474,7 +474,7 @@ def test_filters_lose_no_answer(with_shots, shots, k, asked, published):
         "formats": lambda s: s.format == "PNG",
         "fields": lambda s: s.fields["n"] >= 2,
     }
-    passing = set(shelf.where(lambda s: all(tests[name](s) for name in asked)))
+    passing = set(shelf.where(lambda s: all(tests[name](s) for name in options)))
     query = FakeEncoder().encode_texts(["green"])[0]
     ranking = shelf.library.search(query, 1000)
     expected = [
@@ -482,9 +482,9 @@ def test_filters_lose_no_answer(with_shots, shots, k, asked, published):
         for id, score in zip(ranking.ids.tolist(), ranking.scores.tolist(), strict=True)
         if id in passing
     ][:k]
-    if "under" in asked:
-        asked = asked | {"under": shelf.roots[0] / "x"}
-    found = shelf.library.search(query, k, filters=Filters.parse(**asked))
+    if "under" in options:
+        options = options | {"under": shelf.roots[0] / "x"}
+    found = shelf.library.search(query, k, filters=Filters.parse(**options))
     assert list(zip(found.ids.tolist(), found.scores.tolist(), strict=True)) == expected
     assert len(found.ids) == min(k, len(passing))
 
@@ -507,7 +507,7 @@ def test_texts_are_filtered_too(photos):
 
 
 @pytest.mark.parametrize(
-    ("asked", "complaint"),
+    ("options", "complaint"),
     [
         *(
             (
@@ -555,8 +555,8 @@ def test_texts_are_filtered_too(photos):
         ({"fields": ["x=\ud800"]}, r"field 'x=\ud800' is not a text in UTF-8"),
     ],
 )
-def test_bad_filters_name_the_part_that_is_wrong(asked, complaint):
+def test_bad_filters_name_the_part_that_is_wrong(options, complaint):
     with pytest.raises(FilterError) as caught:
-        Filters.parse(**asked)
-    said = str(caught.value)
-    assert said.startswith(complaint or f"{next(iter(asked)).replace('_', '-')} ")
+        Filters.parse(**options)
+    sentence = str(caught.value)
+    assert sentence.startswith(complaint or f"{next(iter(options)).replace('_', '-')} ")

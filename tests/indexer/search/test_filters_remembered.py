@@ -1,4 +1,4 @@
-"""The ids of a filter are remembered until anything at all is committed, by whomever."""
+"""The ids of a filter are remembered until any process commits anything."""
 
 import re
 import sqlite3
@@ -52,7 +52,7 @@ def elsewhere():
 
 @pytest.fixture
 def writer(request, photos, elsewhere):
-    """Run code that writes: with the library that searches, or in another process."""
+    """Run code that writes, with the library that searches or in another process."""
 
     def run(code):
         home = str(photos.folder)
@@ -65,7 +65,7 @@ def writer(request, photos, elsewhere):
 
 
 def names(photos, library, filters, kind="image"):
-    """What passes, relative to the folder around the roots."""
+    """Paths of the items that pass, relative to the folder around the roots."""
     query = FakeEncoder().encode_texts(["red"])[0]
     found = library.items(library.search(query, 99, kind=kind, filters=filters).ids)
     return sorted(str(item.path.relative_to(photos.folder.parent)) for item in found)
@@ -161,7 +161,7 @@ WRITES = {
         ["other/in/c.png"],
         [],
     ),
-    "embed anew": (
+    "embed again": (
         {"min_width": 9},
         "shutil.copy(home + '/../other/in/c.png', home + '/d.png');"
         " library.index([], lambda: FakeEncoder('other', '07e4'), reembed=True)",
@@ -182,9 +182,9 @@ WRITES = {
 @pytest.mark.parametrize("writer", ["itself", "elsewhere"], indirect=True)
 @pytest.mark.parametrize("write", WRITES)
 def test_every_write_is_noticed(known, monkeypatch, writer, write):
-    asked, code, before, after = WRITES[write]
+    options, code, before, after = WRITES[write]
     monkeypatch.chdir(known.folder.parent)
-    filters = Filters.parse(**asked)
+    filters = Filters.parse(**options)
 
     def check(library, expected):
         for _ in range(2):
@@ -208,7 +208,7 @@ def test_kinds_are_not_mixed_up(known):
         assert names(known, known.library, filters, kind="text") == ["photos/t.txt"]
 
 
-def test_a_link_that_leads_elsewhere_is_followed_anew(known, tmp_path):
+def test_a_link_that_leads_elsewhere_is_followed_again(known, tmp_path):
     link = tmp_path / "link"
     for target, expected in [("photos/sub", "photos/sub/b.png"), ("other", "other/in/c.png")] * 2:
         link.symlink_to(tmp_path / target)
@@ -216,12 +216,12 @@ def test_a_link_that_leads_elsewhere_is_followed_anew(known, tmp_path):
         link.unlink()
 
 
-# --- what is read again, and what is not
+# --- when items are read again
 
 
 @pytest.fixture
 def reads():
-    """How often, in a library, a search has looked through the items."""
+    """How often searches have read the items of a library."""
 
     def count(library):
         seen = []
@@ -238,8 +238,8 @@ def reads():
 
 @pytest.fixture
 def flags(make_vectors, unit_rows):
-    """A library of 20 vectors with a switch: it sets field `on` of one item and clears it of all
-    others."""
+    """A library of 20 vectors with a switch: it gives the field `on` to one item and takes it from
+    all others."""
     vectors = make_vectors(4)
     vectors.add(unit_rows(20))
 
@@ -252,29 +252,29 @@ def flags(make_vectors, unit_rows):
     return vectors
 
 
-def search(library, **asked):
-    found = library.search(np.eye(4, dtype="f4")[0], 99, filters=Filters.parse(**asked))
+def search(library, **options):
+    found = library.search(np.eye(4, dtype="f4")[0], 99, filters=Filters.parse(**options))
     return sorted(found.ids.tolist())
 
 
-def test_a_filter_asked_again_reads_no_items(flags, reads):
+def test_a_filter_that_is_used_again_reads_no_items(flags, reads):
     seen = reads(flags.library)
-    asked = {"fields": ["on=1"], "glob": "*"}
-    assert search(flags.library, **asked) == [1]
+    options = {"fields": ["on=1"], "glob": "*"}
+    assert search(flags.library, **options) == [1]
     first = len(seen)
     assert first > 0
     for _ in range(3):
-        assert search(flags.library, **asked) == [1]
+        assert search(flags.library, **options) == [1]
     assert len(seen) == first
     with flags._engine.begin() as db:
         flags.on(db, 7)
-    assert search(flags.library, **asked) == [7]
+    assert search(flags.library, **options) == [7]
     assert len(seen) == 2 * first
 
 
 def test_the_last_eight_filters_are_remembered(flags, reads):
     seen = reads(flags.library)
-    for number in [*range(1, 9), 1, 9]:  # 9 takes the place of 2
+    for number in [*range(1, 9), 1, 9]:  # 9 replaces 2
         assert search(flags.library, glob=str(number)) == [number]
     assert len(seen) == 9
     for number in (1, 3, 4, 5, 6, 7, 8, 9):
@@ -284,8 +284,8 @@ def test_the_last_eight_filters_are_remembered(flags, reads):
     assert len(seen) == 10
 
 
-def test_one_search_after_another_meets_what_the_last_one_left(flags, reads):
-    """Also where several connections are open since searches went side by side."""
+def test_a_search_uses_the_connection_of_the_last_one(flags, reads):
+    """This holds even if several connections are open after searches in parallel."""
     reader = flags.library._reader
     with reader.begin(), reader.begin(), reader.begin():
         pass
@@ -295,7 +295,7 @@ def test_one_search_after_another_meets_what_the_last_one_left(flags, reads):
 
 
 @pytest.mark.parametrize("place", ["ext4", "nfs"])
-def test_what_is_not_committed_is_not_seen(make_vectors, unit_rows, monkeypatch, reads, place):
+def test_uncommitted_changes_are_not_seen(make_vectors, unit_rows, monkeypatch, reads, place):
     """With a write-ahead log and with a rollback journal."""
     monkeypatch.setattr(filesystem, "type_of", lambda folder: place)
     vectors = make_vectors(4)
@@ -332,7 +332,7 @@ def test_a_write_that_fails_changes_nothing(known):
     assert names(known, known.library, filters) == before
 
 
-def test_a_library_that_nobody_can_write(known, monkeypatch, reads):
+def test_a_library_on_a_read_only_medium(known, monkeypatch, reads):
     known.library.close()
     monkeypatch.setattr(filesystem, "is_writable", lambda folder: False)
     with Library.open(known.folder) as still:
@@ -343,9 +343,9 @@ def test_a_library_that_nobody_can_write(known, monkeypatch, reads):
         assert len(seen) == first > 0
 
 
-def test_searches_of_many_threads_beside_a_writer(flags):
-    """An answer is one state that was committed before the search ended, and no older than what
-    was committed before it began."""
+def test_searches_of_many_threads_next_to_a_writer(flags):
+    """An answer shows one committed state: committed before the search ended, and not older than
+    the last commit before it began."""
     begun = done = 1
     wrong, answers, stop = [], set(), threading.Event()
 
@@ -374,8 +374,8 @@ def test_searches_of_many_threads_beside_a_writer(flags):
     assert answers
 
 
-def test_a_copy_that_was_put_in_place_is_another_library(flags, tmp_path):
-    """Opened anew it is read anew: nothing that is remembered outlives its connection."""
+def test_a_copy_at_the_same_path_is_another_library(flags, tmp_path):
+    """A library that is opened again is read again: answers do not outlive their connection."""
     home = flags.library.path.parent
     assert search(flags.library, fields=["on=1"]) == [1]
     flags.library.close()
