@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from encoder.datasets.dataset import Dataset, DatasetPicture, Example
+from encoder.durable import write_whole
 from encoder.errors import DatasetError, PictureError
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
@@ -111,9 +112,8 @@ def prepare_pictures(
     if made_any:
         if isinstance(cached, np.memmap):
             cached.flush()
-        partial = folder / (_RECORD + ".part")
-        partial.write_text(json.dumps({"key": key, **asdict(record)}), "utf-8")
-        partial.replace(folder / _RECORD)
+        with write_whole(folder / _RECORD) as file:
+            file.write(json.dumps({"key": key, **asdict(record)}).encode())
     _refuse(reasons, names, allow_missing)
     alike: dict[str, list[int]] = {}
     for i, digest in enumerate(digests):

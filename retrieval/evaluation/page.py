@@ -10,7 +10,7 @@ from PIL import Image
 from encoder import PictureError
 from encoder.datasets import Dataset
 from retrieval.evaluation.charts import Ranks, rank_histogram, recall_curves
-from retrieval.evaluation.output import DIRECTIONS, columns, facts, lines, rsum, write_whole
+from retrieval.evaluation.output import DIRECTIONS, columns, facts, lines, rsum, write_report
 from retrieval.evaluation.report import Evaluation, Miss, Report
 
 SIDE = 160
@@ -26,7 +26,7 @@ def write_page(path: Path, evaluation: Evaluation, dataset: Dataset) -> None:
     Pictures that cannot be opened any more are shown by their names. Raises OSError where `path`
     cannot be written.
     """
-    write_whole(path, _page(evaluation, dataset))
+    write_report(path, _page(evaluation, dataset))
 
 
 def _page(evaluation: Evaluation, dataset: Dataset) -> str:
