@@ -2,14 +2,15 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
+from encoder.ahead import ahead
 from encoder.pictures.decoders import Decoders
 from encoder.protocol import Embeddings, Encoder
 from indexer.content import Content, Key
@@ -19,7 +20,7 @@ from indexer.errors import EmbeddingError, ModelMismatch
 from indexer.folders.scan import Found, Scan
 from indexer.folders.sources import kind_of
 from indexer.indexing.plans import Entry, Piece, Plan, batches, match
-from indexer.indexing.reading import Read, read
+from indexer.indexing.reading import Decode, Read, read
 from indexer.metadata import sidecars
 from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
@@ -78,17 +79,16 @@ class Run:
         self._count["unchanged"] = scan.unchanged
         if scan.found:
             self._progress.start(len(scan.found), "files")
-            workers = min(self._workers, -(-len(scan.found) // _FILES_A_WORKER))
-            pool = ThreadPoolExecutor(workers, thread_name_prefix="align-read")
             decoders = Decoders()
+            results = self._read(decoders, scan.found)
             try:
-                plans = (self._plan(result) for result in self._read(pool, decoders, scan.found))
+                plans = (self._plan(result) for result in results)
                 for batch in batches(plans, self._batch_size):
                     self._commit(batch)
                     self._progress.advance(sum(piece.last for piece in batch))
             finally:
-                decoders.close()  # first: the pool waits for whoever is decoding
-                pool.shutdown(cancel_futures=True)
+                decoders.close()  # first: the results wait for what is being decoded
+                results.close()
                 self._progress.finish()
         self._finish(scan)
         return IndexReport(**self._count, unavailable=tuple(scan.unavailable))
@@ -104,36 +104,32 @@ class Run:
             if kind == "image" and not any(file.lacking for file in files)
         )
 
-    def _read(
-        self, pool: ThreadPoolExecutor, decoders: Decoders, files: Sequence[Found]
-    ) -> Iterator[Read]:
+    def _read(self, decoders: Decoders, files: Sequence[Found]) -> Generator[Read]:
         """What became of each file, in order, a bounded number of them ahead."""
-        ahead = self._batch_size + 2 * self._workers
-        rest = iter(files)
-        waiting: deque[tuple[Found, Future[Read]]] = deque()
-
-        def submit(found: Found, moved: frozenset[bytes]) -> tuple[Found, Future[Read]]:
-            encoder = self._encoder
-            decode = partial(decoders.decode, prepare=encoder.prepare) if encoder else None
-            return found, pool.submit(read, found, decode, moved)
-
-        while True:
-            while len(waiting) < ahead and (found := next(rest, None)):
-                waiting.append(submit(found, self._moved))
-            if not waiting:
-                return
-            found, future = waiting.popleft()
-            result = future.result()
-            if self._is_settled(result):
-                yield result
-            elif self._encoder is None:
-                # Here and not in a worker, so that a download can be interrupted.
+        workers = min(self._workers, -(-len(files) // _FILES_A_WORKER))
+        depth = self._batch_size + 2 * workers
+        done = 0
+        while done < len(files):
+            prepare = self._encoder.prepare if self._encoder else None
+            decode = partial(decoders.decode, prepare=prepare) if prepare else None
+            read_one = partial(self._read_one, decode)
+            with closing(ahead(read_one, files[done:], depth, workers)) as results:
+                for result in results:
+                    if not self._is_settled(result):
+                        if decode is None:
+                            break
+                        # More new files hold these bytes than old files are gone; the extra ones
+                        # must be decoded.
+                        result = read(files[done], decode, frozenset())
+                    yield result
+                    done += 1
+            if done < len(files):
+                # Here and not in a worker, so that a download can be interrupted. What was read
+                # ahead is read again, this time to be decoded.
                 self._load()
-                again = [found, *(other for other, _ in waiting)]
-                waiting = deque(submit(other, self._moved) for other in again)
-            else:
-                # More files carry a moved picture's bytes than files with those bytes are gone.
-                waiting.appendleft(submit(found, frozenset()))
+
+    def _read_one(self, decode: Decode | None, found: Found) -> Read:
+        return read(found, decode, self._moved)
 
     def _is_settled(self, result: Read) -> bool:
         if result.digest is None or result.failure is not None or result.contents is not None:

@@ -2,17 +2,15 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from encoder import Embeddings, Encoder, PictureError, Pixels
+from encoder.ahead import ahead
 from encoder.datasets import DatasetPicture
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
@@ -20,9 +18,6 @@ from retrieval.evaluation.cache import EmbeddingCache
 TEXT_BATCH = 128
 AHEAD = 2
 """Batches that are decoded while one is embedded."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,10 @@ def embed_pictures(
             cache.add(list(pending), encoder.encode_images(list(pending.values())))
             pending.clear()
 
+    workers = workers or min(4, os.cpu_count() or 1)
     progress.start(len(pictures), "pictures")
     try:
-        with closing(_ahead(read, pictures, AHEAD * batch_size, workers)) as results:
+        with closing(ahead(read, pictures, AHEAD * batch_size, workers)) as results:
             for number, result in enumerate(results):
                 if isinstance(result, str):
                     unreadable[number] = result
@@ -113,20 +109,3 @@ def embed_texts(
     finally:
         progress.finish()
     return cache.rows(digests)
-
-
-def _ahead(
-    function: Callable[[T], R], values: Sequence[T], depth: int, workers: int | None
-) -> Generator[R]:
-    """As `map`, in threads, at most `depth` results ahead of whoever takes them."""
-    pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), "align-evaluate")
-    waiting: deque[Future[R]] = deque()
-    try:
-        for value in values:
-            waiting.append(pool.submit(function, value))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
