@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from encoder.ahead import ahead
-from encoder.pictures.decoders import Decoders
+from encoder.pictures.decoders import Decoders, children_for
 from encoder.protocol import Embeddings, Encoder
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
@@ -27,8 +27,6 @@ from indexer.records import IndexReport, Kind, Model
 
 _TOLERANCE = 1e-3
 """How far from 1 the length of an embedding may be."""
-_FILES_A_WORKER = 4
-"""Fewer decode in less time than a process for them takes to start."""
 
 
 class Run:
@@ -106,7 +104,7 @@ class Run:
 
     def _read(self, decoders: Decoders, files: Sequence[Found]) -> Generator[Read]:
         """What became of each file, in order, a bounded number of them ahead."""
-        workers = min(self._workers, -(-len(files) // _FILES_A_WORKER))
+        workers = children_for(len(files), self._workers)
         depth = self._batch_size + 2 * workers
         done = 0
         while done < len(files):

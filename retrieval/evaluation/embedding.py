@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from encoder import Embeddings, Encoder, PictureError, Pixels
+from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
 from encoder.ahead import ahead
-from encoder.datasets import DatasetPicture
+from encoder.datasets import DatasetPicture, decode_picture, digest_picture
+from encoder.pictures.decoders import children_for
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 
@@ -48,14 +49,16 @@ def embed_pictures(
     ``(1 + AHEAD) * batch_size`` prepared pictures are in memory.
     """
 
+    decoders = Decoders()
+
     def read(picture: DatasetPicture) -> tuple[bytes, Pixels | None] | str:
         try:
-            digest = picture.digest()
-            return digest, None if digest in cache else encoder.prepare(picture.open())
+            digest = digest_picture(decoders, picture)
+            if digest in cache:
+                return digest, None
+            return digest, decode_picture(decoders, picture, encoder.prepare)
         except PictureError as error:
             return str(error)
-        except OSError as error:
-            return error.strerror or str(error)
 
     digests: list[bytes] = []
     unreadable: dict[int, str] = {}
@@ -66,10 +69,10 @@ def embed_pictures(
             cache.add(list(pending), encoder.encode_images(list(pending.values())))
             pending.clear()
 
-    workers = workers or min(4, os.cpu_count() or 1)
+    workers = children_for(len(pictures), workers or min(4, os.cpu_count() or 1))
     progress.start(len(pictures), "pictures")
     try:
-        with closing(ahead(read, pictures, AHEAD * batch_size, workers)) as results:
+        with closing(ahead(read, pictures, AHEAD * batch_size, workers)) as results, decoders:
             for number, result in enumerate(results):
                 if isinstance(result, str):
                     unreadable[number] = result
