@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from encoder.durable import replacing
 from encoder.errors import CheckpointError, EncoderError, HubError
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig
@@ -145,12 +146,14 @@ def save(
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
-    """Write a safetensors file; EncoderError where it cannot be written."""
+    """Write a safetensors file, whole or not at all; EncoderError if it cannot be written."""
     try:
-        save_file(tensors, path, metadata)
-    except SafetensorError as error:
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata)
+    except (SafetensorError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise EncoderError(
-            f"{path} cannot be written ({error}): make room on the disk and give the same command"
+            f"{path} cannot be written ({reason}): make room on the disk and give the same command"
         ) from error
 
 

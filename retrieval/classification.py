@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from encoder import Embeddings, Encoder
+from encoder import Decoders, Embeddings, Encoder
 from indexer import is_unicode
 from retrieval.defaults import TEMPLATE
 from retrieval.errors import QueryError
@@ -41,17 +41,23 @@ def classify(
     texts = label_embeddings(encoder, labels, templates)
     found = []
     waiting = list(pictures)
-    for start in range(0, len(waiting), _BATCH):
-        found += label_scores(encoder, waiting[start : start + _BATCH], labels, texts)
+    with Decoders() as decoders:
+        for start in range(0, len(waiting), _BATCH):
+            some = waiting[start : start + _BATCH]
+            found += label_scores(encoder, decoders, some, labels, texts)
     return found
 
 
 def label_scores(
-    encoder: Encoder, pictures: Sequence[PictureSource], labels: Sequence[str], texts: Embeddings
+    encoder: Encoder,
+    decoders: Decoders,
+    pictures: Sequence[PictureSource],
+    labels: Sequence[str],
+    texts: Embeddings,
 ) -> list[list[LabelScore]]:
     """As `classify`, of a few pictures at once; `texts` are what `label_embeddings` made of
     `labels`."""
-    opened = [open_picture(picture) for picture in pictures]
+    opened = [open_picture(picture, encoder, decoders) for picture in pictures]
     rows = probabilities(encoder.encode_images(opened), texts, encoder.temperature)
     return [_ordered(labels, row) for row in rows]
 

@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 
 import numpy as np
 
-from encoder import Encoder
+from encoder import Decoders, Encoder
 from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
 from retrieval.classification import label_embeddings, probabilities
 from retrieval.defaults import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
@@ -34,6 +34,7 @@ class Engine:
         self._load = load
         self._loading = threading.Lock()
         self._encoder: Encoder | None = None
+        self._decoders = Decoders()
 
     @property
     def encoder(self) -> Encoder:
@@ -155,7 +156,8 @@ class Engine:
         return counts
 
     def close(self) -> None:
-        """Close the library."""
+        """Close the library, and end the processes that decoded pictures."""
+        self._decoders.close()
         self.library.close()
 
     def __enter__(self) -> Self:
@@ -184,7 +186,7 @@ class Engine:
             raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
         if filters:
             self.library.check(filters)  # before a model is loaded for it
-        vector = query.embed(self.encoder)
+        vector = query.embed(self.encoder, self._decoders)
         own = frozenset(item.id for file in query.files for item in self.library.find(file))
         search = partial(self.library.search, kind=kind, filters=filters)
         while True:

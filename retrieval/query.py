@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from encoder import Encoder, PictureError, read_picture
+from encoder import Decoders, Encoder, PictureError, Pixels
+from encoder.pictures.picture import read_bytes
 from retrieval.errors import QueryError
 
 PictureSource = str | os.PathLike[str] | Image.Image
@@ -108,13 +109,13 @@ class Query:
         given = (term.content for term in self.pictures)
         return [Path(picture) for picture in given if not isinstance(picture, Image.Image)]
 
-    def embed(self, encoder: Encoder) -> npt.NDArray[np.float32]:
+    def embed(self, encoder: Encoder, decoders: Decoders) -> npt.NDArray[np.float32]:
         """The weighted sum of the terms' embeddings, normalised again; (dim,) float32.
 
         All texts are embedded in one call and all pictures in another. PictureError where a
         picture cannot be read, QueryError where the terms cancel.
         """
-        images = [open_picture(term.content) for term in self.pictures]
+        images = [open_picture(term.content, encoder, decoders) for term in self.pictures]
         rows = [encoder.encode_texts([term.content for term in self.texts])] if self.texts else []
         rows += [encoder.encode_images(images)] if images else []
         weights = np.array(self._weights, np.float64)
@@ -131,12 +132,15 @@ def _weighted(term: Content | Weighted[Content]) -> Weighted[Content]:
     return term if isinstance(term, Weighted) else Weighted(term)
 
 
-def open_picture(picture: PictureSource) -> Image.Image:
-    """The upright RGB image; PictureError, which names the file, where it cannot be read."""
+def open_picture(
+    picture: PictureSource, encoder: Encoder, decoders: Decoders
+) -> Image.Image | Pixels:
+    """What `encoder` embeds of a picture: an image as it is, a file as a child decodes and prepares
+    it, within the limits of indexing. PictureError, which names the file, if it cannot be read."""
     if isinstance(picture, Image.Image):
         return picture
     try:
-        return read_picture(picture).image
+        return decoders.decode(read_bytes(picture), encoder.prepare).pixels
     except PictureError as error:
         raise PictureError(f"{os.fspath(picture)} cannot be read: {error}") from error
     except OSError as error:

@@ -1,6 +1,12 @@
 """Pictures with captions: readers of the field's datasets, and drawn scenes."""
 
 from encoder.datasets.dataset import Dataset, DatasetPicture, Example, StoredPicture
+from encoder.datasets.decoding import (
+    decode_picture,
+    decode_pictures,
+    digest_picture,
+    make_thumbnail,
+)
 from encoder.datasets.drawn import drawn_scenes
 from encoder.datasets.prepared import PreparedPictures, prepare_pictures
 from encoder.datasets.reader import DATASETS, open_dataset, standard_size
@@ -12,7 +18,11 @@ __all__ = [
     "Example",
     "PreparedPictures",
     "StoredPicture",
+    "decode_picture",
+    "decode_pictures",
+    "digest_picture",
     "drawn_scenes",
+    "make_thumbnail",
     "open_dataset",
     "prepare_pictures",
     "standard_size",

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from encoder.pictures.picture import read_picture
+from encoder.pictures.picture import read_bytes, read_picture
 
 
 class DatasetPicture(Protocol):
@@ -55,16 +55,12 @@ class StoredPicture:
 
     def digest(self) -> bytes:
         """SHA-256 of the encoded picture."""
-        return hashlib.sha256(self._read()).digest()
+        return hashlib.sha256(read_bytes(self.path, self.offset, self.size)).digest()
 
     def open(self) -> Image.Image:
         """The upright RGB picture."""
-        return read_picture(io.BytesIO(self._read())).image
-
-    def _read(self) -> bytes:
-        with open(self.path, "rb") as file:
-            file.seek(self.offset, os.SEEK_SET)
-            return file.read(-1 if self.size is None else self.size)
+        data = read_bytes(self.path, self.offset, self.size)
+        return read_picture(io.BytesIO(data)).image
 
 
 @dataclass(frozen=True)

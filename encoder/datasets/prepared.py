@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import multiprocessing
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,15 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from encoder.datasets.dataset import Dataset, DatasetPicture, Example
+from encoder.datasets.decoding import decode_picture, decode_pictures
+from encoder.durable import write_whole
 from encoder.errors import DatasetError, PictureError
+from encoder.pictures.decoders import Decoders
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 
 CACHE_BYTES = 16_000_000_000
 """Prepared pictures are kept in a file of at most this size, and of half the free disk."""
-
-FEW = 64
-"""So few pictures are decoded here rather than in processes that would have to start."""
 
 _ARRAY, _RECORD = "pictures.npy", "pictures.json"
 
@@ -42,6 +39,7 @@ class PreparedPictures:
     ) -> None:
         self.examples = tuple(examples)
         self._rows, self._preprocessor, self._cached = rows, preprocessor, cached
+        self._decoders = Decoders()
         parts = [[d, *e.captions] for d, e in zip(digests, self.examples, strict=True)]
         self.identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
         """Of pixels and captions."""
@@ -54,10 +52,10 @@ class PreparedPictures:
         if self._cached is None:
             picture = self.examples[index].picture
             try:
-                return self._preprocessor.prepare(picture.open())
-            except (PictureError, OSError) as error:
+                return decode_picture(self._decoders, picture, self._preprocessor.prepare)
+            except PictureError as error:
                 raise DatasetError(
-                    f"{picture.name} can no longer be read ({_reason(error)}): put it back and give"
+                    f"{picture.name} can no longer be read ({error}): put it back and give"
                     " the same command"
                 ) from error
         pixels: Pixels = self._cached[self._rows[index]]
@@ -99,21 +97,21 @@ def prepare_pictures(
     _refuse(reasons, names, allow_missing)
     to_do = [i for i in wanted if digests[i] is None and i not in reasons]
     made_any = False
-    for i, made in zip(to_do, _decoded([pictures[i] for i in to_do], preprocessor), strict=True):
-        if isinstance(made, str):
-            reasons[i] = made
-        else:
-            digests[i], stamps[i] = hashlib.sha256(made.tobytes()).hexdigest(), now[i]
-            made_any = True
-            if cached is not None:
-                cached[i] = made
-        advance(1)
+    with closing(decode_pictures([pictures[i] for i in to_do], preprocessor.prepare)) as decoded:
+        for i, made in zip(to_do, decoded, strict=True):
+            if isinstance(made, str):
+                reasons[i] = made
+            else:
+                digests[i], stamps[i] = hashlib.sha256(made.tobytes()).hexdigest(), now[i]
+                made_any = True
+                if cached is not None:
+                    cached[i] = made
+            advance(1)
     if made_any:
         if isinstance(cached, np.memmap):
             cached.flush()
-        partial = folder / (_RECORD + ".part")
-        partial.write_text(json.dumps({"key": key, **asdict(record)}), "utf-8")
-        partial.replace(folder / _RECORD)
+        with write_whole(folder / _RECORD) as file:
+            file.write(json.dumps({"key": key, **asdict(record)}).encode())
     _refuse(reasons, names, allow_missing)
     alike: dict[str, list[int]] = {}
     for i, digest in enumerate(digests):
@@ -169,42 +167,6 @@ def _array(
     if np.prod(shape, dtype=float) > min(CACHE_BYTES, shutil.disk_usage(path.parent).free / 2):
         return None
     return np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-
-
-def _decoded(
-    pictures: Sequence[DatasetPicture], preprocessor: Preprocessor
-) -> Iterator[Pixels | str]:
-    """Each picture prepared, or the reason why it cannot be."""
-    jobs = [(picture, preprocessor) for picture in pictures]
-    if len(jobs) < FEW:
-        yield from map(_decode, jobs)
-        return
-    # spawn: a fork of a process that has torch's threads can hang
-    spawn = multiprocessing.get_context("spawn")
-    done = 0
-    with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
-        try:
-            for made in pool.map(_decode, jobs, chunksize=16):
-                yield made
-                done += 1
-        except BrokenProcessPool:
-            first, last = pictures[done].name, pictures[min(done + 63, len(jobs) - 1)].name
-            raise DatasetError(
-                f"a picture crashed its decoder, one of those from {first} to about {last}: take it"
-                " out of the dataset"
-            ) from None
-
-
-def _decode(job: tuple[DatasetPicture, Preprocessor]) -> Pixels | str:
-    picture, preprocessor = job
-    try:
-        return preprocessor.prepare(picture.open())
-    except (PictureError, OSError) as error:
-        return _reason(error)
-
-
-def _reason(error: PictureError | OSError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _refuse(reasons: dict[int, str], names: Sequence[str], allow_missing: bool) -> None:

@@ -1,8 +1,8 @@
-"""Decode pictures in child processes: damaged bytes may hang, crash or starve a decoder, and then
+"""Decode pictures in child processes: damaged bytes may hang, crash or starve a decoder. They then
 cost one picture and never the program.
 
-`Decoders` is the parent's side, `serve` the child's. They speak in pickles over the child's stdin
-and stdout and trust each other: what is not trusted are the pictures.
+`Decoders` is the parent's side, `serve` is the child's. They exchange pickles over the child's
+stdin and stdout and trust each other; only the pictures are not trusted.
 """
 
 import gc
@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self, TypeVar
 
 from PIL import Image
 
@@ -31,8 +32,11 @@ TIMEOUT = 10.0
 """Seconds that one picture may take."""
 MAX_MEMORY = 1_400_000_000
 """Bytes of data that a child may hold; with its code and libraries it stays below 1.5 GB."""
+PICTURES_A_CHILD = 4
+"""Fewer pictures are decoded in less time than a child takes to start."""
 
 Prepare = Callable[[Image.Image], Pixels]
+T = TypeVar("T")
 
 _READY = b"!"
 _STOPPED = "not decoded: the work was stopped"
@@ -44,17 +48,18 @@ class Decoded:
     """What a child made of a picture."""
 
     pixels: Pixels
-    """As `prepare` left them."""
+    """What `prepare` returned."""
     width: int
     """Pixels of the whole picture, upright."""
     height: int
     about: Picture
-    """What the file says of it; its `image` is empty."""
+    """What the file says about the picture; its `image` is empty."""
 
 
 class Decoders:
-    """Child processes that decode, at most one for every thread that is decoding at the same time,
-    started when first needed and killed on leaving. A context manager, safe from any thread."""
+    """Child processes that decode. There are at most as many as threads that decode at the same
+    time. A child starts when it is first needed, serves one picture after another, and ends on
+    `close`, or when this object or the program ends. A context manager, safe from any thread."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
         self._timeout = timeout
@@ -62,40 +67,27 @@ class Decoders:
         self._idle: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
         self._closed = False
+        weakref.finalize(self, _end, self._children)
 
     def decode(self, data: bytes, prepare: Prepare) -> Decoded:
-        """Decode the bytes of a picture file as `read_picture` does, and `prepare` it over there.
+        """Decode the bytes of a picture file in a child, as `read_picture` does, and `prepare` it.
 
-        Raises PictureError with a plain reason, also where the child took too long, ran out of
-        memory or died; it is replaced. EncoderError where `prepare` cannot be pickled or fails.
+        Raises PictureError with a plain reason if the bytes are not a picture, or if the child took
+        too long, ran out of memory or died; another child then takes its place. Raises EncoderError
+        if `prepare` cannot be pickled or fails.
         """
-        try:
-            pickled = pickle.dumps(prepare)
-        except Exception as error:
-            raise _unusable(error) from error
-        child, requests, answers = self._take()
-        try:
-            pickle.dump((data, pickled), requests, pickle.HIGHEST_PROTOCOL)
-            requests.flush()
-            answer = pickle.load(answers)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            raise PictureError(self._bury(child)) from None
-        except BaseException:  # interrupted: nobody knows what the child would answer next
-            child.kill()
-            self._bury(child)
-            raise
-        with self._lock:
-            self._idle.append(child)
-            stopped = self._closed
-        if stopped:
-            self._bury(child)
-        if isinstance(answer, Exception):
-            raise answer
-        decoded: Decoded = answer
-        return decoded
+        return self._ask(partial(_decode, prepare), data)
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Return what `work` returns in a child, for pictures that are not bytes in memory.
+
+        `work` must be picklable, else EncoderError. Raises PictureError as `decode` does, and
+        whatever `work` raises.
+        """
+        return self._ask(partial(_call, work))
 
     def close(self) -> None:
-        """Kill all children; whoever is in `decode` gets a PictureError."""
+        """Kill all children. A thread that waits for one gets a PictureError."""
         with self._lock:
             self._closed = True
             for child in self._children:
@@ -116,6 +108,33 @@ class Decoders:
     ) -> None:
         self.close()
 
+    def _ask(self, work: Callable[[bytes], T], data: bytes = b"") -> T:
+        """What ``work(data)`` returns in a child; `data` may be large."""
+        try:
+            pickled = pickle.dumps(work)
+        except Exception as error:
+            raise _unusable(error) from error
+        child, requests, answers = self._take()
+        try:
+            pickle.dump((data, pickled), requests, pickle.HIGHEST_PROTOCOL)
+            requests.flush()
+            failed, answer = pickle.load(answers)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            raise PictureError(self._bury(child)) from None
+        except BaseException:  # interrupted: nobody knows what the child would answer next
+            child.kill()
+            self._bury(child)
+            raise
+        with self._lock:
+            self._idle.append(child)
+            stopped = self._closed
+        if stopped:
+            self._bury(child)
+        if failed:
+            raise answer
+        result: T = answer
+        return result
+
     def _take(self) -> tuple[subprocess.Popen[bytes], IO[bytes], IO[bytes]]:
         """An idle child that is alive, else a new one, with the streams to it and from it."""
         while True:
@@ -131,8 +150,8 @@ class Decoders:
             return child, child.stdin, child.stdout
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Not `multiprocessing`: it would run the user's main script again in every child. The
-        # modules are found where they are found here, not in a folder named "encoder" nearby.
+        # Not `multiprocessing`: it would run the user's main script again in every child. A child
+        # finds modules where this process does, not in a folder nearby that is named "encoder".
         paths = [os.path.abspath(path) for path in sys.path]
         code = (
             f"import sys; sys.path[:] = {paths!r}; from encoder.pictures.decoders import serve;"
@@ -147,7 +166,7 @@ class Decoders:
                 stdout=subprocess.PIPE,
                 # NumPy would start a thread, with memory of its own, for every core.
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-                process_group=0,  # Ctrl-C in the terminal is for us alone
+                process_group=0,  # Ctrl-C in the terminal is for the parent alone
             )
             self._children.append(child)
         assert child.stdout is not None
@@ -172,6 +191,18 @@ class Decoders:
         return f"crashed the decoder ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
 
 
+def children_for(pictures: int, most: int) -> int:
+    """How many children, at least 1 and at most `most`, decode that many pictures soonest."""
+    return max(1, min(most, -(-pictures // PICTURES_A_CHILD)))
+
+
+def _end(children: list[subprocess.Popen[bytes]]) -> None:
+    """End the children of a `Decoders` that nobody closed."""
+    for child in list(children):
+        child.kill()
+        _let_go(child)
+
+
 def _let_go(child: subprocess.Popen[bytes]) -> int:
     assert child.stdin is not None
     assert child.stdout is not None
@@ -183,10 +214,26 @@ def _let_go(child: subprocess.Popen[bytes]) -> int:
 
 def _unusable(error: Exception) -> EncoderError:
     return EncoderError(
-        "the encoder's `prepare` cannot be used in another process"
+        "the encoder's `prepare`, or a dataset's kind of picture, cannot be used in another process"
         f" ({type(error).__name__}: {error}); make it a function, or a method of a small class, of"
         " a module that can be imported"
     )
+
+
+def _decode(prepare: Prepare, data: bytes) -> Decoded:
+    picture = read_picture(io.BytesIO(data))
+    try:
+        pixels = prepare(picture.image)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _unusable(error) from None
+    about = replace(picture, image=_WITHOUT_PIXELS)
+    return Decoded(pixels, picture.width, picture.height, about)
+
+
+def _call(work: Callable[[], T], data: bytes) -> T:
+    return work()
 
 
 def serve(timeout: float) -> None:
@@ -204,41 +251,34 @@ def serve(timeout: float) -> None:
         os.dup2(silence, noisy)
     answers.write(_READY)
     answers.flush()
-    gc.freeze()
     with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
         while True:
             _answer_one(requests, answers, timeout)
-            gc.collect()  # an error holds the frames, and those the pixels, it was raised among
+            gc.collect()  # an error holds the frames it was raised among, and those the pixels
+            gc.freeze()  # the modules loaded so far need not be looked at again
 
 
 def _answer_one(requests: IO[bytes], answers: IO[bytes], timeout: float) -> None:
     data, pickled = pickle.load(requests)
-    signal.setitimer(signal.ITIMER_REAL, timeout)
-    answer = _answer(data, pickled)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    answer: tuple[bool, Any]
+    try:
+        work = _unpickled(pickled)  # before the alarm is set: it may import modules
+    except Exception as error:
+        answer = True, _unusable(error)
+    else:
+        signal.setitimer(signal.ITIMER_REAL, timeout)
+        try:
+            answer = False, work(data)
+        except MemoryError:
+            answer = True, PictureError("not enough memory to decode it")
+        except Exception as error:
+            answer = True, error
+        signal.setitimer(signal.ITIMER_REAL, 0)
     pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
     answers.flush()
 
 
-def _answer(data: bytes, pickled: bytes) -> Decoded | PictureError | EncoderError:
-    try:
-        prepare = _unpickled(pickled)
-    except Exception as error:
-        return _unusable(error)
-    try:
-        picture = read_picture(io.BytesIO(data))
-        pixels = prepare(picture.image)
-    except PictureError as error:
-        return error
-    except MemoryError:
-        return PictureError("not enough memory to decode it")
-    except Exception as error:
-        return _unusable(error)
-    about = replace(picture, image=_WITHOUT_PIXELS)
-    return Decoded(pixels, picture.width, picture.height, about)
-
-
 @lru_cache(maxsize=1)
-def _unpickled(pickled: bytes) -> Prepare:
-    prepare: Prepare = pickle.loads(pickled)
-    return prepare
+def _unpickled(pickled: bytes) -> Callable[[bytes], Any]:
+    work: Callable[[bytes], Any] = pickle.loads(pickled)
+    return work

@@ -16,6 +16,9 @@ from encoder.pictures.exif import read_exif
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused: 200 megapixels of RGB are 800 MB in memory."""
 
+MAX_BYTES = 1 << 30
+"""Files with more bytes are refused: they are read into memory whole."""
+
 _ENDINGS = (
     "avif bmp dib gif heic heif hif ico j2k jfif jp2 jpe jpeg jpg mpo pbm pcx pgm png pnm ppm qoi"
     " tga tif tiff webp"
@@ -85,6 +88,20 @@ def read_picture(
         with open(source, "rb") as file:
             return _decode(file, max_pixels)
     return _decode(source, max_pixels)
+
+
+def read_bytes(path: str | os.PathLike[str], offset: int = 0, size: int | None = None) -> bytes:
+    """The bytes of a picture's file, or `size` of them from `offset` on.
+
+    Raises PictureError if they are more than MAX_BYTES, OSError if the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        length = os.fstat(file.fileno()).st_size - offset if size is None else size
+        if length > MAX_BYTES:
+            raise PictureError(f"larger than the limit of {MAX_BYTES:,} bytes")
+        if offset:
+            file.seek(offset)
+        return file.read(max(0, length))
 
 
 def _decode(file: IO[bytes], max_pixels: int) -> Picture:

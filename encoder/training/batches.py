@@ -1,14 +1,15 @@
 """The batches of a training, made ahead of the steps that need them."""
 
 import os
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
+from encoder.ahead import ahead
 from encoder.protocol import Pixels
 from encoder.tokenizer import Tokenizer
 from encoder.training.data import PairData
@@ -44,7 +45,14 @@ def batches(
     share = settings.batch_size // world.size
     parts = settings.parts(world.size)
 
-    def pair(step: int, index: int) -> tuple[str, str | Pixels]:
+    def jobs() -> Iterator[tuple[int, int]]:
+        for step in range(start, settings.steps):
+            whole = batch_indices(len(data), settings.batch_size, settings.seed, step)
+            for index in whole[world.rank * share : (world.rank + 1) * share]:
+                yield step, index
+
+    def pair(job: tuple[int, int]) -> tuple[str, str | Pixels]:
+        step, index = job
         epoch = step // (len(data) // settings.batch_size)
         rng = np.random.default_rng((settings.seed, epoch, index))
         progress = step / settings.steps
@@ -53,23 +61,13 @@ def batches(
             return caption, data.caption(index, rng, progress)
         return caption, data.pixels(index, caption, rng)
 
-    waiting: deque[list[Future[tuple[str, str | Pixels]]]] = deque()
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for step in range(start, settings.steps + AHEAD):
-            if step < settings.steps:
-                whole = batch_indices(len(data), settings.batch_size, settings.seed, step)
-                mine = whole[world.rank * share : (world.rank + 1) * share]
-                waiting.append([pool.submit(pair, step, index) for index in mine])
-            if step >= start + AHEAD and waiting:
-                pairs = [future.result() for future in waiting.popleft()]
-                size = share // parts
-                yield [
-                    _part(world.rank * parts + i, pairs[i * size : (i + 1) * size], tokenizer)
-                    for i in range(parts)
-                ]
-    finally:
-        pool.shutdown(cancel_futures=True)
+    size = share // parts
+    with closing(ahead(pair, jobs(), AHEAD * share, os.cpu_count() or 1)) as pairs:
+        while batch := list(islice(pairs, share)):
+            yield [
+                _part(world.rank * parts + i, batch[i * size : (i + 1) * size], tokenizer)
+                for i in range(parts)
+            ]
 
 
 def _part(number: int, pairs: list[tuple[str, str | Pixels]], tokenizer: Tokenizer) -> Part:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from encoder.checkpoint import WEIGHTS, load, save
+from encoder.durable import replacing
 from encoder.errors import EncoderError
 from encoder.inference import AlignEncoder
 from encoder.model.efficientnet import channels_last
@@ -77,7 +78,8 @@ def train(
         better = recall.get("rsum", best) >= best
         if better:
             best = recall.get("rsum", best)
-            (candidate / WEIGHTS).replace(out / WEIGHTS)
+            with replacing(out / WEIGHTS) as temporary:
+                (candidate / WEIGHTS).replace(temporary)
         save_state(run / STATE, trainer, settings, identity, step, best)
         return recall, better
 

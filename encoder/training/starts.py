@@ -12,6 +12,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from encoder.checkpoint import find, load
+from encoder.durable import write_whole
 from encoder.errors import EncoderError
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig, TextConfig, VisionConfig
@@ -90,9 +91,9 @@ def from_scratch(
     learned_from = json.dumps([PIECES[preset], texts]).encode()
     vocabulary = vocabularies / f"vocabulary-{hashlib.sha256(learned_from).hexdigest()[:16]}.json"
     if not vocabulary.exists():
-        partial = vocabulary.with_suffix(".part")
-        partial.write_text(train_tokenizer(texts, PIECES[preset]).to_str(), "utf-8")
-        partial.replace(vocabulary)
+        learned = train_tokenizer(texts, PIECES[preset]).to_str()
+        with write_whole(vocabulary) as file:
+            file.write(learned.encode())
     tokenizer = Tokenizer.from_file(str(vocabulary))
     size = tokenizer.get_vocab_size()
     config, preprocessor = {

@@ -1,7 +1,6 @@
 """The folder that a training writes: its state, which it goes on from, and its log."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -46,11 +45,7 @@ def save_state(
         "settings": json.dumps(asdict(settings)),
         "data": data,
     }
-    partial = path.with_suffix(".part")
-    write_tensors({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, partial, meta)
-    with open(partial, "rb+") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_tensors({n: t.detach().cpu().contiguous() for n, t in tensors.items()}, path, meta)
 
 
 def load_state(

@@ -2,7 +2,6 @@
 before they are used."""
 
 import hashlib
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import Engine
 
-from encoder.durable import make_folder, sync_folder
+from encoder.durable import make_folder, write_whole
 from indexer.ann.layout import SAMPLE_SEED, Layout, layout
 from indexer.ann.spool import Spool, spooled
 from indexer.ann.tuning import Queries, measure
@@ -204,20 +203,9 @@ def _write(folder: Path, name: str, index: "Index") -> tuple[int, bytes]:
     """Write and sync an index file under its final name; return its size and SHA-256."""
     from indexer.ann import faiss_index
 
-    temporary = folder / f"{name}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            hashed = _Hashed(file)
-            faiss_index.write(index, hashed)
-            file.flush()
-            os.fsync(file.fileno())
-        if temporary.stat().st_size != hashed.size:
-            raise OSError(0, "it came out shorter than written")
-        temporary.rename(folder / name)
-    except BaseException:  # a disk that is full should not stay so for its sake
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
+    with write_whole(folder / name) as file:
+        hashed = _Hashed(file)
+        faiss_index.write(index, hashed)
     return hashed.size, hashed.digest.digest()
 
 

@@ -8,13 +8,11 @@ from time import time_ns
 
 from encoder.errors import PictureError, TextError
 from encoder.pictures.decoders import Decoded
+from encoder.pictures.picture import MAX_BYTES
 from indexer.content import Content
 from indexer.folders.scan import Found
 from indexer.folders.sources import ending, kind_of
 from indexer.metadata.texts import read_texts
-
-MAX_BYTES = 1 << 30
-"""Larger files are refused, since files are read into memory whole."""
 
 RACY_NS = 2 * 10**9
 """A file that was read less than this after its last change may change again and keep its time. The

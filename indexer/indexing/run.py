@@ -1,16 +1,17 @@
 """Read, encode, commit: what a run does with the files that changed."""
 
 import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from encoder.pictures.decoders import Decoders
+from encoder.ahead import ahead
+from encoder.pictures.decoders import Decoders, children_for
 from encoder.protocol import Embeddings, Encoder
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
@@ -19,15 +20,13 @@ from indexer.errors import EmbeddingError, ModelMismatch
 from indexer.folders.scan import Found, Scan
 from indexer.indexing.gone import GoneFiles
 from indexer.indexing.plans import Entry, Piece, Plan, batches, match
-from indexer.indexing.reading import Read, read
+from indexer.indexing.reading import Decode, Read, read
 from indexer.metadata import sidecars
 from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
 
 _TOLERANCE = 1e-3
 """The length of an embedding may differ from 1 by less than this."""
-_FILES_A_WORKER = 4
-"""A process that decodes fewer files takes longer to start than to decode them."""
 
 _KnownModel = tuple[int, Model]
 """A model with its id in the database."""
@@ -93,52 +92,46 @@ class Run:
         self._state.counts["unchanged"] = scan.unchanged
         if scan.found:
             self._progress.start(len(scan.found), "files")
-            workers = min(self._workers, -(-len(scan.found) // _FILES_A_WORKER))
-            pool = ThreadPoolExecutor(workers, thread_name_prefix="align-read")
             decoders = Decoders()
+            results = self._read(decoders, scan.found)
             try:
-                plans = (self._plan(result) for result in self._read(pool, decoders, scan.found))
+                plans = (self._plan(result) for result in results)
                 for batch in batches(plans, self._batch_size):
                     self._commit(batch)
                     self._progress.advance(sum(piece.last for piece in batch))
             finally:
-                decoders.close()  # first: the pool waits for whoever is decoding
-                pool.shutdown(cancel_futures=True)
+                decoders.close()  # first: the results wait for what is being decoded
+                results.close()
                 self._progress.finish()
         self._finish(scan)
         return IndexReport(**self._state.counts, unavailable=tuple(scan.unavailable))
 
-    def _read(
-        self, pool: ThreadPoolExecutor, decoders: Decoders, files: Sequence[Found]
-    ) -> Iterator[Read]:
+    def _read(self, decoders: Decoders, files: Sequence[Found]) -> Generator[Read]:
         """The result of reading each file, in order. A bounded number of files is read ahead."""
-        ahead = self._batch_size + 2 * self._workers
-        rest = iter(files)
-        waiting: deque[tuple[Found, Future[Read]]] = deque()
-
-        def submit(found: Found, moved: frozenset[bytes]) -> tuple[Found, Future[Read]]:
+        workers = children_for(len(files), self._workers)
+        depth = self._batch_size + 2 * workers
+        done = 0
+        while done < len(files):
             encoder = self._state.encoder
             decode = partial(decoders.decode, prepare=encoder.prepare) if encoder else None
-            return found, pool.submit(read, found, decode, moved)
-
-        while True:
-            while len(waiting) < ahead and (found := next(rest, None)):
-                waiting.append(submit(found, self._state.gone.moved))
-            if not waiting:
-                return
-            found, future = waiting.popleft()
-            result = future.result()
-            if self._is_settled(result):
-                yield result
-            elif self._state.encoder is None:
-                # Here and not in a worker, so that a download can be interrupted.
+            read_one = partial(self._read_one, decode)
+            with closing(ahead(read_one, files[done:], depth, workers)) as results:
+                for result in results:
+                    if not self._is_settled(result):
+                        if decode is None:
+                            break
+                        # More new files hold these bytes than old files are gone; the extra ones
+                        # must be decoded.
+                        result = read(files[done], decode, frozenset())
+                    yield result
+                    done += 1
+            if done < len(files):
+                # Here and not in a worker, so that a download can be interrupted. What was read
+                # ahead is read again, this time to be decoded.
                 self._load()
-                again = [found, *(other for other, _ in waiting)]
-                waiting = deque(submit(other, self._state.gone.moved) for other in again)
-            else:
-                # More new files hold these bytes than old files are gone; the extra ones must be
-                # decoded.
-                waiting.appendleft(submit(found, frozenset()))
+
+    def _read_one(self, decode: Decode | None, found: Found) -> Read:
+        return read(found, decode, self._state.gone.moved)
 
     def _is_settled(self, result: Read) -> bool:
         """Whether the result is complete, so that the file need not be read again and decoded."""

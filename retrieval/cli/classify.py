@@ -34,23 +34,24 @@ def command(
     \b
       align classify holiday/*.jpg --labels beach,mountains,city
     """
-    from encoder import load_encoder
+    from encoder import Decoders, load_encoder
     from retrieval.classification import label_embeddings, label_scores
 
     encoder = load_encoder(model or DEFAULT_MODEL, device)
     texts = label_embeddings(encoder, labels, templates)
     failed = 0
-    for file in files:
-        try:
-            (found,) = label_scores(encoder, [file], labels, texts)
-        except PictureError as error:
-            say(f"align: {error}")
-            failed += 1
-            continue
-        if as_json:
-            scores = {score.label: score.probability for score in found}
-            print_json({"path": str(file.absolute()), "label": found[0].label, "scores": scores})
-        else:
+    with Decoders() as decoders:
+        for file in files:
+            try:
+                (found,) = label_scores(encoder, decoders, [file], labels, texts)
+            except PictureError as error:
+                say(f"align: {error}")
+                failed += 1
+                continue
             best = found[0]
-            click.echo(f"{best.probability:.3f}  {best.label}  {click.format_filename(file)}")
+            if as_json:
+                scores = {score.label: score.probability for score in found}
+                print_json({"path": str(file.absolute()), "label": best.label, "scores": scores})
+            else:
+                click.echo(f"{best.probability:.3f}  {best.label}  {click.format_filename(file)}")
     return int(failed > 0)

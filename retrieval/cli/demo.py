@@ -6,6 +6,7 @@ from random import Random
 import click
 
 from encoder import AlignError, Encoder
+from encoder.durable import write_whole
 from encoder.scenes import make_scene
 from retrieval.cli.output import ProgressBar, count, print_hits, say
 
@@ -73,9 +74,8 @@ def _draw(folder: Path) -> None:
     for i in range(PICTURES):
         path = folder / _name(i)
         if not path.exists():
-            partial = path.with_suffix(".part")
-            make_scene(FIRST_SEED + i).draw().save(partial, "JPEG", quality=90)
-            partial.rename(path)
+            with write_whole(path, durable=False) as file:
+                make_scene(FIRST_SEED + i).draw().save(file, "JPEG", quality=90)
         bar.advance()
     bar.finish()
 

@@ -168,7 +168,7 @@ def command(
     from encoder import load_encoder
     from encoder.datasets import open_dataset
     from retrieval.evaluation import check, evaluate
-    from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_whole
+    from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_report
 
     opened = open_dataset(
         dataset, annotations=annotations, images=images, split=split, names=names, limit=pictures
@@ -196,7 +196,7 @@ def command(
             to_json(evaluation.report) if style == "json" else to_clip_benchmark(evaluation.report)
         )
     if json_file:
-        write_whole(json_file, json.dumps(to_json(evaluation.report), indent=2) + "\n")
+        write_report(json_file, json.dumps(to_json(evaluation.report), indent=2) + "\n")
     if plot_file:
         from retrieval.evaluation.page import write_page
 

@@ -2,27 +2,23 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from encoder import Embeddings, Encoder, PictureError, Pixels
-from encoder.datasets import DatasetPicture
+from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
+from encoder.ahead import ahead
+from encoder.datasets import DatasetPicture, decode_picture, digest_picture
+from encoder.pictures.decoders import children_for
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 
 TEXT_BATCH = 128
 AHEAD = 2
 """Batches that are decoded while one is embedded."""
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -53,14 +49,16 @@ def embed_pictures(
     ``(1 + AHEAD) * batch_size`` prepared pictures are in memory.
     """
 
+    decoders = Decoders()
+
     def read(picture: DatasetPicture) -> tuple[bytes, Pixels | None] | str:
         try:
-            digest = picture.digest()
-            return digest, None if digest in cache else encoder.prepare(picture.open())
+            digest = digest_picture(decoders, picture)
+            if digest in cache:
+                return digest, None
+            return digest, decode_picture(decoders, picture, encoder.prepare)
         except PictureError as error:
             return str(error)
-        except OSError as error:
-            return error.strerror or str(error)
 
     digests: list[bytes] = []
     unreadable: dict[int, str] = {}
@@ -71,9 +69,10 @@ def embed_pictures(
             cache.add(list(pending), encoder.encode_images(list(pending.values())))
             pending.clear()
 
+    workers = children_for(len(pictures), workers or min(4, os.cpu_count() or 1))
     progress.start(len(pictures), "pictures")
     try:
-        with closing(_ahead(read, pictures, AHEAD * batch_size, workers)) as results:
+        with closing(ahead(read, pictures, AHEAD * batch_size, workers)) as results, decoders:
             for number, result in enumerate(results):
                 if isinstance(result, str):
                     unreadable[number] = result
@@ -113,20 +112,3 @@ def embed_texts(
     finally:
         progress.finish()
     return cache.rows(digests)
-
-
-def _ahead(
-    function: Callable[[T], R], values: Sequence[T], depth: int, workers: int | None
-) -> Generator[R]:
-    """As `map`, in threads, at most `depth` results ahead of whoever takes them."""
-    pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), "align-evaluate")
-    waiting: deque[Future[R]] = deque()
-    try:
-        for value in values:
-            waiting.append(pool.submit(function, value))
-            if len(waiting) > depth:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -1,11 +1,11 @@
 """An evaluation's report as a table, as our JSON, and as CLIP_benchmark's."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from encoder.durable import write_whole
 from retrieval.evaluation.report import Direction, IndexUsed, Published, Report, Scores
 
 VERSION = 1
@@ -201,22 +201,19 @@ def _scores(scores: Scores) -> dict[str, Any]:
     return {**sides, "rsum": scores.rsum}
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all; OSError, which names it, where that cannot be.
+def write_report(path: Path, text: str) -> None:
+    """Write a file whole or not at all, at the end of a link, or write to a pipe or device.
 
-    Names that are no text, as file systems allow them, are shown with question marks.
+    Names that are not UTF-8, which file systems allow, get question marks. Raises an OSError that
+    names the file if it cannot be written.
     """
     path = path.resolve()
     data = text.encode("utf-8", errors="replace")
-    try:
-        if path.exists() and not path.is_file():  # a pipe or a device
-            path.write_bytes(data)
-            return
-        partial = path.with_name(f".{path.name}.{uuid.uuid4()}")
+    if path.exists() and not path.is_file():  # a pipe or a device
         try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from None
+            path.write_bytes(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        return
+    with write_whole(path) as file:
+        file.write(data)

@@ -5,12 +5,10 @@ import html
 import io
 from pathlib import Path
 
-from PIL import Image
-
-from encoder import PictureError
-from encoder.datasets import Dataset
+from encoder import Decoders, PictureError
+from encoder.datasets import Dataset, make_thumbnail
 from retrieval.evaluation.charts import Ranks, rank_histogram, recall_curves
-from retrieval.evaluation.output import DIRECTIONS, columns, facts, lines, rsum, write_whole
+from retrieval.evaluation.output import DIRECTIONS, columns, facts, lines, rsum, write_report
 from retrieval.evaluation.report import Evaluation, Miss, Report
 
 SIDE = 160
@@ -26,7 +24,7 @@ def write_page(path: Path, evaluation: Evaluation, dataset: Dataset) -> None:
     Pictures that cannot be opened any more are shown by their names. Raises OSError where `path`
     cannot be written.
     """
-    write_whole(path, _page(evaluation, dataset))
+    write_report(path, _page(evaluation, dataset))
 
 
 def _page(evaluation: Evaluation, dataset: Dataset) -> str:
@@ -84,11 +82,11 @@ def _facts(report: Report) -> str:
 def _misses(misses: tuple[Miss, ...], dataset: Dataset) -> str:
     if not misses:
         return ""
-    thumbnails: dict[int, str] = {}
+    with Decoders() as decoders:
+        shown = dict.fromkeys(example for miss in misses for example in (miss.image, *miss.first))
+        thumbnails = {example: _thumbnail(decoders, dataset, example) for example in shown}
 
     def picture(example: int, label: str, kind: str) -> str:
-        if example not in thumbnails:
-            thumbnails[example] = _thumbnail(dataset, example)
         return f'<li class="{kind}">{thumbnails[example]}<span>{label}</span></li>'
 
     rows = []
@@ -102,14 +100,13 @@ def _misses(misses: tuple[Miss, ...], dataset: Dataset) -> str:
     )
 
 
-def _thumbnail(dataset: Dataset, example: int) -> str:
+def _thumbnail(decoders: Decoders, dataset: Dataset, example: int) -> str:
     picture = dataset.examples[example].picture
     name = html.escape(picture.name)
     try:
-        image = picture.open()
-    except (OSError, PictureError):
+        image = make_thumbnail(decoders, picture, SIDE)
+    except PictureError:
         return f'<div class="gone">{name}</div>'
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     image.save(data, "JPEG", quality=80)
     text = base64.b64encode(data.getvalue()).decode()

@@ -1,11 +1,12 @@
 """Recall of an encoder over a dataset, again and again: what training is steered by."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 import numpy as np
 
-from encoder import Encoder, Pixels
-from encoder.datasets import Dataset
+from encoder import DatasetError, Encoder, Pixels
+from encoder.datasets import Dataset, decode_pictures
 from retrieval.evaluation.metrics import ranks, recall
 
 KS = (1, 5, 10)
@@ -27,8 +28,8 @@ def dataset_recall(
     pictures = list(prepared or ())
 
     def measure(encoder: Encoder) -> dict[str, float]:
-        unopened = dataset.examples[len(pictures) :]
-        pictures.extend(encoder.prepare(example.picture.open()) for example in unopened)
+        if not pictures:
+            pictures.extend(list(_opened(dataset, encoder)))
         images, texts = encoder.encode_images(pictures), encoder.encode_texts(captions)
         found = {
             "text_to_image": ranks(texts, images, of_texts, of_images),
@@ -38,3 +39,12 @@ def dataset_recall(
         return {**recalls, "rsum": 100 * sum(recalls.values())}
 
     return measure
+
+
+def _opened(dataset: Dataset, encoder: Encoder) -> Iterator[Pixels]:
+    pictures = [example.picture for example in dataset.examples]
+    with closing(decode_pictures(pictures, encoder.prepare)) as results:
+        for picture, result in zip(pictures, results, strict=True):
+            if isinstance(result, str):
+                raise DatasetError(f"{picture.name} cannot be read ({result}): mend or remove it")
+            yield result

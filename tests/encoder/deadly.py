@@ -1,14 +1,23 @@
-"""A picture that ends the process which decodes it; in a module that such a process can import."""
+"""Pictures and an encoder that harm the process which decodes; in a module that it can import."""
 
 import os
+import signal
+import time
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
+
+from encoder.fake import FakeEncoder
+from encoder.protocol import Pixels
+
+HANGS, CRASHES, STARVES = 1, 2, 3
+"""Widths of the pictures that harm."""
 
 
 @dataclass(frozen=True)
 class Deadly:
-    """As damaged bytes may do to a decoder written in C."""
+    """A picture that ends the process which opens it, as damaged bytes may do to a decoder in C."""
 
     name: str
 
@@ -23,3 +32,17 @@ class Deadly:
 
     def open(self) -> Image.Image:
         os._exit(1)
+
+
+class DeadlyEncoder(FakeEncoder):
+    """Does to the process that prepares a picture what the picture's width says."""
+
+    @staticmethod
+    def prepare(picture: Image.Image) -> Pixels:
+        if picture.width == HANGS:
+            time.sleep(3600)
+        if picture.width == CRASHES:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if picture.width == STARVES:
+            [np.empty(10**8, np.uint8) for _ in range(40)]
+        return FakeEncoder.prepare(picture)

@@ -1,16 +1,20 @@
+import os
 import re
 import threading
+from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from encoder import FakeEncoder, PictureError
+from encoder import Decoders, FakeEncoder, PictureError
 from encoder.fake import COLOURS
 from indexer import Item, Library, LibraryError, LibraryNotFound, ModelMismatch
 from retrieval import Engine, Hit, open_library
+from tests.encoder.deadly import CRASHES, HANGS, STARVES, DeadlyEncoder
 
 
 def cosine(first: str, second: str) -> float:
@@ -79,6 +83,67 @@ def test_an_unreadable_picture_says_why(engine: Engine, tmp_path: Path) -> None:
         engine.similar(tmp_path / "notes.jpg")
     with pytest.raises(PictureError, match=r"gone\.jpg cannot be opened: No such file"):
         engine.captions(tmp_path / "gone.jpg")
+
+
+@pytest.fixture
+def deadly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """An engine whose decoders are harmed by some pictures, and give up after two seconds."""
+    monkeypatch.setattr("retrieval.engine.Decoders", partial(Decoders, timeout=2))
+    with Engine(Library.open(folder), lambda name: DeadlyEncoder()) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize(
+    ("width", "reason"),
+    [
+        (HANGS, "took longer than 2 s to decode"),
+        (CRASHES, "crashed the decoder (signal 9)"),
+        (STARVES, "not enough memory to decode it"),
+    ],
+)
+def test_a_picture_that_harms_its_decoder_is_an_error(
+    deadly: Engine, folder: Path, tmp_path: Path, width: int, reason: str
+) -> None:
+    path = tmp_path / "harmful.png"
+    Image.new("RGB", (width, 5), "red").save(path)
+    for ask in (
+        lambda: deadly.similar(path),
+        lambda: deadly.search("red", images=[path]),
+        lambda: deadly.captions(path),
+    ):
+        with pytest.raises(PictureError) as caught:
+            ask()
+        assert str(caught.value) == f"{path} cannot be read: {reason}"
+    assert {hit.path.name for hit in deadly.similar(folder / "red.png")} == {
+        "blue.png",
+        "green.png",
+    }
+
+
+def test_a_picture_larger_than_indexed_ones_may_be_is_an_error(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encoder.pictures.picture.MAX_BYTES", 10)
+    with pytest.raises(PictureError, match=r"red\.png cannot be read: larger than .* 10 bytes"):
+        engine.similar(folder / "red.png")
+
+
+def test_a_decoder_starts_with_the_first_file_stays_and_ends_with_the_engine(
+    engine: Engine, folder: Path
+) -> None:
+    def decoders() -> list[int]:
+        return [child.pid for child in engine._decoders._children]
+
+    engine.search("red", plus=["blue"])
+    engine.similar(Image.new("RGB", (5, 5), "red"))
+    assert decoders() == []
+    engine.similar(folder / "red.png")
+    (pid,) = decoders()
+    engine.search("red", images=[folder / "blue.png", folder / "green.png"])
+    assert decoders() == [pid]
+    engine.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 @pytest.mark.parametrize(("text", "k"), [("", 3), (" \t", 3), ("red", 0), ("red", -1)])

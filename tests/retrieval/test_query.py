@@ -8,13 +8,15 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from encoder import Embeddings, FakeEncoder, Pixels
+from encoder import Decoders, Embeddings, FakeEncoder, Pixels
 from encoder.fake import COLOURS
 from indexer import Library
 from retrieval import Engine, QueryError, Weighted
 from retrieval.query import Query, parse_weighted
 
 RED, BLUE = np.array([1, 0, 0, 1]) / 2**0.5, np.array([0, 0, 1, 1]) / 2**0.5
+DECODERS = Decoders()
+"""They never start a process: no picture here is a file."""
 PURPLE = np.array([1, 0, 1, 1]) / 3**0.5
 
 
@@ -60,7 +62,7 @@ def picture(colour: str) -> Image.Image:
 def test_a_query_is_the_weighted_sum_normalised(
     query: Query, expected: npt.NDArray[np.float64]
 ) -> None:
-    vector = query.embed(FakeEncoder())
+    vector = query.embed(FakeEncoder(), DECODERS)
     assert (vector.shape, vector.dtype) == ((4,), np.float32)
     assert vector == pytest.approx(expected, abs=1e-6)
 
@@ -68,11 +70,11 @@ def test_a_query_is_the_weighted_sum_normalised(
 def test_the_encoder_is_asked_once_for_texts_and_once_for_pictures() -> None:
     encoder = Counting()
     images = [picture("red"), picture("green")]
-    Query.combine("red", ["blue", "green"], ["black"], images).embed(encoder)
+    Query.combine("red", ["blue", "green"], ["black"], images).embed(encoder, DECODERS)
     assert sorted(encoder.calls) == [("images", 2), ("texts", 4)]
     encoder.calls.clear()
-    Query.combine("red").embed(encoder)
-    Query.combine(images=images).embed(encoder)
+    Query.combine("red").embed(encoder, DECODERS)
+    Query.combine(images=images).embed(encoder, DECODERS)
     assert encoder.calls == [("texts", 1), ("images", 2)]
 
 
@@ -87,9 +89,14 @@ def test_the_encoder_is_asked_once_for_texts_and_once_for_pictures() -> None:
         (lambda: Query.combine("red", plus=[Weighted("blue", 0)]), r"the weight 0 must be"),
         (lambda: Weighted("red", float("nan")), r"the weight nan must be"),
         (lambda: Weighted("red", float("inf")), r"the weight inf must be"),
-        (lambda: Query.combine("red", minus=["red"]).embed(FakeEncoder()), "cancel each other"),
         (
-            lambda: Query.combine(images=[picture("red")], minus=["red"]).embed(FakeEncoder()),
+            lambda: Query.combine("red", minus=["red"]).embed(FakeEncoder(), DECODERS),
+            "cancel each other",
+        ),
+        (
+            lambda: Query.combine(images=[picture("red")], minus=["red"]).embed(
+                FakeEncoder(), Decoders()
+            ),
             "cancel each other",
         ),
     ],

@@ -31,7 +31,6 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("count", [5, 70])
 def test_pictures_are_what_the_preprocessor_makes(count: int, tmp_path: Path, run: Path) -> None:
-    """Few are decoded here, many in processes of their own."""
     done: list[int] = []
     dataset = painted(tmp_path, count)
     pictures = prepare_pictures(dataset, SMALL, run, advance=done.append)
@@ -146,12 +145,31 @@ def test_missing_files_are_refused_before_anything_is_decoded(tmp_path: Path, ru
         prepare_pictures(dataset, SMALL, other, allow_missing=True)
 
 
-def test_a_picture_that_crashes_its_decoder_is_said(tmp_path: Path, run: Path) -> None:
-    dataset = painted(tmp_path, 70)
-    examples = (*dataset.examples[:40], Example(Deadly("worst.png"), ("x",)))
-    examples += dataset.examples[40:]
-    with pytest.raises(DatasetError, match=r"a picture crashed its decoder, .* from \d+.png to"):
-        prepare_pictures(replace(dataset, examples=examples), SMALL, run)
+def test_a_picture_that_crashes_its_decoder_is_named(tmp_path: Path, run: Path) -> None:
+    dataset = painted(tmp_path, 20)
+    examples = (*dataset.examples[:12], Example(Deadly("worst.png"), ("x",)))
+    examples += dataset.examples[12:]
+    dataset = replace(dataset, examples=examples)
+    with pytest.raises(DatasetError) as caught:
+        prepare_pictures(dataset, SMALL, run)
+    assert str(caught.value) == (
+        "1 of 21 pictures cannot be read: worst.png (crashed the decoder (exit status 1)); mend"
+        " them, or leave them out with --allow-missing"
+    )
+    assert len(prepare_pictures(dataset, SMALL, run, allow_missing=True)) == 20
+
+
+def test_a_picture_that_crashes_its_decoder_later_is_named_too(
+    tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "CACHE_BYTES", 10)
+    dataset = painted(tmp_path, 2)
+    pictures = prepare_pictures(dataset, SMALL, run)
+    pictures.examples = (dataset.examples[0], Example(Deadly("worst.png"), ("x",)))
+    with pytest.raises(DatasetError, match=r"worst\.png can no longer be read \(crashed"):
+        pictures.pixels(1)
+    picture = dataset.examples[0].picture
+    assert np.array_equal(pictures.pixels(0), SMALL.prepare(picture.open()))
 
 
 def test_other_pictures_in_the_same_folder_are_refused(tmp_path: Path, run: Path) -> None:

@@ -2,6 +2,7 @@
 and the next picture is decoded."""
 
 import csv
+import gc
 import io
 import os
 import re
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 
@@ -19,12 +21,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from encoder.datasets import StoredPicture
 from encoder.errors import EncoderError, PictureError
 from encoder.fake import FakeEncoder
-from encoder.pictures.decoders import Decoders
+from encoder.pictures.decoders import Decoders, children_for
 from encoder.pictures.picture import read_picture
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
+from tests.encoder.deadly import Deadly
 
 PREPARE = Preprocessor(size=(7, 9)).prepare
 STARTED_SOON = 60
@@ -150,7 +154,7 @@ def test_leaving_ends_the_children() -> None:
 def test_harm_is_a_reason_and_the_next_picture_is_decoded(
     harm: Callable[[Image.Image], Pixels], width: int, reason: str
 ) -> None:
-    with Decoders(timeout=0.5 if width < 3 else 10) as decoders:
+    with Decoders(timeout=0.5 if width < 3 else 60) as decoders:
         decoders.decode(png(9), harm)
         before = pids(decoders)
         with pytest.raises(PictureError) as caught:
@@ -258,6 +262,41 @@ def test_ctrl_c_is_for_the_parent_alone(decoders: Decoders) -> None:
     decoders.decode(png(9), PREPARE)
     (pid,) = pids(decoders)
     assert os.getpgid(pid) != os.getpgid(0)
+
+
+def test_a_call_returns_or_raises_what_the_work_does(decoders: Decoders, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(png(9))
+    picture = StoredPicture("a.png", path)
+    assert decoders.call(picture.digest) == sha256(path.read_bytes()).digest()
+    assert decoders.call(picture.open).size == (9, 4)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(PictureError, match="not a picture in a known format"):
+        decoders.call(picture.open)
+    path.unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        decoders.call(picture.open)
+    assert caught.value.filename == str(path)
+    assert len(pids(decoders)) == 1
+    with pytest.raises(PictureError, match=r"^crashed the decoder \(exit status 1\)$"):
+        decoders.call(Deadly("worst.png").open)
+    with pytest.raises(EncoderError, match="a dataset's kind of picture, cannot be used"):
+        decoders.call(lambda: 1)
+
+
+def test_what_nobody_closed_ends_when_nobody_holds_it() -> None:
+    decoders = Decoders()
+    decoders.decode(png(9), PREPARE)
+    (pid,) = pids(decoders)
+    del decoders
+    gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_few_pictures_start_few_children() -> None:
+    wanted = [(0, 1), (1, 1), (4, 1), (5, 2), (16, 4), (17, 4), (1000, 4)]
+    assert [(count, children_for(count, 4)) for count, _ in wanted] == wanted
 
 
 def test_whoever_is_decoding_when_it_ends_gets_a_reason(

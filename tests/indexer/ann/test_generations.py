@@ -8,6 +8,7 @@ import pytest
 
 from encoder.fake import FakeEncoder
 from indexer import GenerationError, GenerationStatus, Library
+from indexer.ann import faiss_index
 
 
 def files(photos):
@@ -169,7 +170,7 @@ def test_a_full_disk_loses_no_item(photos, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexer.ann.generations.os.fsync", full)
+        patch.setattr("encoder.durable.os.fsync", full)
         with pytest.raises(GenerationError) as caught:
             photos.index()
     assert str(caught.value).endswith(
@@ -185,10 +186,17 @@ def test_a_full_disk_loses_no_item(photos, monkeypatch):
 
 def test_a_file_that_comes_out_short_is_never_published(photos, monkeypatch):
     photos.paint("a.png", "red")
-    monkeypatch.setattr("indexer.ann.generations.os.fsync", lambda fd: os.ftruncate(fd, 9))
+    write = faiss_index.write
+
+    def cut(index, hashed):
+        write(index, hashed)
+        hashed._file.truncate(9)
+
+    monkeypatch.setattr(faiss_index, "write", cut)
     with pytest.raises(GenerationError, match=r"came out shorter than written"):
         photos.index()
     assert generations(photos) == []
+    assert files(photos) == []
 
 
 def test_everything_deleted_is_an_empty_generation(two):

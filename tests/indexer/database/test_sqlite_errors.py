@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from encoder.durable import make_folder, sync_folder
 from encoder.fake import FakeEncoder
 from indexer import Library, LibraryDamaged, LibraryLocked, StorageError
 from indexer.database import connection
@@ -125,31 +124,6 @@ def test_what_a_crash_left_goes_with_the_next_run_though_nothing_changed(photos)
         (folder / name).write_bytes(b"a crash left this")
     photos.rescan()
     assert os.listdir(folder) == kept
-
-
-def test_folders_are_made_one_by_one_and_each_is_made_durable(tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr("encoder.durable.sync_folder", synced.append)
-    make_folder(tmp_path / "a/b/c")
-    assert (tmp_path / "a/b/c").is_dir()
-    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
-    make_folder(tmp_path / "a/b/c")
-    assert len(synced) == 3
-
-
-def test_a_file_system_that_cannot_sync_folders(tmp_path, monkeypatch):
-    def unknown(handle):
-        raise OSError(22, "Invalid argument")
-
-    def failing(handle):
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr("encoder.durable.os.fsync", unknown)
-    sync_folder(tmp_path)
-    monkeypatch.setattr("encoder.durable.os.fsync", failing)
-    with pytest.raises(OSError, match="Input/output error") as caught:
-        sync_folder(tmp_path)
-    assert caught.value.filename == str(tmp_path)
 
 
 def test_a_writer_that_was_killed_while_it_made_the_database(photos):

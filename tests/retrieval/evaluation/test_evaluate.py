@@ -1,7 +1,6 @@
 """`evaluate` on datasets built by hand, with an encoder computed in the head."""
 
-import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,13 @@ import pytest
 from PIL import Image
 
 from encoder import FakeEncoder
-from encoder.datasets import Dataset, Example, StoredPicture
+from encoder.datasets import Dataset, Example, StoredPicture, decode_picture
 from encoder.errors import DatasetError
 from encoder.fake import COLOURS
 from indexer import NullProgress
 from retrieval.evaluation import evaluate
-
-
-@dataclass(frozen=True)
-class Patch:
-    """A picture of one colour, without a file."""
-
-    name: str
-    colour: tuple[int, int, int]
-
-    def exists(self) -> bool:
-        return True
-
-    def digest(self) -> bytes:
-        return hashlib.sha256(bytes(self.colour)).digest()
-
-    def open(self) -> Image.Image:
-        return Image.new("RGB", (4, 4), self.colour)
+from tests.encoder.deadly import Deadly
+from tests.retrieval.evaluation.patches import Forbidden, Patch
 
 
 class Counting(FakeEncoder):
@@ -238,10 +222,6 @@ def test_pictures_that_cannot_be_decoded_count_as_missing(photos: Dataset, tmp_p
 
 
 def test_pictures_that_may_not_be_read_count_as_missing(photos: Dataset) -> None:
-    class Forbidden(Patch):
-        def digest(self) -> bytes:
-            raise PermissionError(13, "Permission denied", "/somewhere/else")
-
     dataset = custom(*photos.examples, Example(Forbidden("secret", (0, 0, 0)), ("black",)))
     with pytest.raises(DatasetError, match=r"^secret cannot be read \(Permission denied\): "):
         evaluate(FakeEncoder(), dataset)
@@ -249,21 +229,37 @@ def test_pictures_that_may_not_be_read_count_as_missing(photos: Dataset) -> None
     assert found.report.notes == ("Pictures left out since they cannot be read: 1 (secret).",)
 
 
-def test_few_pictures_are_in_memory_at_once(five_thousand: Dataset) -> None:
-    prepared = []
+def test_few_pictures_are_in_memory_at_once(
+    five_thousand: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+
+    def counted(*arguments: Any) -> Any:
+        decoded.append(1)
+        return decode_picture(*arguments)
+
+    monkeypatch.setattr("retrieval.evaluation.embedding.decode_picture", counted)
 
     class Watching(Counting):
-        def prepare(self, picture: Image.Image) -> Any:
-            prepared.append(1)
-            return super().prepare(picture)
-
         def encode_images(self, pictures: Any) -> Any:
-            assert len(prepared) <= sum(self.batches) + 3 * 10 + 1
+            assert len(decoded) <= sum(self.batches) + 3 * 10 + 1
             return super().encode_images(pictures)
 
     encoder = Watching()
     evaluate(encoder, custom(*five_thousand.examples[:200]), batch_size=10)
     assert encoder.batches == [10] * 20
+    assert len(decoded) == 200
+
+
+def test_a_picture_that_crashes_its_decoder_counts_as_missing(photos: Dataset) -> None:
+    dataset = custom(*photos.examples, Example(Deadly("worst.png"), ("black",)))
+    with pytest.raises(
+        DatasetError, match=r"^worst\.png cannot be read \(crashed the decoder \(exit status 1\)\)"
+    ):
+        evaluate(FakeEncoder(), dataset)
+    found = evaluate(FakeEncoder(), dataset, allow_missing=True)
+    assert figures(found) == figures(evaluate(FakeEncoder(), photos))
+    assert found.report.notes == ("Pictures left out since they cannot be read: 1 (worst.png).",)
 
 
 def test_sizes_that_are_not_the_standard_ones_are_said() -> None:

@@ -29,7 +29,7 @@ from retrieval.evaluation.charts import (
     depth,
     histogram,
 )
-from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_whole
+from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_report
 from retrieval.evaluation.page import SIDE, write_page
 from retrieval.evaluation.published import published
 from retrieval.evaluation.report import (
@@ -452,12 +452,10 @@ def test_a_page_that_cannot_be_written_leaves_the_one_before(
     path = tmp_path / "page.html"
     path.write_text("before")
 
-    def full(partial: Path, data: bytes) -> int:
-        with open(partial, "wb") as file:
-            file.write(data[:10])
+    def full(temporary: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("encoder.durable.sync", full)
     with pytest.raises(OSError, match="No space") as caught:
         write_page(path, evaluation(10, 2), dataset)
     assert caught.value.filename == str(path)
@@ -468,7 +466,7 @@ def test_a_page_that_cannot_be_written_leaves_the_one_before(
 def test_a_file_is_written_whole_and_through_links(tmp_path: Path) -> None:
     file, link = tmp_path / "a.json", tmp_path / "link"
     link.symlink_to(file)
-    write_whole(link, "one\udcff")
+    write_report(link, "one\udcff")
     assert (file.read_text(), link.is_symlink()) == ("one?", True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "link"]
 
@@ -478,8 +476,11 @@ def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        write_whole(pipe, "one")
+        write_report(pipe, "one")
         assert os.read(reader, 99) == b"one"
     finally:
         os.close(reader)
     assert pipe.is_fifo()
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_report(Path("/dev/full"), "one")
+    assert caught.value.filename == "/dev/full"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from encoder import FakeEncoder
+from encoder import DatasetError, FakeEncoder
 from encoder.datasets import Dataset, Example, StoredPicture
 from encoder.fake import COLOURS
 from retrieval.evaluation import dataset_recall
@@ -44,3 +44,11 @@ def test_pictures_are_opened_once(tmp_path: Path) -> None:
         path.unlink()
     assert measure(FakeEncoder()) == first
     assert first["rsum"] == 600
+
+
+def test_a_picture_that_cannot_be_read_is_named_again_and_again(tmp_path: Path) -> None:
+    measure = dataset_recall(shown(tmp_path, {"red": ("red",), "green": ("green",)}))
+    (tmp_path / "green.png").write_bytes(b"nonsense")
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"^green\.png cannot be read \(not a picture"):
+            measure(FakeEncoder())
