@@ -35,12 +35,13 @@ def write_whole(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """The path of a temporary file, which the block writes and which then replaces `path`.
 
-    It lies in the same folder as ``NAME.tmp``. If anything fails, it is removed and `path` stays as
-    it was; an OSError then names `path`. `durable` makes the new file survive a power failure,
-    which takes two waits for the disk. Without it, a power failure may leave a damaged file: only
-    for content that is easily made again.
+    It lies in the same folder as ``NAME.align.tmp``, a name that no other program uses; the next
+    writer replaces a file that a killed one left there. If anything fails, the temporary file is
+    removed and `path` stays as it was; an OSError then names `path`. `durable` makes the new file
+    survive a power failure, which takes two waits for the disk. Without `durable`, a power failure
+    may leave a damaged file: choose that only for content that is easily made again.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    temporary = path.with_name(f"{path.name}.align.tmp")
     try:
         yield temporary
         if durable:
@@ -49,7 +50,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             sync(path.parent)
     except BaseException as error:
-        with suppress(OSError):  # a disk that is full should not stay so for its sake
+        with suppress(OSError):  # it must not keep a full disk full
             temporary.unlink()
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error

@@ -48,10 +48,10 @@ def test_the_file_is_synced_before_the_rename_and_the_folder_after(
     with write_whole(folder / "file") as file:
         file.write(b"new ")
         file.write(b"content")
-        assert contents(folder).keys() == {"file", "file.tmp"}
+        assert contents(folder).keys() == {"file", "file.align.tmp"}
         assert calls == []
     assert contents(folder) == {"file": b"new content"}
-    assert calls == [("sync", "file.tmp"), ("rename", "file.tmp"), ("sync", "folder")]
+    assert calls == [("sync", "file.align.tmp"), ("rename", "file.align.tmp"), ("sync", "folder")]
 
 
 def test_content_that_is_easily_made_again_is_not_synced(
@@ -60,14 +60,14 @@ def test_content_that_is_easily_made_again_is_not_synced(
     with write_whole(folder / "file", durable=False) as file:
         file.write(b"new")
     assert contents(folder) == {"file": b"new"}
-    assert calls == [("rename", "file.tmp")]
+    assert calls == [("rename", "file.align.tmp")]
 
 
 def test_a_program_that_takes_a_path_is_given_one(
     folder: Path, calls: list[tuple[str, str]]
 ) -> None:
     with replacing(folder / "file") as temporary:
-        assert temporary == folder / "file.tmp"
+        assert temporary == folder / "file.align.tmp"
         temporary.write_bytes(b"new")
     assert contents(folder) == {"file": b"new"}
     assert [name for name, _ in calls] == ["sync", "rename", "sync"]
@@ -121,7 +121,7 @@ def test_a_file_that_comes_out_shorter_than_written_is_refused(folder: Path) -> 
 
 
 def test_what_a_killed_writer_left_is_written_over(folder: Path) -> None:
-    (folder / "file.tmp").write_bytes(b"a longer text than the new one")
+    (folder / "file.align.tmp").write_bytes(b"a longer text than the new one")
     with write_whole(folder / "file") as file:
         file.write(b"new")
     assert contents(folder) == {"file": b"new"}
