@@ -108,7 +108,7 @@ def test_what_the_database_holds_is_described(library):
     assert tables.pop("alembic_version") == ["version_num"]
     assert f"`{version[0]}`" in DOCUMENT
     assert {name: described(text.split("\n## ")[0]) for name, text in sections().items()} == tables
-    named = re.search(r"\n    \.align/\n((?:      .+\n)+)", DOCUMENT)[1]
+    (named,) = re.findall(r"\n    \.align/\n((?:      .+\n)+)", DOCUMENT)
     for path in library.path.iterdir():
         assert path.name in named.replace(", -shm", ", library.db-shm"), path
 
@@ -201,7 +201,7 @@ def test_the_example_reads_while_another_process_writes(small, tmp_path):
     (item,) = small.find(tmp_path / "other/white.png")
 
     class Asking(FakeEncoder):
-        answers = ()
+        answers: tuple[subprocess.CompletedProcess[bytes], ...] = ()
 
         def encode_images(self, pictures):
             Asking.answers += (run_example(tmp_path, small, item.id, 1000),)

@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[Place, Content]:
 
 def _content(kind: str, data: bytes, what: Image.Image | str) -> Content:
     encoder = FakeEncoder()
-    rows = encoder.encode_texts([what]) if kind == "text" else encoder.encode_images([what])
+    rows = encoder.encode_texts([what]) if isinstance(what, str) else encoder.encode_images([what])
     return Content(kind, hashlib.sha256(data).digest(), embeddings.encode(rows)[0])
 
 
@@ -166,9 +166,13 @@ def _wrong(folder: Path, promise: Promise) -> Iterator[str]:
 def _wrong_answers(library: Library, rows: dict[int, Row]) -> Iterator[str]:
     """Every search against the scores of all embeddings, computed here."""
     for kind in KINDS:
-        mine = {id: row.content for id, row in rows.items() if row.content.kind == kind}
-        ids = np.array(sorted(id for id, content in mine.items() if content.vector), int)
-        matrix = np.frombuffer(b"".join(mine[id].vector for id in ids), "<f2")
+        vectors = {
+            id: row.content.vector
+            for id, row in rows.items()
+            if row.content.kind == kind and row.content.vector
+        }
+        ids = np.array(sorted(vectors), int)
+        matrix = np.frombuffer(b"".join(vectors[id] for id in ids), "<f2")
         for question in QUESTIONS:
             query = FakeEncoder().encode_texts([question])[0]
             products = matrix.reshape(len(ids), 4).astype(np.float64) @ query.astype(np.float64)

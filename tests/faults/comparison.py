@@ -59,12 +59,15 @@ class Failing(FakeEncoder):
 
 
 @cache
-def empty_library() -> Path:
-    """Made once: to migrate takes most of the time an example has."""
+def _folder_of_empty_library() -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory()
-    Library.create(folder.name).close()
-    empty_library.keep = folder
-    return Path(folder.name) / ".align"
+    Library.create(Path(folder.name)).close()
+    return folder
+
+
+def empty_library() -> Path:
+    """Made once, because migrations would take most of the time that an example has."""
+    return Path(_folder_of_empty_library().name) / ".align"
 
 
 class Comparison(RuleBasedStateMachine):
@@ -140,7 +143,7 @@ class Comparison(RuleBasedStateMachine):
             assert len(ids) == min(k, len(best))
 
     def score(self, key: Key, query: np.ndarray) -> float:
-        described = PICTURES[key[1]] if key[0] == "image" else key[1]
+        described = PICTURES[key[1]] if isinstance(key[1], bytes) else key[1]
         row = self.model.encode_texts([described]).astype("<f2").astype(np.float64)
         return float(np.einsum("nd,d->n", row, query.astype(np.float64)).astype(np.float32)[0])
 

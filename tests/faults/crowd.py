@@ -17,26 +17,36 @@ from functools import cache, partial
 from hashlib import sha256
 from itertools import count, cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from encoder.fake import FakeEncoder
-from indexer import Library, LibraryLocked, NullProgress
+from indexer import LayoutChoice, Library, LibraryLocked, NullProgress
 
 PICTURES = 320
 PATIENCE = 60
 """Seconds beyond the time given that a process has for the little that it must do."""
 
 QUESTIONS = tuple(f"question {n}" for n in range(60))
+
+
+class Reader(NamedTuple):
+    """A process that searches."""
+
+    threads: int
+    """They share a library."""
+    reopen: int | None
+    """Searches after which a thread opens a library of its own; None for never."""
+
+
 READERS = {
-    "alone": {"threads": 1, "reopen": None},
-    "fresh": {"threads": 1, "reopen": 10},
-    "pair": {"threads": 2, "reopen": None},
-    "many": {"threads": 4, "reopen": 50},
+    "alone": Reader(threads=1, reopen=None),
+    "fresh": Reader(threads=1, reopen=10),
+    "pair": Reader(threads=2, reopen=None),
+    "many": Reader(threads=4, reopen=50),
 }
-"""How many threads share a library, and after how many searches each opens its own anew."""
 
 
 class Directions(FakeEncoder):
@@ -133,10 +143,10 @@ class Writer(NullProgress):
             path = next(victims)
             self.doomed.add(self.ids[path])
             self.paint(path)
-        while len(self.shown) > PICTURES and (path := next(victims, None)):
-            self.doomed.add(self.ids[path])
-            path.unlink()
-            del self.shown[path]
+        while len(self.shown) > PICTURES and (surplus := next(victims, None)):
+            self.doomed.add(self.ids[surplus])
+            surplus.unlink()
+            del self.shown[surplus]
         for _ in range(self.random.randint(1, 6)):
             self.paint(self.new_place())
         return moved
@@ -219,10 +229,11 @@ def write(folder: Path, seconds: float) -> dict[str, Any]:
 def compact(folder: Path, seconds: float) -> dict[str, Any]:
     """Rebuild with other lists, or none, again and again; all lists are looked into."""
     report: dict[str, Any] = {"refused": 0, "heads": [], "log_bytes": 0}
+    layouts: tuple[LayoutChoice, ...] = ("ivf", "flat")
     log = folder / "photos/.align/library.db-wal"
     end = time.monotonic() + seconds
     with Library.open(folder / "photos") as library:
-        for number, layout in enumerate(cycle(("ivf", "flat"))):
+        for number, layout in enumerate(cycle(layouts)):
             # Either layout once, however busy the machine is.
             limit = end if number >= 2 else end + PATIENCE
             if time.monotonic() > limit:
@@ -240,7 +251,7 @@ def compact(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def read(folder: Path, seconds: float, name: str) -> dict[str, Any]:
-    threads = READERS[name]["threads"]
+    threads = READERS[name].threads
     end = time.monotonic() + seconds
     with Library.open(folder / "photos") as library, ThreadPoolExecutor(threads) as pool:
         asked = pool.map(lambda n: ask(folder, library, f"{name}-{n}", end), range(threads))
@@ -250,7 +261,7 @@ def read(folder: Path, seconds: float, name: str) -> dict[str, Any]:
 def ask(folder: Path, library: Library, name: str, end: float) -> int:
     chance = random.Random(name)
     questions = Directions().encode_texts(QUESTIONS)
-    reopen = READERS[name.split("-")[0]]["reopen"]
+    reopen = READERS[name.split("-")[0]].reopen
     own: Library | None = None
     ids: list[int] = []
     with looking(folder / "photos") as db, open(folder / f"answers/{name}.jsonl", "w") as log:
@@ -276,5 +287,9 @@ def ask(folder: Path, library: Library, name: str, end: float) -> int:
 
 if __name__ == "__main__":
     role, folder, seconds, *rest = sys.argv[1:]
-    work = {"write": write, "compact": compact, "read": read}[role]
-    print(json.dumps(work(Path(folder), float(seconds), *rest)))
+    roles: dict[str, Callable[..., dict[str, Any]]] = {
+        "write": write,
+        "compact": compact,
+        "read": read,
+    }
+    print(json.dumps(roles[role](Path(folder), float(seconds), *rest)))

@@ -198,7 +198,9 @@ class Shadow:
         failed = keys_of(place, data) is None
         if kind_of(place) != "image":
             return File(data, items, failed, (), None, {})
-        stamp, caption, fields = [], None, {}
+        stamp: list[object] = []
+        caption: str | None = None
+        fields: dict[str, Value] = {}
         for ending in (".json", ".txt"):
             names = (place.name + ending, place.stem + ending)
             beside = next((s for name in names if self._is_seen(s := place.with_name(name))), None)

@@ -72,6 +72,7 @@ def run(
         target=worker.run, args=(its, commands, kill_after is not None, output)
     )
     process.start()
+    assert process.pid is not None
     ours.recv()
     tracer = _attach(process.pid, output, strace) if strace else None
     ours.send(None)
@@ -89,7 +90,8 @@ def run(
     trace = output / "trace"
     return End(
         process.exitcode,
-        *((output / name).read_text() for name in ("stdout", "stderr")),
+        (output / "stdout").read_text(),
+        (output / "stderr").read_text(),
         seconds,
         trace.read_text().splitlines() if trace.exists() else [],
     )
@@ -97,7 +99,7 @@ def run(
 
 def _attach(pid: int, output: Path, options: Sequence[str]) -> subprocess.Popen[str]:
     # Without -f, of its threads only the one that writes.
-    command = ["strace", "-y", "-o", output / "trace", "-p", str(pid), *options]
+    command = ["strace", "-y", "-o", str(output / "trace"), "-p", str(pid), *options]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     said = tracer.stderr.readline()
     if "attached" not in said:

@@ -107,7 +107,8 @@ class States:
 def judge(folder):
     """How many answers there are by reader, the states they are of, and those that are of none."""
     states = States(folder)
-    answers, seen, wrong, degraded = Counter(), set(), [], Counter()
+    answers, degraded = Counter[str](), Counter[str | None]()
+    seen, wrong = set(), []
     for path in sorted((folder / "answers").iterdir()):
         for line in path.read_text().splitlines():
             *answer, reason = json.loads(line)
@@ -146,7 +147,7 @@ def test_every_answer_is_that_of_a_committed_state(crowd, tmp_path, seconds):
     assert writer["runs"] >= 3
     assert kinds["flat"] >= 1
     assert kinds["ivf"] >= 1
-    threads = [f"{name}-{n}" for name in READERS for n in range(READERS[name]["threads"])]
+    threads = [f"{name}-{n}" for name in READERS for n in range(READERS[name].threads)]
     assert [name for name in threads if answers[name] < 10] == []
     assert len(seen) >= 3
     with closing(sqlite3.connect(tmp_path / "photos/.align/library.db")) as db:

@@ -358,7 +358,7 @@ class LibraryMachine(Comparison):
         ids = [id for _, id in file.items] if file else []
         if by_digest and ids:
             key = file.items[0][0]
-            data = key[1] if key[0] == "image" else key[1].encode()
+            data = key[1].encode() if isinstance(key[1], str) else key[1]
             name, value = "sha256", sha256(data).hexdigest()
             ids = [id for id, other, _ in self.shadow.items() if other == key]
         table = self.folder / "table.csv"

@@ -11,16 +11,16 @@ from unittest.mock import patch
 
 import encoder
 import encoder.pictures.picture
-import retrieval.cli.index
-import retrieval.cli.rebuild
-import retrieval.cli.search
-import retrieval.cli.status
 from encoder.fake import FakeEncoder
 from indexer import NullProgress
 from retrieval.cli import main
 
 # Loaded before the process is forked, so that what strikes it meets the work and not the imports.
-for name in ("alembic.command", "indexer.ann.faiss_index"):
+for name in (
+    "alembic.command",
+    "indexer.ann.faiss_index",
+    *(f"retrieval.cli.{command}" for command in ("index", "rebuild", "search", "status")),
+):
     import_module(name)
 
 _PR_SET_PTRACER, _ANYONE = 0x59616D61, ctypes.c_ulong(-1)
@@ -52,9 +52,8 @@ def run(ready: Connection, commands: Sequence[Sequence[str]], endless: bool, out
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYONE)
     ready.send(None)
     ready.recv()
-    retrieval.cli.index.ProgressBar = lambda: Acknowledge()
     status, waiting = 0, list(commands)
-    with fake_model():
+    with fake_model(), patch("retrieval.cli.index.ProgressBar", Acknowledge):
         while waiting and not status:
             status = _status(waiting[0])
             if not endless or len(waiting) > 1:

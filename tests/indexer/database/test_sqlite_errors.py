@@ -128,7 +128,7 @@ def test_what_a_crash_left_goes_with_the_next_run_though_nothing_changed(photos)
 
 
 def test_folders_are_made_one_by_one_and_each_is_made_durable(tmp_path, monkeypatch):
-    synced = []
+    synced: list[Path] = []
     monkeypatch.setattr("encoder.durable.sync_folder", synced.append)
     make_folder(tmp_path / "a/b/c")
     assert (tmp_path / "a/b/c").is_dir()

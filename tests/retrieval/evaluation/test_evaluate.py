@@ -27,6 +27,9 @@ class Patch:
     def exists(self) -> bool:
         return True
 
+    def stamp(self) -> str:
+        return str(self.colour)
+
     def digest(self) -> bytes:
         return hashlib.sha256(bytes(self.colour)).digest()
 
@@ -202,7 +205,7 @@ def test_missing_pictures_are_refused_before_any_work(photos: Dataset, tmp_path:
         "4 of 8 pictures are not there (0.jpg, 1.jpg, 2.jpg and others): check --images, or leave"
         " them out with --allow-missing"
     )
-    assert encoder.batches == encoder.texts == []
+    assert (encoder.batches, encoder.texts) == ([], [])
 
     found = evaluate(encoder, dataset, allow_missing=True)
     assert figures(found) == figures(evaluate(FakeEncoder(), photos))
@@ -253,9 +256,10 @@ def test_few_pictures_are_in_memory_at_once(five_thousand: Dataset) -> None:
     prepared = []
 
     class Watching(Counting):
-        def prepare(self, picture: Image.Image) -> Any:
+        @staticmethod
+        def prepare(picture: Image.Image) -> Any:
             prepared.append(1)
-            return super().prepare(picture)
+            return Counting.prepare(picture)
 
         def encode_images(self, pictures: Any) -> Any:
             assert len(prepared) <= sum(self.batches) + 3 * 10 + 1
@@ -334,6 +338,7 @@ def test_lists_of_pictures_are_tuned_with_phrases_not_with_captions(
     encoder, again = Counting(), Counting()
     report = evaluate(encoder, dataset, index="ivf", cache=tmp_path).report
     assert report.index.kind == "ivf"
+    assert report.index.image_lists is not None
     assert report.index.image_lists[0] == 4
     assert len(encoder.texts) == 300 + 500
     evaluate(again, dataset, index="ivf", cache=tmp_path)
