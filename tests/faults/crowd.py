@@ -1,8 +1,8 @@
-"""A crowd around one library: a writer, a compactor and readers, each a process of its own.
+"""A crowd around one library: a writer, a compactor and readers, each in its own process.
 
 ``python -m tests.faults.crowd ROLE FOLDER SECONDS [READER]`` prints what it did as JSON. The
-library is FOLDER/photos. The writer leaves every committed state in FOLDER/states, named by the
-last change it holds; a reader leaves every answer in FOLDER/answers.
+library is FOLDER/photos. The writer leaves every committed state in FOLDER/states, in a file named
+by the last change that the state holds. A reader leaves every answer in FOLDER/answers.
 """
 
 import json
@@ -27,7 +27,7 @@ from indexer import LayoutChoice, Library, LibraryLocked, NullProgress
 
 PICTURES = 320
 PATIENCE = 60
-"""Seconds beyond the time given that a process has for the little that it must do."""
+"""Seconds that a process may take beyond the time given, to do the least that it must do."""
 
 QUESTIONS = tuple(f"question {n}" for n in range(60))
 
@@ -36,7 +36,7 @@ class Reader(NamedTuple):
     """A process that searches."""
 
     threads: int
-    """They share a library."""
+    """Threads that share a library."""
     reopen: int | None
     """Searches after which a thread opens a library of its own; None for never."""
 
@@ -50,7 +50,7 @@ READERS = {
 
 
 class Directions(FakeEncoder):
-    """A colour, or a text, is a direction of its own: lists of neighbours overlap everywhere."""
+    """Every colour and every text has its own direction, so that lists of neighbours overlap."""
 
     dim = 24
 
@@ -72,7 +72,7 @@ def direction(of: int | bytes) -> np.ndarray:
 
 @contextmanager
 def looking(photos: Path) -> Iterator[sqlite3.Connection]:
-    """The database, as any program may read it (docs/library-format.md)."""
+    """The database, read as any other program may read it (docs/library-format.md)."""
     uri = (photos / ".align/library.db").as_uri() + "?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
         yield db
@@ -83,7 +83,8 @@ def last_change(db: sqlite3.Connection) -> int:
 
 
 def in_turn(work: Callable[[], object], end: float) -> int | None:
-    """Do `work` as soon as nobody else writes: how often it was refused; None if until `end`."""
+    """Do `work` as soon as no other process writes. Returns how often it was refused, or None if it
+    was refused until `end`."""
     refused = 0
     while True:
         try:
@@ -102,7 +103,7 @@ def heads(library: Library) -> list[tuple[str, int | None, int | None]]:
 
 
 class Writer(NullProgress):
-    """Changes pictures and indexes them; compares what was committed with what it did."""
+    """Changes pictures, indexes them, and compares what was committed with the changes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.photos = folder, folder / "photos"
@@ -119,13 +120,13 @@ class Writer(NullProgress):
         (folder / "states").mkdir()
 
     def paint(self, path: Path) -> None:
-        """A picture that was never shown before."""
+        """Paint a picture that was never shown before."""
         self.shown[path] = next(self.unused)
         Image.new("RGB", (4, 4), tuple(self.shown[path].to_bytes(3))).save(path)
         self.numbers[sha256(path.read_bytes()).digest()] = self.shown[path]
 
     def change(self) -> dict[Path, Path]:
-        """Something of everything; says what was moved where."""
+        """Make some changes of every kind. Returns old paths by new paths of what was moved."""
         chosen = {self.shown[path]: path for path in self.random.sample(sorted(self.shown), 20)}
         victims = iter(chosen.values())
         moved = {}
@@ -155,7 +156,7 @@ class Writer(NullProgress):
         return self.photos / self.random.choice("ab") / f"{next(self.unused)}.png"
 
     def advance(self, steps: int) -> None:
-        """A batch was committed: keep the state."""
+        """Keep the state that was just committed."""
         with looking(self.photos) as db:
             db.execute("BEGIN")
             seq = last_change(db)
@@ -227,14 +228,14 @@ def write(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def compact(folder: Path, seconds: float) -> dict[str, Any]:
-    """Rebuild with other lists, or none, again and again; all lists are looked into."""
+    """Rebuild again and again, with lists and without. Searches look into all lists."""
     report: dict[str, Any] = {"refused": 0, "heads": [], "log_bytes": 0}
     layouts: tuple[LayoutChoice, ...] = ("ivf", "flat")
     log = folder / "photos/.align/library.db-wal"
     end = time.monotonic() + seconds
     with Library.open(folder / "photos") as library:
         for number, layout in enumerate(cycle(layouts)):
-            # Either layout once, however busy the machine is.
+            # Each layout at least once, even if the machine is busy.
             limit = end if number >= 2 else end + PATIENCE
             if time.monotonic() > limit:
                 return report
