@@ -3,32 +3,41 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test slow faults check format clean
+.PHONY: demo test slow faults coverage check format clean help
 
-demo: .venv/runtime.stamp
+demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html
 	$(BIN)/align demo demo
 
-test: .venv/dev.stamp
+test: .venv/dev.stamp  ## run the tests (some minutes, no network)
 	$(BIN)/python -m pytest -n auto
 
-slow: .venv/dev.stamp
+slow: .venv/dev.stamp  ## run the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
-faults: .venv/dev.stamp
+faults: .venv/dev.stamp  ## kill the program, fill its disk, cut its power; print what was lost (needs strace)
 	$(BIN)/python -m pytest tests/faults -m ""
 
-check: .venv/dev.stamp
+coverage: .venv/dev.stamp  ## run the tests and list the lines and branches that none of them reaches
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto || echo "Some tests failed; the figures below count them too."
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: .venv/dev.stamp  ## run the static checks: ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv/dev.stamp
+format: .venv/dev.stamp  ## format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
-	rm -rf .venv demo *.egg-info
+clean:  ## remove .venv, the demo and what the tests measured
+	rm -rf .venv .venv-newest demo *.egg-info .coverage .coverage.*
+
+help:  ## list these targets
+	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "make %-10s%s\n", $$1, $$2}' Makefile
 
 .venv/runtime.stamp: pyproject.toml constraints.txt
 	@echo "Setting up .venv (once; some minutes) ..."
@@ -37,8 +46,8 @@ clean:
 	$(INSTALL) torch --editable .
 	@touch $@
 
-# Of clip-benchmark the tests need what imports torch and tqdm alone; it would bring torchvision and
-# many more.
+# The tests use only the part of clip-benchmark that needs torch and tqdm. Its other requirements,
+# torchvision among them, are left out.
 .venv/dev.stamp: .venv/runtime.stamp
 	$(INSTALL) --editable '.[dev]'
 	$(INSTALL) --no-deps clip-benchmark

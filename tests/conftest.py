@@ -1,4 +1,4 @@
-"""What the tests of every package share."""
+"""Fixtures that the tests of every package share."""
 
 import os
 from pathlib import Path
@@ -11,5 +11,5 @@ def data_dir() -> Path:
     """The folder of outside data that `ALIGN_TEST_DATA` names."""
     name = os.environ.get("ALIGN_TEST_DATA")
     if not name:
-        pytest.skip("ALIGN_TEST_DATA is not set: no outside pictures and vocabularies")
+        pytest.skip("ALIGN_TEST_DATA is not set: no outside pictures or vocabularies")
     return Path(name)

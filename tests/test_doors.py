@@ -1,4 +1,4 @@
-"""Every package has one door, and it is what it says."""
+"""Every package has one door, which exports exactly what its `__all__` names."""
 
 import subprocess
 import sys

@@ -28,8 +28,8 @@ def paint(folder, name, colour):
 
 
 def make(folder, shades):
-    """Pictures in a relative and in an absolute root, one with a name that is not UTF-8, copies,
-    one more recent than the index, one deleted; and a text."""
+    """A library with a relative and an absolute root: pictures, one of them with a name that is not
+    UTF-8, copies, one newer than the index, one deleted; and a text."""
     home, other = folder / "photos", folder / "other"
     for root in (home, other, home / "sub"):
         root.mkdir()
@@ -50,7 +50,7 @@ def make(folder, shades):
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    """So many pictures that the latest changes are not worth another index."""
+    """A library with so many pictures that the latest changes do not need a new index."""
     with make(tmp_path_factory.mktemp("big"), SHADES) as made:
         (head,) = (g for g in made.status().generations if g.kind == "image")
         assert (head.delta, head.deleted) == (1, 1)
@@ -64,18 +64,18 @@ def small(tmp_path):
 
 
 def sections():
-    """Names and text of the tables' sections."""
+    """The sections about tables: their text by the table's name."""
     parts = re.split(r"^### `(\w+)`$", DOCUMENT, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
 def described(section):
-    """The columns in a section's table, and the one that all have."""
+    """The columns that a section describes, and the one that every table has."""
     cells = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
     return [*(name for cell in cells for name in re.findall(r"\w+", cell)), "checksum"]
 
 
-def test_every_table_and_column_is_described_and_none_beyond():
+def test_the_tables_and_columns_described_are_those_of_the_schema():
     assert sorted(sections()) == sorted(metadata.tables)
     for name, table in metadata.tables.items():
         assert described(sections()[name].split("\n## ")[0]) == list(table.columns.keys()), name
@@ -108,7 +108,7 @@ def test_what_the_database_holds_is_described(library):
     assert tables.pop("alembic_version") == ["version_num"]
     assert f"`{version[0]}`" in DOCUMENT
     assert {name: described(text.split("\n## ")[0]) for name, text in sections().items()} == tables
-    named = re.search(r"\n    \.align/\n((?:      .+\n)+)", DOCUMENT)[1]
+    (named,) = re.findall(r"\n    \.align/\n((?:      .+\n)+)", DOCUMENT)
     for path in library.path.iterdir():
         assert path.name in named.replace(", -shm", ", library.db-shm"), path
 
@@ -131,7 +131,7 @@ def documented_checksum(values):
 
 
 def test_checksums_are_computed_as_described(small, tmp_path):
-    """And read by any program, which can copy the library and check it too."""
+    """Any program can read them, copy the library and check the copy."""
     (tmp_path / "fields.csv").write_text("path,rank,town\nphotos/copy.png,3,Köln\n")
     small.annotate(tmp_path / "fields.csv")
     (tmp_path / "photos/bad.png").write_bytes(b"bad")
@@ -197,11 +197,11 @@ def test_the_example_follows_a_library_that_was_moved(small, tmp_path):
 
 
 def test_the_example_reads_while_another_process_writes(small, tmp_path):
-    """What was committed last is in the write-ahead log alone, and the lock is held."""
+    """The last commits are only in the write-ahead log, and the writer holds the lock."""
     (item,) = small.find(tmp_path / "other/white.png")
 
     class Asking(FakeEncoder):
-        answers = ()
+        answers: tuple[subprocess.CompletedProcess[bytes], ...] = ()
 
         def encode_images(self, pictures):
             Asking.answers += (run_example(tmp_path, small, item.id, 1000),)

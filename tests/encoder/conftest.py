@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 from torch import Tensor, nn
 
 from encoder.checkpoint import save
@@ -134,16 +134,17 @@ def enliven_model(model: AlignModel, pixels: Tensor, seed: int = 0) -> AlignMode
             norm.reset_running_stats()
             norm.momentum = None
             norm.train()
-        for block in model.vision_model.encoder.blocks:
+        blocks: Any = model.vision_model.encoder.blocks
+        for block in blocks:
             if block.dropout is not None:  # small steps, lest a deep tower be chaotic
                 block.projection.project_bn.weight *= 0.3
         model.get_image_features(pixels)
         model.eval()
         # What all pictures, or all texts, have in common goes: embeddings lie around the origin.
-        last = model.vision_model.encoder.blocks[-1].projection.project_bn
+        last = blocks[-1].projection.project_bn
         last.bias -= model.get_image_features(pixels).mean(0)
         ids = torch.randint(1, model.config.text_config.vocab_size, (16, 12))
-        model.text_projection.bias -= model.get_text_features(ids).mean(0)
+        model.text_projection.bias.sub_(model.get_text_features(ids).mean(0))
     return model.eval()
 
 

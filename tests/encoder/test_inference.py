@@ -62,7 +62,7 @@ def test_rows_are_the_models_normalised(
 
 def test_nothing_in_nothing_out(small: AlignEncoder) -> None:
     for rows in (small.encode_images([]), small.encode_texts([])):
-        assert (rows.shape, rows.dtype) == ((0, 24), np.float32)
+        assert (rows.shape, rows.dtype) == ((0, 24), np.dtype(np.float32))
 
 
 def test_batches_change_nothing(small: AlignEncoder, pictures: list[Image.Image]) -> None:

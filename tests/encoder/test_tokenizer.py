@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import transformers
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from encoder.errors import CheckpointError
 from encoder.tokenizer import MAX_TOKENS, Tokenizer

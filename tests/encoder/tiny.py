@@ -1,12 +1,13 @@
 """A model that trains in seconds, and pictures to train it on; also for processes of their own."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from encoder import AlignConfig, AlignModel, Preprocessor, TextConfig, VisionConfig
-from encoder.training import Start, TrainingSettings, train, train_tokenizer
+from encoder.training import PairData, Start, TrainingSettings, train, train_tokenizer
 
 CAPTIONS = [f"{colour} {kind}" for colour in ("red", "green", "blue") for kind in ("cat", "dog")]
 TOKENIZER = train_tokenizer(CAPTIONS, vocab_size=200)
@@ -66,13 +67,19 @@ def tiny_model(seed: int = 0, dropout: float = 0.1) -> AlignModel:
     )
 
 
-def run(out: Path, settings: TrainingSettings = SETTINGS, **rest: object) -> list[float]:
+def run(
+    out: Path,
+    settings: TrainingSettings = SETTINGS,
+    *,
+    model: AlignModel | None = None,
+    data: PairData | None = None,
+    **rest: Any,
+) -> list[float]:
     """Train into `out`; the losses."""
     losses: list[float] = []
-    model = rest.pop("model", None) or tiny_model()
     train(
-        Start(model, PREPROCESSOR, TOKENIZER.to_str()),
-        rest.pop("data", None) or Blots(),
+        Start(model or tiny_model(), PREPROCESSOR, TOKENIZER.to_str()),
+        data or Blots(),
         settings,
         out,
         **{"report": lambda step: losses.append(step.loss), **rest},

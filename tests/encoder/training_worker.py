@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from encoder.training import TrainingSettings, join
+from encoder.training import Step, TrainingSettings, join
 from tests.encoder.tiny import run
 
 
@@ -31,7 +31,7 @@ def main() -> None:
         stop_at(f"evaluation {len(evaluations)}")
         return {}
 
-    def report(step: object) -> None:
+    def report(step: Step) -> None:
         losses.append(step.loss)
         stop_at(f"step {step.step}")
 

@@ -1,4 +1,4 @@
-"""What must be true of a library whatever has happened to it."""
+"""What must be true of a library, whatever has happened to it."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ Place = tuple[str, int]
 
 
 def contents(folder: Path) -> dict[Place, Content]:
-    """What an index of `folder` must hold, computed from its files: PNGs and texts."""
+    """What the library of `folder` must hold, computed from its files: PNGs and texts."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
@@ -60,7 +60,7 @@ def contents(folder: Path) -> dict[Place, Content]:
 
 def _content(kind: str, data: bytes, what: Image.Image | str) -> Content:
     encoder = FakeEncoder()
-    rows = encoder.encode_texts([what]) if kind == "text" else encoder.encode_images([what])
+    rows = encoder.encode_texts([what]) if isinstance(what, str) else encoder.encode_images([what])
     return Content(kind, hashlib.sha256(data).digest(), embeddings.encode(rows)[0])
 
 
@@ -92,13 +92,13 @@ class Promise:
 
     before: dict[int, Row]
     after: dict[Place, Content]
-    """What it holds when it is done."""
+    """What it holds when the operation is done."""
     acknowledged: Collection[Place]
     """Places of `after` that were committed."""
 
     @property
     def kept(self) -> dict[int, Row]:
-        """Items that the operation was not to delete."""
+        """Items that the operation must not delete."""
         alive = set(self.after.values())
         return {id: row for id, row in self.before.items() if row.content in alive}
 
@@ -106,7 +106,7 @@ class Promise:
 def check(
     folder: Path, promise: Promise, commands: Sequence[Sequence[str]], tally: Tally, where: object
 ) -> None:
-    """Look into the library in `folder`, run `commands` again, and look once more."""
+    """Check the library in `folder`, run `commands` again, and check it once more."""
     look(folder, promise, tally, where)
     with tally.catching(where):
         for command in commands:
@@ -119,7 +119,7 @@ def check(
 
 
 def look(folder: Path, promise: Promise, tally: Tally, where: object) -> None:
-    """Look for what is lost or wrong while the operation is not done."""
+    """Count what is lost or wrong before the operation is done."""
     with tally.catching(where):
         for problem in _missing(folder, promise):
             tally.lost.append(f"{where}: {problem}")
@@ -164,11 +164,15 @@ def _wrong(folder: Path, promise: Promise) -> Iterator[str]:
 
 
 def _wrong_answers(library: Library, rows: dict[int, Row]) -> Iterator[str]:
-    """Every search against the scores of all embeddings, computed here."""
+    """Searches that differ from the scores of all embeddings, computed here."""
     for kind in KINDS:
-        mine = {id: row.content for id, row in rows.items() if row.content.kind == kind}
-        ids = np.array(sorted(id for id, content in mine.items() if content.vector), int)
-        matrix = np.frombuffer(b"".join(mine[id].vector for id in ids), "<f2")
+        vectors = {
+            id: row.content.vector
+            for id, row in rows.items()
+            if row.content.kind == kind and row.content.vector
+        }
+        ids = np.array(sorted(vectors), int)
+        matrix = np.frombuffer(b"".join(vectors[id] for id in ids), "<f2")
         for question in QUESTIONS:
             query = FakeEncoder().encode_texts([question])[0]
             products = matrix.reshape(len(ids), 4).astype(np.float64) @ query.astype(np.float64)

@@ -1,4 +1,4 @@
-"""A library beside its shadow: what must be true of the two after every step."""
+"""A library and its shadow: what must be true of both after every step."""
 
 import tempfile
 from collections import Counter
@@ -35,7 +35,7 @@ TESTS: dict[str, tuple[str, Callable[[Value], bool]]] = {
 
 
 class Mirrored(FakeEncoder):
-    """Another model: red is turquoise to it."""
+    """Another model, to which red is turquoise."""
 
     def __init__(self) -> None:
         super().__init__("mirrored", "d40rr1m")
@@ -59,25 +59,28 @@ class Failing(FakeEncoder):
 
 
 @cache
-def empty_library() -> Path:
-    """Made once: to migrate takes most of the time an example has."""
+def _folder_of_empty_library() -> tempfile.TemporaryDirectory[str]:
     folder = tempfile.TemporaryDirectory()
-    Library.create(folder.name).close()
-    empty_library.keep = folder
-    return Path(folder.name) / ".align"
+    Library.create(Path(folder.name)).close()
+    return folder
+
+
+def empty_library() -> Path:
+    """Made once, because migrations would take most of the time that an example has."""
+    return Path(_folder_of_empty_library().name) / ".align"
 
 
 class Comparison(RuleBasedStateMachine):
-    """The machine without its rules."""
+    """The state machine without its rules."""
 
     library: Library
     shadow: Shadow
     model: FakeEncoder
-    """Which searches use."""
+    """The model that searches use."""
     top: int
-    """The highest id there was."""
+    """The highest id so far."""
     fresh: set[Key]
-    """What was new to the library at the last `check`."""
+    """What the last `check` found new in the library."""
 
     def load(self) -> FakeEncoder:
         return self.model
@@ -104,7 +107,7 @@ class Comparison(RuleBasedStateMachine):
         assert self.library.roots() == self.shadow.statuses()
 
     def compare(self, kind, words, k, *, exclude=frozenset(), under=None, test=None):
-        """A search with the slow way: every item times the query, sorted."""
+        """Compare a search with the slow way: every item times the query, sorted."""
         query = self.model.encode_texts([words])[0]
         filters = Filters.parse(
             under=under and self.shadow.known_path(under), fields=[test] if test else []
@@ -133,14 +136,14 @@ class Comparison(RuleBasedStateMachine):
         ids, scores = found.ids.tolist(), found.scores.tolist()
         assert scores == [exact[id] for id in ids]
         assert found.degraded is None
-        if ids != best[:k]:  # only where there are lists that were not looked into
+        if ids != best[:k]:  # only where some lists were not searched
             head = next(g for g in self.library.status().generations if g.kind == kind)
             assert head.nlist != head.nprobe
             assert ids == [id for id in best if id in set(ids)]
             assert len(ids) == min(k, len(best))
 
     def score(self, key: Key, query: np.ndarray) -> float:
-        described = PICTURES[key[1]] if key[0] == "image" else key[1]
+        described = PICTURES[key[1]] if isinstance(key[1], bytes) else key[1]
         row = self.model.encode_texts([described]).astype("<f2").astype(np.float64)
         return float(np.einsum("nd,d->n", row, query.astype(np.float64)).astype(np.float32)[0])
 
@@ -149,7 +152,7 @@ class Comparison(RuleBasedStateMachine):
         return self.shadow.place(item.path), (item.kind, data)
 
     def items(self) -> dict[Place, tuple[tuple[Key, int], ...]]:
-        """Everything in the library, as it tells itself."""
+        """Every item in the library, as the library reports it."""
         query = self.model.encode_texts(["red"])[0]
         ids = [id for kind in KINDS for id in self.library.search(query, 1000, kind=kind).ids]
         assert sum(self.library.status().counts.values()) == len(ids)
@@ -162,8 +165,8 @@ class Comparison(RuleBasedStateMachine):
         }
 
     def check(self, report, scope, *, allow_missing=False, interrupted=False) -> None:
-        """A run that was to look at everything, or at `scope`: takes it into `held`, and what was
-        not there before into `fresh`. `interrupted`: a run before it already did a part.
+        """Check a run over everything, or over `scope`. Then take its files into `held`, and the
+        items that are new into `fresh`. With `interrupted`, an earlier run had already done a part.
         """
         look = self.shadow.look(scope, allow_missing=allow_missing)
         assert [
@@ -219,7 +222,7 @@ class Comparison(RuleBasedStateMachine):
 
     @staticmethod
     def check_ids(now, old, top: int) -> None:
-        """As many items as can keep their id do; other ids are new."""
+        """Check that as many items as possible keep their ids, and that all other ids are new."""
         were = Counter(key for key, _ in old)
         for key, count in Counter(key for key, _ in now).items():
             kept = {id for of, id in now if of == key and id <= top}
@@ -228,4 +231,4 @@ class Comparison(RuleBasedStateMachine):
 
     @staticmethod
     def must_not_load():
-        raise AssertionError("the encoder was asked for although nothing had to be embedded")
+        raise AssertionError("the encoder was loaded although nothing had to be embedded")

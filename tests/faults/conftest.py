@@ -1,4 +1,4 @@
-"""A table of what was struck, and what became of it."""
+"""The table of what was struck, and what happened."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ def pytest_configure(config):
 
 @pytest.fixture
 def tally(request):
-    """Makes a row of the table that is printed at the end."""
+    """A function that adds a row to the table printed at the end."""
 
     def make(fault, operation):
         made = Tally(fault, operation)
@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 @pytest.fixture(scope="session")
 def strace():
-    """Skips where processes cannot be traced."""
+    """Skip the test where processes cannot be traced."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed (apt-get install strace): nothing was struck")
     tried = subprocess.run(["strace", "-qq", "-o", os.devnull, "true"], capture_output=True)

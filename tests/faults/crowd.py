@@ -1,8 +1,8 @@
-"""A crowd around one library: a writer, a compactor and readers, each a process of its own.
+"""A crowd around one library: a writer, a compactor and readers, each in its own process.
 
 ``python -m tests.faults.crowd ROLE FOLDER SECONDS [READER]`` prints what it did as JSON. The
-library is FOLDER/photos. The writer leaves every committed state in FOLDER/states, named by the
-last change it holds; a reader leaves every answer in FOLDER/answers.
+library is FOLDER/photos. The writer leaves every committed state in FOLDER/states, in a file named
+by the last change that the state holds. A reader leaves every answer in FOLDER/answers.
 """
 
 import json
@@ -17,30 +17,40 @@ from functools import cache, partial
 from hashlib import sha256
 from itertools import count, cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from encoder.fake import FakeEncoder
-from indexer import Library, LibraryLocked, NullProgress
+from indexer import LayoutChoice, Library, LibraryLocked, NullProgress
 
 PICTURES = 320
 PATIENCE = 60
-"""Seconds beyond the time given that a process has for the little that it must do."""
+"""Seconds that a process may take beyond the time given, to do the least that it must do."""
 
 QUESTIONS = tuple(f"question {n}" for n in range(60))
+
+
+class Reader(NamedTuple):
+    """A process that searches."""
+
+    threads: int
+    """Threads that share a library."""
+    reopen: int | None
+    """Searches after which a thread opens a library of its own; None for never."""
+
+
 READERS = {
-    "alone": {"threads": 1, "reopen": None},
-    "fresh": {"threads": 1, "reopen": 10},
-    "pair": {"threads": 2, "reopen": None},
-    "many": {"threads": 4, "reopen": 50},
+    "alone": Reader(threads=1, reopen=None),
+    "fresh": Reader(threads=1, reopen=10),
+    "pair": Reader(threads=2, reopen=None),
+    "many": Reader(threads=4, reopen=50),
 }
-"""How many threads share a library, and after how many searches each opens its own anew."""
 
 
 class Directions(FakeEncoder):
-    """A colour, or a text, is a direction of its own: lists of neighbours overlap everywhere."""
+    """Every colour and every text has its own direction, so that lists of neighbours overlap."""
 
     dim = 24
 
@@ -62,7 +72,7 @@ def direction(of: int | bytes) -> np.ndarray:
 
 @contextmanager
 def looking(photos: Path) -> Iterator[sqlite3.Connection]:
-    """The database, as any program may read it (docs/library-format.md)."""
+    """The database, read as any other program may read it (docs/library-format.md)."""
     uri = (photos / ".align/library.db").as_uri() + "?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as db:
         yield db
@@ -73,7 +83,8 @@ def last_change(db: sqlite3.Connection) -> int:
 
 
 def in_turn(work: Callable[[], object], end: float) -> int | None:
-    """Do `work` as soon as nobody else writes: how often it was refused; None if until `end`."""
+    """Do `work` as soon as no other process writes. Returns how often it was refused, or None if it
+    was refused until `end`."""
     refused = 0
     while True:
         try:
@@ -92,7 +103,7 @@ def heads(library: Library) -> list[tuple[str, int | None, int | None]]:
 
 
 class Writer(NullProgress):
-    """Changes pictures and indexes them; compares what was committed with what it did."""
+    """Changes pictures, indexes them, and compares what was committed with the changes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.photos = folder, folder / "photos"
@@ -109,13 +120,13 @@ class Writer(NullProgress):
         (folder / "states").mkdir()
 
     def paint(self, path: Path) -> None:
-        """A picture that was never shown before."""
+        """Paint a picture that was never shown before."""
         self.shown[path] = next(self.unused)
         Image.new("RGB", (4, 4), tuple(self.shown[path].to_bytes(3))).save(path)
         self.numbers[sha256(path.read_bytes()).digest()] = self.shown[path]
 
     def change(self) -> dict[Path, Path]:
-        """Something of everything; says what was moved where."""
+        """Make some changes of every kind. Returns old paths by new paths of what was moved."""
         chosen = {self.shown[path]: path for path in self.random.sample(sorted(self.shown), 20)}
         victims = iter(chosen.values())
         moved = {}
@@ -133,10 +144,10 @@ class Writer(NullProgress):
             path = next(victims)
             self.doomed.add(self.ids[path])
             self.paint(path)
-        while len(self.shown) > PICTURES and (path := next(victims, None)):
-            self.doomed.add(self.ids[path])
-            path.unlink()
-            del self.shown[path]
+        while len(self.shown) > PICTURES and (surplus := next(victims, None)):
+            self.doomed.add(self.ids[surplus])
+            surplus.unlink()
+            del self.shown[surplus]
         for _ in range(self.random.randint(1, 6)):
             self.paint(self.new_place())
         return moved
@@ -145,7 +156,7 @@ class Writer(NullProgress):
         return self.photos / self.random.choice("ab") / f"{next(self.unused)}.png"
 
     def advance(self, steps: int) -> None:
-        """A batch was committed: keep the state."""
+        """Keep the state that was just committed."""
         with looking(self.photos) as db:
             db.execute("BEGIN")
             seq = last_change(db)
@@ -217,13 +228,14 @@ def write(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def compact(folder: Path, seconds: float) -> dict[str, Any]:
-    """Rebuild with other lists, or none, again and again; all lists are looked into."""
+    """Rebuild again and again, with lists and without. Searches look into all lists."""
     report: dict[str, Any] = {"refused": 0, "heads": [], "log_bytes": 0}
+    layouts: tuple[LayoutChoice, ...] = ("ivf", "flat")
     log = folder / "photos/.align/library.db-wal"
     end = time.monotonic() + seconds
     with Library.open(folder / "photos") as library:
-        for number, layout in enumerate(cycle(("ivf", "flat"))):
-            # Either layout once, however busy the machine is.
+        for number, layout in enumerate(cycle(layouts)):
+            # Each layout at least once, even if the machine is busy.
             limit = end if number >= 2 else end + PATIENCE
             if time.monotonic() > limit:
                 return report
@@ -240,7 +252,7 @@ def compact(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def read(folder: Path, seconds: float, name: str) -> dict[str, Any]:
-    threads = READERS[name]["threads"]
+    threads = READERS[name].threads
     end = time.monotonic() + seconds
     with Library.open(folder / "photos") as library, ThreadPoolExecutor(threads) as pool:
         asked = pool.map(lambda n: ask(folder, library, f"{name}-{n}", end), range(threads))
@@ -250,7 +262,7 @@ def read(folder: Path, seconds: float, name: str) -> dict[str, Any]:
 def ask(folder: Path, library: Library, name: str, end: float) -> int:
     chance = random.Random(name)
     questions = Directions().encode_texts(QUESTIONS)
-    reopen = READERS[name.split("-")[0]]["reopen"]
+    reopen = READERS[name.split("-")[0]].reopen
     own: Library | None = None
     ids: list[int] = []
     with looking(folder / "photos") as db, open(folder / f"answers/{name}.jsonl", "w") as log:
@@ -276,5 +288,9 @@ def ask(folder: Path, library: Library, name: str, end: float) -> int:
 
 if __name__ == "__main__":
     role, folder, seconds, *rest = sys.argv[1:]
-    work = {"write": write, "compact": compact, "read": read}[role]
-    print(json.dumps(work(Path(folder), float(seconds), *rest)))
+    roles: dict[str, Callable[..., dict[str, Any]]] = {
+        "write": write,
+        "compact": compact,
+        "read": read,
+    }
+    print(json.dumps(roles[role](Path(folder), float(seconds), *rest)))

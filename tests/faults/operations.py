@@ -1,4 +1,4 @@
-"""What is struck: operations on a small folder, and how to prepare it for them."""
+"""What is struck: operations on a small folder, and how the folder is prepared for them."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -22,15 +22,15 @@ class Operation:
     prepare: Callable[[Path], None]
     commands: Callable[[Path], Commands]
     finish: Callable[[Path], Commands] | None = None
-    """What brings it to its end wherever it was struck; None: the same commands."""
+    """Commands that finish the operation wherever it was struck; None for `commands` again."""
 
     def finishing(self, folder: Path) -> Commands:
-        """The commands that `finish` means."""
+        """The commands that finish the operation."""
         return (self.finish or self.commands)(folder)
 
 
 def paint(folder: Path, name: str, number: int) -> None:
-    """A picture that is like no other with another number."""
+    """Paint a picture that differs from the picture of every other number."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     colour = (91 * number % 256, number // 256, number % 256)
@@ -39,12 +39,12 @@ def paint(folder: Path, name: str, number: int) -> None:
 
 
 def settle(path: Path, seconds: int) -> None:
-    """Date a file long ago: one that has just changed is read again at the next run."""
+    """Give a file an old date, because a file that has just changed is read again."""
     os.utime(path, (10**9 + seconds,) * 2)
 
 
 def index(folder: Path) -> Commands:
-    """In batches of two, so that there is something between them."""
+    """Index in batches of two, so that there is something between the batches."""
     return [["index", str(folder), str(folder / "texts.txt"), "--batch-size", "2"]]
 
 
@@ -79,7 +79,7 @@ def _partly_gone(folder: Path) -> None:
 
 
 def run(commands: Commands) -> None:
-    """Run command lines here and now; all must succeed."""
+    """Run command lines in this process; all must succeed."""
     with fake_model():
         for command in commands:
             done = CliRunner().invoke(main, list(command))
@@ -87,7 +87,7 @@ def run(commands: Commands) -> None:
 
 
 def prepared(name: str, folder: Path) -> dict[int, Row]:
-    """Make `folder` as the operation of that name expects it; the items in it by id."""
+    """Make `folder` as the operation of that name expects it. Returns the items in it by id."""
     folder.mkdir()
     OPERATIONS[name].prepare(folder)
     return stored(folder) if (folder / ".align").exists() else {}

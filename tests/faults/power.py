@@ -1,4 +1,4 @@
-"""A disk that forgets: what a recorded process may have left behind when the power failed."""
+"""A disk that forgets: what a recorded process may leave behind when the power fails."""
 
 import os
 import random
@@ -11,19 +11,19 @@ RECORDING = ("-xx", "-s", "10000000")
 """Options of strace: all bytes, all of them in hexadecimal."""
 
 SECTOR = 512
-"""Bytes that a disk writes whole or not at all."""
+"""Bytes that a disk writes as a whole or not at all."""
 
 _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)")
 _STRING = re.compile(r'"((?:\\x..)*)"')
 _HANDLE = re.compile(r"(\d+)<((?:\\x..)*)")
 
 Chance = Callable[[], float]
-"""Draws a number in [0, 1): a low one keeps a change that was not synced, a high one loses it."""
+"""Draws a number in [0, 1). A low one keeps a change that was not synced; a high one loses it."""
 
 
 @dataclass
 class File:
-    """Bytes that are surely on the disk, and changes in order that may be."""
+    """Bytes that are surely on the disk, and later changes, in order, that may be."""
 
     durable: bytes = b""
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class File:
         self.durable, self.pending = self.image(lambda: 0.0), []
 
     def image(self, chance: Chance) -> bytes:
-        """What may be found of it."""
+        """The bytes that may be found after a power loss."""
         data = bytearray(self.durable)
         for offset, written in self.pending:
             luck = chance()
@@ -67,20 +67,20 @@ def _sectors(offset: int, written: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class Folder:
-    """Its entries are known by their paths alone."""
+    """A folder. What is in it is known by the paths in `Names`."""
 
 
 Names = dict[str, File | Folder | None]
-"""Absolute paths and what they name; None: nothing any more."""
+"""Absolute paths and what they name; None where the name was removed."""
 
 
 class Disk:
-    """A folder and all that is in it: as a running process sees it, and as it is surely kept."""
+    """A folder with its content: as a running process sees it, and as it is surely kept."""
 
     def __init__(self, folder: Path) -> None:
-        """What is there now is kept; `folder` itself may not be there yet."""
+        """What is there now counts as kept; `folder` itself need not exist yet."""
         self.committed = 0
-        """How many files the process said were committed."""
+        """How many files the process reported as committed."""
         self._folder = str(folder)
         self._kept: Names = {
             str(path): Folder() if path.is_dir() else File(path.read_bytes())
@@ -93,7 +93,7 @@ class Disk:
         """Files and positions by descriptor."""
 
     def repeat(self, line: str) -> None:
-        """Do what a recorded system call did."""
+        """Repeat what a recorded system call did."""
         matched = _CALL.match(line)
         if not matched or int(matched[3]) < 0:
             return
@@ -114,10 +114,10 @@ class Disk:
             elif fd == 1 and (said := re.match(rb"committed (\d+)", strings[0])):
                 self.committed += int(said[1])
         else:
-            raise AssertionError(f"nobody has said what this does: {line[:200]}")
+            raise AssertionError(f"this call is not simulated: {line[:200]}")
 
     def _is_ours(self, path: str) -> bool:
-        if path.endswith("-shm"):  # of no use to anybody after a crash
+        if path.endswith("-shm"):  # useless after a crash
             return False
         return path == self._folder or path.startswith(f"{self._folder}/")
 
@@ -161,7 +161,7 @@ class Disk:
         elif call == "ftruncate":
             file.pending.append((numbers[-1], None))
         else:
-            raise AssertionError(f"nobody has said what {call} does")
+            raise AssertionError(f"{call} is not simulated")
 
     def _sync_names(self, folder: str) -> None:
         rest = []
@@ -173,12 +173,12 @@ class Disk:
         self._pending = rest
 
     def write(self, target: Path, chance: Chance) -> None:
-        """Make `target` what may be found of the folder after the power failed now."""
+        """Write to `target` what may be found of the folder if the power fails now."""
         names = dict(self._kept)
         for change in self._pending:
             if chance() < 0.5:
                 names |= change
-        for path in sorted(names):  # a folder comes before what is in it
+        for path in sorted(names):  # a folder comes before its content
             found, place = names[path], target / os.path.relpath(path, self._folder)
             if place.parent.is_dir():
                 if isinstance(found, Folder):
@@ -194,9 +194,9 @@ def _decoded(text: str) -> bytes:
 KEPT, LOST = "all that was written is there", "nothing is there that was not synced"
 
 FATES: dict[str, Chance] = {KEPT: lambda: 0.0, LOST: lambda: 0.9}
-"""What becomes of the changes that were not synced."""
+"""What happens to the changes that were not synced."""
 
 
 def fate(seed: int) -> Chance:
-    """Each change on its own: there, torn or lost."""
+    """Each change on its own is kept, torn or lost."""
     return random.Random(seed).random

@@ -1,4 +1,4 @@
-"""What a library must hold, as plain dicts: the other side of `test_state_machine`."""
+"""What a library must hold, as plain dicts, for `test_state_machine` to compare with."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -14,9 +14,9 @@ from encoder.fake import COLOURS
 from indexer import RootStatus
 
 Key = tuple[str, bytes | str]
-"""Kind, and a picture's bytes or a text: equal for items that may stand for each other."""
+"""Kind, and a picture's bytes or a text. Items with equal keys may replace each other."""
 Place = PurePath
-"""The name of a root and a path in it, such as ``photos/a/1.png``, wherever the root lies now."""
+"""The name of a root and a path in it, such as ``photos/a/1.png``, wherever the root is now."""
 Value = float | str
 
 
@@ -37,7 +37,7 @@ OBJECTS: dict[bytes, tuple[str | None, dict[str, Value]]] = {
     b"no JSON": (None, {}),
     b"": (None, {}),
 }
-"""Caption and fields by what a JSON file says."""
+"""Caption and fields by the content of a JSON file."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,22 @@ class File:
     """Keys and ids, by position."""
     failed: bool
     stamp: tuple[object, ...]
-    """Which sidecars it had, of which size and time."""
+    """Which sidecars it had, with their sizes and times."""
     caption: str | None
     fields: dict[str, Value]
-    """What the sidecars say."""
+    """The fields in the sidecars."""
 
 
 @dataclass
 class Root:
-    """A folder that is watched."""
+    """A watched folder."""
 
     home: Path
-    """Where the library takes it to be."""
+    """Where the library expects it."""
     exclude: tuple[str, ...] = ()
 
     def leaves_out(self, place: Place) -> bool:
-        """Whether a glob matches the path, or a folder on the way to it."""
+        """Whether a glob matches the path, or a folder above it."""
         parts = place.parts[1:]
         return any(
             fnmatchcase("/".join(parts[: n + 1]), glob.removeprefix("/"))
@@ -77,13 +77,13 @@ class Root:
 
 @dataclass
 class Look:
-    """What a run comes by."""
+    """What a run finds."""
 
     files: list[Place] = field(default_factory=list)
     gone: list[Place] = field(default_factory=list)
-    """Known before and no longer there, or left out."""
+    """Known before, and now removed or excluded."""
     unavailable: list[Path] = field(default_factory=list)
-    """Roots that are left alone."""
+    """Roots that the run leaves alone."""
 
 
 def kind_of(place: Place) -> str:
@@ -91,7 +91,7 @@ def kind_of(place: Place) -> str:
 
 
 def keys_of(place: Place, data: bytes) -> list[Key] | None:
-    """What is in a file; None where it cannot be read."""
+    """The keys of a file's items; None where the file cannot be read."""
     if kind_of(place) == "image":
         return [("image", data)] if data in PICTURES else None
     try:
@@ -106,24 +106,24 @@ def within(place: Place, scope: Place | None) -> bool:
 
 @dataclass
 class Shadow:
-    """Operations change it as they change the files and the library."""
+    """The dicts. Every operation changes them as it changes the files and the library."""
 
     seats: dict[str, Path]
-    """Where the folders lie, by name."""
+    """Where each folder is, by name."""
     roots: dict[str, Root] = field(default_factory=dict)
-    """Watched folders, in the order of when they came to be watched."""
+    """Watched folders, the one watched first coming first."""
     disk: dict[Place, bytes] = field(default_factory=dict)
     held: dict[Place, File] = field(default_factory=dict)
     """Files that the library knows."""
     annotated: dict[int, dict[str, Value]] = field(default_factory=dict)
-    """By id; for ever, since no id is used twice."""
+    """Fields by id. They stay for ever, because no id is used twice."""
 
     def path(self, place: Place) -> Path:
         """Where a file or folder is."""
         return self.seats[place.parts[0]].joinpath(*place.parts[1:])
 
     def known_path(self, place: Place) -> Path:
-        """Where the library takes it to be."""
+        """Where the library expects it."""
         root = self.roots.get(place.parts[0])
         return root.home.joinpath(*place.parts[1:]) if root else self.path(place)
 
@@ -158,17 +158,17 @@ class Shadow:
                 yield id, key, place
 
     def fields(self, id: int, place: Place) -> dict[str, Value]:
-        """An annotation stands, whatever a sidecar says."""
+        """Fields of an item. An annotation wins over a sidecar."""
         return self.held[place].fields | self.annotated.get(id, {})
 
     def in_order(self, places: Iterable[Place]) -> list[Place]:
-        """As runs look at them: it decides who takes over whose items."""
+        """The order in which runs look at files. It decides which file takes over which items."""
         names = list(self.roots)
         return sorted(places, key=lambda p: (names.index(p.parts[0]), os.fsencode(p)))
 
     def look(self, scope: Place | None, *, allow_missing: bool) -> Look:
-        """What a run over `scope`, or over everything, must come by. Texts are looked at only where
-        they are known or named."""
+        """What a run over `scope`, or over everything, must find. It looks at a file of texts only
+        if the file is known or named."""
         look = Look()
         for name, root in self.roots.items():
             here = PurePath(name)
@@ -193,12 +193,14 @@ class Shadow:
         return Look(self.in_order(look.files), self.in_order(look.gone), look.unavailable)
 
     def read(self, place: Place, items: tuple[tuple[Key, int], ...]) -> File:
-        """A file as a run that looks at it now must know it."""
+        """A file as a run that reads it now must record it."""
         data = self.disk[place]
         failed = keys_of(place, data) is None
         if kind_of(place) != "image":
             return File(data, items, failed, (), None, {})
-        stamp, caption, fields = [], None, {}
+        stamp: list[object] = []
+        caption: str | None = None
+        fields: dict[str, Value] = {}
         for ending in (".json", ".txt"):
             names = (place.name + ending, place.stem + ending)
             beside = next((s for name in names if self._is_seen(s := place.with_name(name))), None)
@@ -216,8 +218,8 @@ class Shadow:
         return place in self.disk and not self.roots[place.parts[0]].leaves_out(place)
 
     def globs(self, scope: Place | None, exclude: tuple[str, ...] | None) -> dict[str, Root]:
-        """The roots as they are when a run over `scope` was given `exclude`: who names a path that
-        was forgotten wants it back."""
+        """The roots after a run over `scope` with `exclude`. A forgotten path that is named is
+        wanted back."""
         roots = dict(self.roots)
         for name, root in self.roots.items():
             if scope is None or scope.parts[0] == name:
@@ -228,7 +230,7 @@ class Shadow:
         return roots
 
     def left_out(self) -> set[Place]:
-        """What lies in a root and is excluded by its own path."""
+        """Files and folders in a root that are excluded by their own paths."""
         named = {
             PurePath(name + glob)
             for name, root in self.roots.items()
@@ -238,8 +240,8 @@ class Shadow:
         return {place for place in named if self.path(place).exists()}
 
     def forget(self, places: Iterable[Place]) -> tuple[int, set[str], set[Place]] | None:
-        """How many items go, which roots, and what is left out from now on; None, and nothing
-        happens, where nothing is known at one of the places."""
+        """Forget `places`. Returns how many items go, which roots go, and what is excluded from now
+        on. Returns None and changes nothing where nothing is known at one of the places."""
         known = {place: [p for p in self.held if within(p, place)] for place in places}
         if any(not (files or place in map(PurePath, self.roots)) for place, files in known.items()):
             return None
@@ -250,7 +252,7 @@ class Shadow:
             if PurePath(name) in known:
                 roots.add(name)
                 continue
-            # Of a root that is away nobody can tell what will be there again.
+            # While a root is away, anything in it may come back.
             returns = self.is_away(name) or self.path(place).exists()
             root = self.roots[name]
             if returns and kind_of(place) != "text" and not root.leaves_out(place):
@@ -262,5 +264,5 @@ class Shadow:
 
 
 def literal(place: Place) -> str:
-    """The glob of one place."""
+    """The glob that matches one place."""
     return "/" + "/".join(place.parts[1:])

@@ -1,4 +1,4 @@
-"""Start the worker, trace what it writes, and strike it."""
+"""Start the worker, trace its system calls, and strike it."""
 
 import multiprocessing
 import re
@@ -17,10 +17,10 @@ WRITING = (
     *("unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "link", "linkat", "symlink", "symlinkat"),
     *("open", "openat", "creat"),
 )
-"""System calls that change what is on a disk; an open counts where it may make a file."""
+"""System calls that change what is on a disk. An open counts if it may create a file."""
 
 READING = ("read", "pread64", "open", "openat")
-"""System calls that look at what is on it."""
+"""System calls that read what is on a disk."""
 
 _LIMIT = 120
 """Seconds after which a worker counts as hanging."""
@@ -42,17 +42,17 @@ class End:
     """How a worker ended."""
 
     status: int
-    """Negative: the signal."""
+    """The exit status; negative for a signal."""
     stdout: str
     stderr: str
     seconds: float
-    """From its first command on."""
+    """From the start of its first command."""
     trace: list[str]
-    """Its main thread's calls."""
+    """System calls of its main thread, one a line."""
 
     @property
     def committed(self) -> int:
-        """How many files it said were committed."""
+        """How many files it reported as committed."""
         return sum(int(n) for n in re.findall(r"^committed (\d+)$", self.stdout, re.MULTILINE))
 
 
@@ -63,8 +63,8 @@ def run(
     strace: Sequence[str] = (),
     kill_after: float | None = None,
 ) -> End:
-    """Run `commands` in a worker of its own, under strace where there are options for it. With
-    `kill_after` it repeats the last command until it is killed, so many seconds from its start.
+    """Run `commands` in a new worker, under strace if there are options for strace. With
+    `kill_after` the worker repeats the last command and is killed after so many seconds.
     """
     output.mkdir()
     ours, its = _processes.Pipe()
@@ -72,6 +72,7 @@ def run(
         target=worker.run, args=(its, commands, kill_after is not None, output)
     )
     process.start()
+    assert process.pid is not None
     ours.recv()
     tracer = _attach(process.pid, output, strace) if strace else None
     ours.send(None)
@@ -89,15 +90,16 @@ def run(
     trace = output / "trace"
     return End(
         process.exitcode,
-        *((output / name).read_text() for name in ("stdout", "stderr")),
+        (output / "stdout").read_text(),
+        (output / "stderr").read_text(),
         seconds,
         trace.read_text().splitlines() if trace.exists() else [],
     )
 
 
 def _attach(pid: int, output: Path, options: Sequence[str]) -> subprocess.Popen[str]:
-    # Without -f, of its threads only the one that writes.
-    command = ["strace", "-y", "-o", output / "trace", "-p", str(pid), *options]
+    # Without -f strace traces only the main thread, which is the one that writes.
+    command = ["strace", "-y", "-o", str(output / "trace"), "-p", str(pid), *options]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     said = tracer.stderr.readline()
     if "attached" not in said:
@@ -107,18 +109,18 @@ def _attach(pid: int, output: Path, options: Sequence[str]) -> subprocess.Popen[
 
 
 def tracing(*more: str, calls: Sequence[str] = WRITING) -> list[str]:
-    """Options of strace: trace some calls, as far as this machine knows them."""
+    """Options of strace that trace some calls; calls that this machine lacks are ignored."""
     return ["-e", "trace=" + ",".join(f"?{call}" for call in calls), *more]
 
 
 def striking(point: Point, how: str, *, lasting: bool = False) -> list[str]:
-    """Options of strace: do `how` at one point, and if `lasting` at each such call from then on."""
+    """Options of strace that do `how` at one point; if `lasting`, at all such calls after it."""
     when = f"{point.n}+" if lasting else str(point.n)
     return ["-e", f"trace={point.call}", "-e", f"inject={point.call}:{how}:when={when}"]
 
 
 def points(trace: Sequence[str], folder: Path, calls: Sequence[str] = WRITING) -> list[Point]:
-    """Which of some calls a trace has below `folder`, in order."""
+    """The calls in a trace that concern files below `folder`, in order."""
     counts = Counter[str]()
     found = []
     for line in trace:

@@ -1,4 +1,4 @@
-"""What became of every point that was struck, for the table at the end."""
+"""What happened at every point that was struck, for the table at the end."""
 
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass
 class Tally:
-    """One row of the table; every problem is a sentence that says where it arose."""
+    """One row of the table. Every problem is a sentence that says where it occurred."""
 
     fault: str
     operation: str
@@ -26,39 +26,39 @@ class Tally:
 
     @contextmanager
     def catching(self, where: object) -> Iterator[None]:
-        """Count an exception as a problem instead of raising it."""
+        """Record an exception as a problem instead of raising it."""
         try:
             yield
         except Exception:
             self.uncaught.append(f"{where}: {traceback.format_exc(limit=-4)}")
 
     def count(self, status: int) -> None:
-        """Add a point, and how its worker ended: negative for a signal."""
+        """Count a point, and how its worker ended; a negative status is a signal."""
         self.points += 1
         self.died += status < 0
         self.ended += status >= 0
 
     @property
     def numbers(self) -> list[int]:
-        """As the table's columns are ordered."""
+        """The numbers of the row, in the order of the columns."""
         found = [len(self.lost), len(self.wrong), len(self.uncaught)]
         return [self.points, self.died, self.ended, *found]
 
     @property
     def problems(self) -> list[str]:
-        """All of them; [] is what a test wants."""
+        """All problems; a test expects []."""
         named = {"lost": self.lost, "wrong": self.wrong, "uncaught": self.uncaught}
         return [f"{name}: {text}" for name, texts in named.items() for text in texts]
 
 
 def assert_sound(tallies: Iterable[Tally]) -> None:
-    """No problem in any of them."""
+    """Fail with all problems of the tallies, if there are any."""
     problems = [problem for tally in tallies for problem in tally.problems]
     assert not problems, "\n".join(problems)
 
 
 def spread(points: Sequence[T], count: int) -> list[T]:
-    """`count` of the points, evenly."""
+    """`count` of the points, evenly spread."""
     return [points[(2 * n + 1) * len(points) // (2 * count)] for n in range(count)]
 
 
@@ -66,7 +66,7 @@ HEAD = ("fault", "operation", "points", "died", "ended", "lost", "wrong", "uncau
 
 
 def table(tallies: Iterable[Tally]) -> list[str]:
-    """The lines of a table, aligned; tallies of one fault and operation are added up."""
+    """The lines of the table, aligned. Tallies of one fault and operation are added up."""
     sums: dict[tuple[str, str], list[int]] = {}
     for tally in tallies:
         total = sums.setdefault((tally.fault, tally.operation), [0] * 6)

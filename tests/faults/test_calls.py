@@ -1,4 +1,4 @@
-"""Strikes at every system call that writes: whatever happens, nothing is lost and nothing wrong."""
+"""Strikes at every system call that writes lose nothing and leave nothing wrong."""
 
 import shutil
 import signal
@@ -12,10 +12,10 @@ from tests.faults.operations import OPERATIONS, prepared
 from tests.faults.tally import assert_sound, spread
 
 FAULTS = {"kill -9": "signal=KILL", "disk full": "error=ENOSPC", "I/O error": "error=EIO"}
-"""What strace is to inject."""
+"""What strace injects."""
 
 SAMPLE = 4
-"""Points of an operation in a quick run."""
+"""Points that a quick run strikes in each operation."""
 
 
 @pytest.mark.parametrize("extent", ["sample", pytest.param("every", marks=pytest.mark.slow)])
@@ -56,13 +56,13 @@ def test_struck_at_a_call(name, extent, strace, tally, tmp_path):
 
 
 def striking(fault, point):
-    # A disk that is full stays so, but for what the process still has to say.
+    # A full disk stays full, except for what the process still has to print.
     lasting = fault == "disk full" and point.call != "write"
     return strike.striking(point, FAULTS[fault], lasting=lasting)
 
 
 def unexpected(fault, end):
-    """What a process may not do that is struck so."""
+    """What the process did that no process may do after such a fault."""
     if fault == "kill -9":
         if end.status != -signal.SIGKILL:
             yield f"it did not die but ended with {end.status}"

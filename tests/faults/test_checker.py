@@ -1,4 +1,4 @@
-"""What looks for losses and wrong answers finds them."""
+"""The checks for losses and wrong answers find both."""
 
 import sqlite3
 from contextlib import closing
@@ -23,7 +23,7 @@ def promise(tmp_path):
     return Promise(before, after, list(after))
 
 
-def test_nothing_is_wrong_with_a_library_that_is_left_alone(tmp_path, promise, row):
+def test_a_library_that_was_not_struck_is_sound(tmp_path, promise, row):
     assert len(promise.before) == 8
     folder = tmp_path / "photos"
     check(folder, promise, OPERATIONS["rebuild"].commands(folder), row, "here")

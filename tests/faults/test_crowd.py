@@ -1,4 +1,4 @@
-"""One writer, four readers and a compactor: every answer is that of a committed state."""
+"""With a writer, four readers and a compactor, every answer is that of a committed state."""
 
 import json
 import sqlite3
@@ -21,7 +21,7 @@ SECONDS_SLOW = 60
 
 
 class Crowd:
-    """The processes, and what they reported."""
+    """The processes and their reports."""
 
     def __init__(self, folder: Path, seconds: int) -> None:
         self.folder, self.seconds = folder, seconds
@@ -73,7 +73,7 @@ def crowd(tmp_path):
 
 
 class States:
-    """Every committed state, searched the slow way."""
+    """Every committed state, and slow searches of it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "states"
@@ -92,7 +92,7 @@ class States:
         return ids[order], scores[order]
 
     def matching(self, before, after, question, k, exclude, ids, scores):
-        """The first state between two changes that has this answer; None where none has."""
+        """The first state between two changes that gives this answer; None if no state does."""
         for seq in self.seqs:
             if before <= seq <= after:
                 known, exact = self.ranking(seq, question)
@@ -105,9 +105,11 @@ class States:
 
 
 def judge(folder):
-    """How many answers there are by reader, the states they are of, and those that are of none."""
+    """Answers counted by reader, their states, answers that fit no state, and reasons for degraded
+    answers counted."""
     states = States(folder)
-    answers, seen, wrong, degraded = Counter(), set(), [], Counter()
+    answers, degraded = Counter[str](), Counter[str | None]()
+    seen, wrong = set(), []
     for path in sorted((folder / "answers").iterdir()):
         for line in path.read_text().splitlines():
             *answer, reason = json.loads(line)
@@ -136,17 +138,17 @@ def test_every_answer_is_that_of_a_committed_state(crowd, tmp_path, seconds):
     )
     assert writer["problems"] == []
     assert wrong[:3] == []
-    # Two compactions may pass while a search opens the index of before: it goes on without.
+    # Two compactions may pass while a search opens an index; it then searches without the index.
     gone = "cannot be read (No such file or directory); searching without it"
     assert [reason for reason in degraded if not reason.endswith(gone)] == []
-    # All lists are looked into, so that answers of an index with lists are exact too.
+    # Searches look into all lists, so the answers of an index with lists are exact too.
     assert all(nprobe == nlist for _, nlist, nprobe in writer["heads"] + compactor["heads"])
-    assert compactor["log_bytes"] < 1 << 22  # it is emptied although someone always searches
+    assert compactor["log_bytes"] < 1 << 22  # it is emptied although searches never stop
 
     assert writer["runs"] >= 3
     assert kinds["flat"] >= 1
     assert kinds["ivf"] >= 1
-    threads = [f"{name}-{n}" for name in READERS for n in range(READERS[name]["threads"])]
+    threads = [f"{name}-{n}" for name in READERS for n in range(READERS[name].threads)]
     assert [name for name in threads if answers[name] < 10] == []
     assert len(seen) >= 3
     with closing(sqlite3.connect(tmp_path / "photos/.align/library.db")) as db:
@@ -155,7 +157,7 @@ def test_every_answer_is_that_of_a_committed_state(crowd, tmp_path, seconds):
 
 
 def test_a_wrong_answer_is_noticed(tmp_path):
-    """The judge itself: an answer of a state that was over, one with a wrong score, a right one."""
+    """The judge itself is given right answers, answers of an older state, and wrong scores."""
     (tmp_path / "states").mkdir()
     (tmp_path / "answers").mkdir()
     rows = Directions().encode_texts(["a", "b", "c"]).astype("<f2")

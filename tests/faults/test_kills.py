@@ -1,4 +1,4 @@
-"""Killed at any moment, again and again: what was acknowledged is there."""
+"""A process that is killed at any moment, again and again, loses nothing that it acknowledged."""
 
 import random
 import signal
@@ -11,14 +11,14 @@ from tests.faults.operations import paint
 from tests.faults.tally import assert_sound
 
 KILLS = 8
-"""Of one library; 25 libraries make 200."""
+"""Kills of one library; 25 libraries make 200."""
 
 NEW = 16
-"""Pictures that come between two kills."""
+"""Pictures added between two kills."""
 
 
 class Growing:
-    """A folder in which pictures come, change, move and go."""
+    """A folder in which pictures are added, changed, moved and deleted."""
 
     def __init__(self, folder, chance):
         self.folder, self.chance, self.painted, self.names = folder, chance, 0, []

@@ -1,4 +1,4 @@
-"""The power fails: what was not synced may be gone, torn, or there in any order."""
+"""After a power loss, changes that were not synced may be lost, torn or kept in any order."""
 
 import shutil
 
@@ -11,15 +11,16 @@ from tests.faults.power import FATES, KEPT, LOST, RECORDING, Disk, fate
 from tests.faults.tally import Tally, assert_sound, spread
 
 SAMPLE = 3
-"""Moments of an operation in a quick run."""
+"""Moments that a quick run tries in each operation."""
 
 SEEDS = 2
-"""Random fates of each moment when all are tried."""
+"""Random fates of each moment when all moments are tried."""
 
 
 @pytest.fixture
 def record(strace, tmp_path):
-    """Run the operation of a name: (items before, what it is to hold, the disk before, trace)."""
+    """Run the operation of a name. Returns the items before, what the library must hold after, the
+    disk before, and the trace."""
 
     def run(name):
         folder = tmp_path / "photos"
@@ -35,7 +36,7 @@ def record(strace, tmp_path):
 
 @pytest.fixture
 def fail(tmp_path):
-    """Let the power fail after each of the `moments`, and look at what is left."""
+    """Let the power fail after each of the `moments`, and check what is left."""
 
     def run(name, recorded, moments, fates, row):
         before, after, disk, trace = recorded

@@ -1,4 +1,4 @@
-"""A disk that cannot be read: the right answer or none, and one line that says why."""
+"""From a disk that cannot be read comes the right answer, or one line that says what failed."""
 
 import json
 
@@ -41,5 +41,5 @@ def test_struck_at_a_read(name, extent, strace, tally, tmp_path):
 
 
 def answer(end):
-    """What it printed, but for why it was slow."""
+    """What it printed, without the reason for a slow search."""
     return [json.loads(line) | {"degraded": None} for line in end.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Whatever happens to the files and the library, in any order: it is what plain dicts say."""
+"""Whatever happens to the files and the library, in any order, the library equals plain dicts."""
 
 import os
 import shutil
@@ -64,10 +64,10 @@ cells: dict[str, Value] = {"1": 1.0, "2": 2.0, "boat": "boat"}
 
 
 class LibraryMachine(Comparison):
-    """Rules change the files and the library, and the dicts of `shadow` with them; after every step
-    `agrees` compares the two.
+    """Rules change the files, the library and the dicts of `shadow` alike. After every step
+    `agrees` compares the library with the dicts.
 
-    What a run must have done is told by `check`, which takes the ids of new items from the library.
+    `check` tests what a run has done, and takes the ids of new items from the library.
     """
 
     @initialize()
@@ -78,7 +78,7 @@ class LibraryMachine(Comparison):
         for seat in self.shadow.seats.values():
             for part in "abc":
                 (seat / part).mkdir(parents=True)
-            (seat / "keep.md").touch()  # an empty root would be taken for one that is not mounted
+            (seat / "keep.md").touch()  # an empty root would count as not mounted
         shutil.copytree(empty_library(), self.folder / "photos/.align")
         self.top = 0
         self.time = 10**18
@@ -104,16 +104,16 @@ class LibraryMachine(Comparison):
             self.library.close()
             shutil.rmtree(self.folder)
 
-    # What happens to files.
+    # Rules for files.
 
     @rule(place=picture_places, data=bodies)
     def write(self, place, data):
-        """Add, change, break or mend: in place, so that other links to the file see it too."""
+        """Add, change, break or repair a file in place, so that all its links change."""
         self.put(place, data)
 
     @rule(place=text_places, data=st.sampled_from(TEXTS))
     def edit(self, place, data):
-        """A file of texts once it was named; a caption where it lies beside a picture."""
+        """Change a file of texts, which is a caption if a picture with its name is beside it."""
         self.put(place, data)
 
     @rule(place=object_places, data=st.sampled_from(tuple(OBJECTS)))
@@ -130,7 +130,7 @@ class LibraryMachine(Comparison):
         self.stamp(path)
 
     def stamp(self, path: Path) -> None:
-        """A time that no file had before."""
+        """Give a file a time that no file had before."""
         self.time += 10**9
         os.utime(path, ns=(self.time, self.time))
 
@@ -138,8 +138,8 @@ class LibraryMachine(Comparison):
         return sorted(self.disk)[number % len(self.disk)]
 
     @rule(place=picture_places, data=bodies)
-    def write_anew(self, place, data):
-        """As most programs save: a new file takes the place of the old one."""
+    def replace(self, place, data):
+        """Save as most programs do: a new file replaces the old one."""
         new = self.folder / "new"
         new.write_bytes(data)
         self.stamp(new)
@@ -158,13 +158,13 @@ class LibraryMachine(Comparison):
         self.move(place, place.with_name(place.name.swapcase()))
 
     def move(self, old: Place, new: Place) -> None:
-        # To rename one link of a file to another does nothing at all.
+        # Renaming one link of a file to another link does nothing.
         if self.may_be(old, new):
             self.shadow.path(old).rename(self.shadow.path(new))
             self.disk[new] = self.disk.pop(old)
 
     def may_be(self, old: Place, new: Place) -> bool:
-        """Whether one file can take the place of another, which is not a link to it."""
+        """Whether one file can replace another, which must not be a link to it."""
         path = self.shadow.path
         return kind_of(old) == kind_of(new) and not (
             new in self.disk and path(new).samefile(path(old))
@@ -201,8 +201,8 @@ class LibraryMachine(Comparison):
 
     @rule(mount_point=st.booleans())
     def carry_root(self, mount_point):
-        """There or back. Files may change while their root is away, and it may leave an empty
-        folder behind."""
+        """Move the root away or back. Its files may change while it is away, and it may leave an
+        empty folder behind."""
         old = self.shadow.seats["other"]
         new = self.folder / ("elsewhere" if old.name == "other" else "other")
         old.rename(new)
@@ -212,7 +212,7 @@ class LibraryMachine(Comparison):
 
     @rule(name=st.sampled_from(("photos", "pictures")))
     def carry_library(self, name):
-        """The root that holds the library takes it along."""
+        """Move the root that holds the library, and the library with it."""
         old, new = self.shadow.seats["photos"], self.folder / name
         self.library.close()
         old.rename(new)
@@ -221,7 +221,7 @@ class LibraryMachine(Comparison):
         if root := self.shadow.roots.get("photos"):
             root.home = new
 
-    # What is done to the library.
+    # Rules for the library.
 
     @rule(
         batch_size=st.sampled_from((1, 3, 1000)),
@@ -240,7 +240,7 @@ class LibraryMachine(Comparison):
     @precondition(lambda self: self.disk)
     @rule(number=picks, exclude=globs)
     def index_file(self, number, exclude):
-        """Texts are watched only once they were named so."""
+        """Index one file. Files of texts are watched only after they were named like this."""
         place = self.pick(number)
         if kind_of(place) != "object" and place.parts[0] in self.shadow.roots:
             self.run_over(place, exclude)
@@ -293,15 +293,15 @@ class LibraryMachine(Comparison):
         self.go_on(encoder.model)
 
     def go_on(self, model: FakeEncoder) -> None:
-        """After a run with `model` that did a part."""
+        """Finish after a run with `model` that did only a part."""
         used = self.library.model
-        if used and used.fingerprint == model.fingerprint:  # maybe only publishing was left
+        if used and used.fingerprint == model.fingerprint:  # perhaps only publishing was left
             self.model = model
         self.check(self.library.index([], self.load), None, interrupted=True)
 
     @rule()
     def reembed(self):
-        """Waits for roots that are away: their items would lose the embeddings they have."""
+        """Switch the model, once all roots are there: items of the others would lose embeddings."""
         model = self.another()
         report = self.library.index([], lambda: model, reembed=True)
         if report.unavailable:
@@ -311,7 +311,7 @@ class LibraryMachine(Comparison):
         self.model = model
         self.check(report, None)
         everything = {key for _, key, _ in self.shadow.items()}
-        if not self.begun:  # else a part of it was done before an interruption
+        if not self.begun:  # otherwise an interrupted run did a part
             assert report.embedded == len(everything)
         self.begun = False
 
@@ -350,7 +350,7 @@ class LibraryMachine(Comparison):
     @precondition(lambda self: self.shadow.held)
     @rule(number=picks, by_digest=st.booleans(), n=st.sampled_from(tuple(cells)))
     def annotate(self, number, by_digest, n):
-        """A row by the path of a file, known or not, or by the digest of an item."""
+        """Annotate by the path of a file, known or not, or by the digest of an item."""
         chosen = sorted({*self.shadow.held, *self.disk})
         place = chosen[number % len(chosen)]
         name, value = "path", str(self.shadow.known_path(place))
@@ -358,7 +358,7 @@ class LibraryMachine(Comparison):
         ids = [id for _, id in file.items] if file else []
         if by_digest and ids:
             key = file.items[0][0]
-            data = key[1] if key[0] == "image" else key[1].encode()
+            data = key[1].encode() if isinstance(key[1], str) else key[1]
             name, value = "sha256", sha256(data).hexdigest()
             ids = [id for id, other, _ in self.shadow.items() if other == key]
         table = self.folder / "table.csv"
@@ -406,7 +406,7 @@ class LibraryMachine(Comparison):
 def test_the_library_is_what_dicts_say(monkeypatch, examples, steps):
     monkeypatch.setattr("indexer.ann.layout.SAMPLE_PER_LIST", 2)  # lists for a handful of items
     monkeypatch.setattr("indexer.ann.generations._WORTHWHILE", 0.6)  # and a delta beside the index
-    with Decoders() as decoders:  # one for all runs: each would wait for child processes of its own
+    with Decoders() as decoders:  # shared, because starting child processes for each run is slow
         shared = SimpleNamespace(decode=decoders.decode, close=lambda: None)
         monkeypatch.setattr("indexer.indexing.run.Decoders", lambda: shared)
         run_state_machine_as_test(

@@ -1,4 +1,4 @@
-"""The process that is struck: the real command line, with an encoder that needs no weights."""
+"""The process that is struck: it runs the real command line with an encoder without weights."""
 
 import ctypes
 import os
@@ -11,23 +11,23 @@ from unittest.mock import patch
 
 import encoder
 import encoder.pictures.picture
-import retrieval.cli.index
-import retrieval.cli.rebuild
-import retrieval.cli.search
-import retrieval.cli.status
 from encoder.fake import FakeEncoder
 from indexer import NullProgress
 from retrieval.cli import main
 
-# Loaded before the process is forked, so that what strikes it meets the work and not the imports.
-for name in ("alembic.command", "indexer.ann.faiss_index"):
+# Loaded before the process is forked, so that strikes hit the work and not the imports.
+for name in (
+    "alembic.command",
+    "indexer.ann.faiss_index",
+    *(f"retrieval.cli.{command}" for command in ("index", "rebuild", "search", "status")),
+):
     import_module(name)
 
 _PR_SET_PTRACER, _ANYONE = 0x59616D61, ctypes.c_ulong(-1)
 
 
 class Acknowledge(NullProgress):
-    """Says on stdout how many files are committed, as soon as the library promises it."""
+    """Prints how many files are committed, as soon as the library promises it."""
 
     def advance(self, steps: int) -> None:
         os.write(1, b"committed %d\n" % steps)
@@ -35,26 +35,25 @@ class Acknowledge(NullProgress):
 
 @contextmanager
 def fake_model() -> Iterator[None]:
-    """Every command uses a FakeEncoder meanwhile."""
-    # Not `patch`, which would get the real one first and load torch for it.
+    """Make every command use a FakeEncoder."""
+    # Not `patch`, which would first look up the real one and load torch for that.
     with patch.dict(vars(encoder), load_encoder=lambda name, device: FakeEncoder()):
         yield
 
 
 def run(ready: Connection, commands: Sequence[Sequence[str]], endless: bool, output: Path) -> None:
-    """Say on `ready` that we are there, wait for the answer, and run the command lines one after
-    another until one fails; with `endless` the last one again and again. Exits with the status of
-    the last one; stdout and stderr become files in the folder `output`.
+    """Report on `ready` that the process has started, wait for the answer, and run the command
+    lines one after another until one fails. With `endless`, repeat the last command for ever. The
+    exit status is that of the last command; stdout and stderr go to files in the folder `output`.
     """
     for number, name in enumerate(["stdout", "stderr"], 1):
         os.dup2(os.open(output / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), number)
-    # Where tracing is restricted to one's children, strace must still be let in.
+    # Let strace attach, even where a process may trace only its own children.
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYONE)
     ready.send(None)
     ready.recv()
-    retrieval.cli.index.ProgressBar = lambda: Acknowledge()
     status, waiting = 0, list(commands)
-    with fake_model():
+    with fake_model(), patch("retrieval.cli.index.ProgressBar", Acknowledge):
         while waiting and not status:
             status = _status(waiting[0])
             if not endless or len(waiting) > 1:
@@ -67,4 +66,4 @@ def _status(arguments: Sequence[str]) -> int:
         main(list(arguments))
     except SystemExit as end:
         return int(end.code or 0)
-    raise AssertionError("the command line ends by exiting")
+    raise AssertionError("the command line must end by exiting")

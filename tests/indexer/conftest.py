@@ -257,7 +257,7 @@ def unit_rows():
 
 @pytest.fixture
 def make_vectors(tmp_path):
-    made = []
+    made: list[Vectors] = []
 
     def make(dim):
         folder = tmp_path / str(len(made))

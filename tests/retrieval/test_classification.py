@@ -12,12 +12,13 @@ import torch
 import transformers
 from click.testing import CliRunner, Result
 from PIL import Image
+from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from encoder import AlignModel, FakeEncoder, PictureError, load_encoder
 from encoder.checkpoint import save
 from encoder.fake import COLOURS
 from indexer import Filters, Library
-from retrieval import Engine, LabelScore, QueryError, classify
+from retrieval import Engine, QueryError, classify
 from retrieval.classification import label_embeddings, probabilities
 from retrieval.cli import main
 from tests.encoder import conftest as models
@@ -32,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pixels = torch.rand(6, 3, 80, 80, generator=torch.Generator().manual_seed(0)) * 2 - 1
     model = models.enliven_model(AlignModel(models.tiny_config()), pixels)
     vocab = {word: i for i, word in enumerate(models.WORDS)}
-    tokenizer = models.BertWordPieceTokenizer(vocab, lowercase=True)
+    tokenizer = BertWordPieceTokenizer(vocab, lowercase=True)
     save(directory, model, models.ALIGN_BASE, tokenizer.to_str())
     return directory
 
@@ -109,7 +110,9 @@ def test_the_most_probable_label_first(tmp_path: Path) -> None:
         ["green", "blue", "red"],
     ]
     total = math.exp(10) + 2 * math.exp(5)  # cosines 1 and twice 1/2, divided by 0.1
-    assert found[0][0] == LabelScore("red", pytest.approx(math.exp(10) / total, rel=1e-5))
+    best = found[0][0]
+    assert best.label == "red"
+    assert best.probability == pytest.approx(math.exp(10) / total, rel=1e-5)
     assert sum(score.probability for score in found[1]) == pytest.approx(1)
 
 

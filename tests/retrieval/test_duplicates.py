@@ -42,6 +42,16 @@ def clusters(rng: np.random.Generator, count: int, spread: float) -> npt.NDArray
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
+def grouped(rows: np.ndarray, kept_apart: np.ndarray, block: int) -> list[list[int]]:
+    return near_groups(
+        len(rows),
+        lambda start, stop: rows[start:stop],
+        0.95,
+        lambda i, j: kept_apart[i, j],
+        block=block,
+    )
+
+
 @pytest.mark.parametrize("block", [1, 7, 64, 1000])
 @pytest.mark.parametrize("spread", [0.05, 0.2, 0.5])
 def test_near_groups_equal_brute_force(block: int, spread: float) -> None:
@@ -51,13 +61,7 @@ def test_near_groups_equal_brute_force(block: int, spread: float) -> None:
         rows = clusters(rng, count, spread)
         kept_apart = rng.random((count, count)) < 0.3
         kept_apart |= kept_apart.T
-        groups = near_groups(
-            count,
-            lambda start, stop, rows=rows: rows[start:stop],
-            0.95,
-            lambda i, j, kept=kept_apart: kept[i, j],
-            block=block,
-        )
+        groups = grouped(rows, kept_apart, block)
         assert groups == brute_force(rows, 0.95, kept_apart)
         found += len(groups)
     assert found > 0

@@ -153,9 +153,9 @@ def expected(engine: Engine, words: str, threshold: float) -> list[tuple[int, in
     groups: list[list[Item]] = []
     for item in library.items(sorted(ids, key=lambda id: (-scores[id], id))):
         for group in groups:
-            times = item.taken_at, group[0].taken_at
+            mine, its = item.taken_at, group[0].taken_at
             near = np.float32(rows[item.id] @ rows[group[0].id]) >= threshold
-            far = all(times) and abs((times[0] - times[1]).total_seconds()) > 60
+            far = mine and its and abs((mine - its).total_seconds()) > 60
             if item.digest == group[0].digest or (near and not far):
                 group.append(item)
                 break

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ def test_a_query_is_the_weighted_sum_normalised(
     query: Query, expected: npt.NDArray[np.float64]
 ) -> None:
     vector = query.embed(FakeEncoder(), DECODERS)
-    assert (vector.shape, vector.dtype) == ((4,), np.float32)
+    assert (vector.shape, vector.dtype) == ((4,), np.dtype(np.float32))
     assert vector == pytest.approx(expected, abs=1e-6)
 
 
@@ -167,8 +168,8 @@ def colours(tmp_path: Path) -> Path:
 def test_colours_add_and_subtract(colours: Path) -> None:
     with Engine(Library.open(colours), lambda name: FakeEncoder()) as engine:
 
-        def best(*arguments: object, **terms: object) -> str:
-            return engine.search(*arguments, k=1, **terms)[0].path.stem
+        def best(text: str = "", **terms: Any) -> str:
+            return engine.search(text, k=1, **terms)[0].path.stem
 
         assert best("red") == "red"
         assert best("red", plus=["blue"]) == "purple"

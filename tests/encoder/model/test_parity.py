@@ -247,7 +247,7 @@ def test_folded_norms_and_channels_last_change_nothing(
         plain = F.normalize(model.get_image_features(pixels), dim=-1)
         fold_batch_norms(model)
         folded = F.normalize(model.get_image_features(pixels), dim=-1)
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         last = model.get_image_features(pixels.to(memory_format=torch.channels_last))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert alikeness(plain) < 0.99

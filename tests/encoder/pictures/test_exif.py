@@ -59,7 +59,8 @@ def test_every_format_that_carries_exif(kind: str) -> None:
     ],
 )
 def test_the_make_is_not_repeated(make: str | None, model: str | None, camera: str | None) -> None:
-    tags = {name: value for name, value in (("Make", make), ("Model", model)) if value is not None}
+    given: dict[str, Any] = {"Make": make, "Model": model}
+    tags = {name: value for name, value in given.items() if value is not None}
     assert shot(**tags).camera == camera
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pillow_heif
 import pytest
 from PIL import ExifTags, Image, ImageCms
@@ -196,7 +197,7 @@ RAMP = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
 def tiff_of(mode: str) -> bytes:
     if mode == "I;16B":
         return encode(Image.frombytes(mode, (16, 16), RAMP.astype(">u2").tobytes()), "TIFF")
-    values = {
+    values: dict[str, npt.NDArray[Any]] = {
         "I;16": RAMP,
         "I": RAMP.astype(np.int32),
         "I of 8 bits": RAMP.astype(np.int32) // 257,
@@ -205,8 +206,8 @@ def tiff_of(mode: str) -> bytes:
         "F to 1": (RAMP / 65535).astype(np.float32),
         "F to 255": (RAMP / 257).astype(np.float32),
         "F beyond": (RAMP * 3.5).astype(np.float32),
-    }[mode]
-    return encode(Image.fromarray(values), "TIFF")
+    }
+    return encode(Image.fromarray(values[mode]), "TIFF")
 
 
 @pytest.mark.parametrize(
@@ -247,6 +248,7 @@ def test_other_colour_spaces() -> None:
         ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB"
     )
     lab = ImageCms.applyTransform(asymmetric(), to_lab)
+    assert lab is not None
     assert np.abs(read(encode(lab, "TIFF")) - UPRIGHT).mean() < 8
     line = Image.new("1", (6, 2))
     line.paste(1, (0, 0, 6, 1))

@@ -2,6 +2,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import torch
 from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
 from encoder.datasets import drawn_scenes, prepare_pictures
+from encoder.inference import AlignEncoder
 from encoder.scenes import HELD_OUT, make_scene
-from encoder.training import SceneData, Start, TrainingSettings, mini_config, scene_captions
+from encoder.training import SceneData, Start, Step, TrainingSettings, mini_config, scene_captions
 from encoder.training.align_mini import SHARES
 from encoder.training.batches import batch_indices
 from encoder.training.distributed import World
@@ -29,7 +31,7 @@ def test_resume_after_an_interruption_gives_the_same_losses_and_weights(tmp_path
 
     seen: list[float] = []
 
-    def die(step: object) -> None:
+    def die(step: Step) -> None:
         seen.append(step.loss)
         if len(seen) == 3:  # one step after the state of step 2 was saved
             raise Killed
@@ -51,13 +53,14 @@ def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
     other = TrainingSettings(steps=8, batch_size=4, warmup=2, save_every=2, learning_rate=3e-3)
     with pytest.raises(EncoderError, match="written with other settings"):
         run(tmp_path, other)
-    for other in (
+    changes: list[dict[str, Any]] = [
         {"data": Blots(11)},
         {"model": tiny_model(seed=1)},
         {"measured": "other pictures"},
-    ):
+    ]
+    for change in changes:
         with pytest.raises(EncoderError, match="with other pictures or captions, to train or"):
-            run(tmp_path, **other)
+            run(tmp_path, **change)
 
 
 def test_a_finished_run_trains_no_further(tmp_path: Path) -> None:
@@ -79,7 +82,7 @@ def test_evaluation_sees_the_stored_weights_at_every_save(tmp_path: Path) -> Non
     seen = []
     settings = replace(SETTINGS, stored_as="float16")
 
-    def evaluate(encoder: object) -> dict[str, float]:
+    def evaluate(encoder: AlignEncoder) -> dict[str, float]:
         seen.append(encoder.fingerprint)
         return {"recall": 0.25}
 
@@ -95,7 +98,7 @@ def test_the_checkpoint_is_the_one_with_the_highest_rsum(tmp_path: Path) -> None
     seen: list[str] = []
     better: list[bool] = []
 
-    def evaluate(encoder: object) -> dict[str, float]:
+    def evaluate(encoder: AlignEncoder) -> dict[str, float]:
         seen.append(encoder.fingerprint)
         return {"rsum": [10.0, 30.0, 20.0][len(seen) - 1]}
 
@@ -109,11 +112,11 @@ def test_the_best_is_remembered_over_an_interruption(tmp_path: Path) -> None:
     rsums = iter([30.0, 20.0, 10.0])
     first: list[str] = []
 
-    def evaluate(encoder: object) -> dict[str, float]:
+    def evaluate(encoder: AlignEncoder) -> dict[str, float]:
         first.append(encoder.fingerprint)
         return {"rsum": next(rsums)}
 
-    def die(step: object) -> None:
+    def die(step: Step) -> None:
         if step.step == 5:
             raise KeyboardInterrupt
 
@@ -144,7 +147,8 @@ def test_weights_that_are_no_numbers_never_replace_the_best(tmp_path: Path, what
         if what == "weight":
             model.text_projection.weight[0, 0] = math.nan
         else:
-            model.vision_model.embeddings.batchnorm.running_var[0] = math.inf
+            buffers = dict(model.vision_model.named_buffers())
+            buffers["embeddings.batchnorm.running_var"][0] = math.inf
     with pytest.raises(EncoderError, match=r"of step 1 is .*: training has come apart"):
         trainer.check_weights(0)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == kept

@@ -8,17 +8,21 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from encoder.checkpoint import load
+from encoder.training import TrainingSettings
 from tests.encoder.tiny import SETTINGS, run, tiny_model
 
 ROOT = Path(__file__).parents[3]
 
 
-def start(out: Path, settings: object, die: str | None = None, **world: str) -> subprocess.Popen:
+def start(
+    out: Path, settings: TrainingSettings, die: str | None = None, **world: str
+) -> subprocess.Popen[str]:
     asked = json.dumps({"settings": asdict(settings), "die": die})
     return subprocess.Popen(
         [sys.executable, "-m", "tests.encoder.training_worker", str(out), asked],
@@ -50,7 +54,7 @@ def test_killed_training_goes_on_to_the_bit(place: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("micro_batch", "freeze"), [(None, None), (1, None), (None, "image")])
 def test_two_processes_are_one_with_as_many_micro_batches(
-    micro_batch: int | None, freeze: str | None, tmp_path: Path
+    micro_batch: int | None, freeze: Literal["image"] | None, tmp_path: Path
 ) -> None:
     """Loss, gradients (through the weights) and statistics, paraphrases and dropout included."""
     settings = replace(

@@ -1,8 +1,10 @@
 """One step against slow oracles: the model's own loss on the whole batch."""
 
 import copy
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
 from encoder.model.align import contrastive_loss
 from encoder.tokenizer import Tokenizer
-from encoder.training import TrainingSettings, World
+from encoder.training import Step, TrainingSettings, World
 from encoder.training.batches import Part, batches
 from encoder.training.step import Trainer
 from tests.encoder.tiny import PREPROCESSOR, TOKENIZER, Blots, run, tiny_model
@@ -32,21 +34,29 @@ class Doubles:
         return PREPROCESSOR.to_floats(pixels).astype(np.float64)
 
 
+DOUBLES: Any = Doubles()
+
+
 def parts_of(settings: TrainingSettings, tmp_path: Path) -> list[Part]:
     (tmp_path / "tokenizer.json").write_text(TOKENIZER.to_str())
-    made = batches(Blots(), Tokenizer(tmp_path, 16), settings, 0, World())
-    first = next(made)
-    made.close()
+    made: Any = batches(Blots(), Tokenizer(tmp_path, 16), settings, 0, World())
+    with closing(made):
+        first: list[Part] = next(made)
     return first
+
+
+def pixels_of(part: Part) -> np.ndarray:
+    assert isinstance(part.others, np.ndarray)
+    return part.others
 
 
 def with_still_norms(model: AlignModel) -> AlignModel:
     """Whose batch norms use their running statistics in training too."""
-    for norm in model.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            nn.init.normal_(norm.running_mean, std=0.1)
-            norm.eval()
-            norm.train = lambda mode=True, norm=norm: norm
+    norms: list[Any] = [norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)]
+    for norm in norms:
+        nn.init.normal_(norm.running_mean, std=0.1)
+        norm.eval()
+        norm.train = lambda mode=True, norm=norm: norm
     return model
 
 
@@ -73,12 +83,12 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(
     model = with_still_norms(tiny_model(dropout=0.0)).double()
     oracle = copy.deepcopy(model)
     (whole,) = parts_of(WHOLE, tmp_path)
-    floats = torch.from_numpy(Doubles().to_floats(whole.others))
+    floats = torch.from_numpy(DOUBLES.to_floats(pixels_of(whole)))
     ids, mask = map(torch.from_numpy, whole.texts)
     wanted = oracle(ids, floats, mask, return_loss=True).loss
     wanted.backward()
 
-    trainer = Trainer(model, Doubles(), settings, World())
+    trainer = Trainer(model, DOUBLES, settings, World())
     loss = trainer.step(0, parts_of(settings, tmp_path))
     assert loss == pytest.approx(wanted.item(), abs=1e-12)
     assert_alike(gradients(model), gradients(oracle), 1e-9)
@@ -97,13 +107,13 @@ def test_loss_and_gradients_are_those_of_the_reference_library(
     ids, mask = map(torch.from_numpy, whole.texts)
     wanted = reference(
         input_ids=ids,
-        pixel_values=torch.from_numpy(Doubles().to_floats(whole.others)),
+        pixel_values=torch.from_numpy(DOUBLES.to_floats(pixels_of(whole))),
         attention_mask=mask,
         return_loss=True,
     ).loss
     wanted.backward()
 
-    loss = Trainer(model, Doubles(), settings, World()).step(0, parts_of(settings, tmp_path))
+    loss = Trainer(model, DOUBLES, settings, World()).step(0, parts_of(settings, tmp_path))
     assert loss == pytest.approx(wanted.item(), abs=1e-6)
     named = reference.named_parameters()
     # its attention has a softmax in float32
@@ -135,7 +145,7 @@ def test_statistics_become_the_mean_over_micro_batches(tmp_path: Path) -> None:
     alone = []
     for part in parts:
         other = copy.deepcopy(model).train()
-        other.get_image_features(torch.from_numpy(PREPROCESSOR.to_floats(part.others)))
+        other.get_image_features(torch.from_numpy(PREPROCESSOR.to_floats(pixels_of(part))))
         alone.append(dict(other.vision_model.named_buffers()))
     # dropout moves the later norms: those before any are compared
     Trainer(model, PREPROCESSOR, settings, World()).step(0, parts)
@@ -152,7 +162,10 @@ def test_statistics_become_the_mean_over_micro_batches(tmp_path: Path) -> None:
     [("image", ("vision_model.",)), ("text", ("text_model.", "text_projection."))],
 )
 def test_a_frozen_tower_stays_to_the_bit(
-    freeze: str, prefixes: tuple[str, ...], micro_batch: int | None, tmp_path: Path
+    freeze: Literal["image", "text"],
+    prefixes: tuple[str, ...],
+    micro_batch: int | None,
+    tmp_path: Path,
 ) -> None:
     settings = replace(WHOLE, freeze=freeze, micro_batch=micro_batch)
     model = tiny_model()
@@ -169,7 +182,7 @@ def test_a_frozen_tower_stays_to_the_bit(
 def test_frozen_towers_embed_as_in_evaluation(tmp_path: Path) -> None:
     model = tiny_model(dropout=0.5)
     (part,) = parts_of(WHOLE, tmp_path)
-    floats = torch.from_numpy(PREPROCESSOR.to_floats(part.others))
+    floats = torch.from_numpy(PREPROCESSOR.to_floats(pixels_of(part)))
     with torch.no_grad():
         wanted = model.eval().get_image_features(floats)
     trainer = Trainer(model, PREPROCESSOR, replace(WHOLE, freeze="image"), World())
@@ -212,7 +225,7 @@ def test_the_running_mean_of_the_weights_is_what_is_stored(tmp_path: Path) -> No
     model = tiny_model()
     mean = {n: t.clone() for n, t in model.state_dict().items()}
 
-    def follow(step: object) -> None:
+    def follow(step: Step) -> None:
         kept = min(0.3, step.step / (9 + step.step))
         for name, tensor in model.state_dict().items():
             mean[name] = kept * mean[name] + (1 - kept) * tensor
@@ -243,9 +256,9 @@ def test_shares_of_two_processes_are_the_micro_batches_of_one(tmp_path: Path) ->
     one = parts_of(settings, tmp_path)
     tokenizer = Tokenizer(tmp_path, 16)
     for rank in range(2):
-        made = batches(Blots(), tokenizer, settings, 0, World(rank, 2))
-        (part,) = next(made)
-        made.close()
+        made: Any = batches(Blots(), tokenizer, settings, 0, World(rank, 2))
+        with closing(made):
+            (part,) = next(made)
         assert part.number == one[rank].number == rank
         for mine, wanted in zip(part.texts, one[rank].texts, strict=True):
             assert np.array_equal(mine, wanted)

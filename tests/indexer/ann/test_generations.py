@@ -150,7 +150,7 @@ def test_a_file_that_faiss_cannot_read_is_not_used(two, sql):
         found = fresh.search(FakeEncoder().encode_texts(["blue"])[0], 9)
         assert fresh._views["image"].opened.row.seq == 2
     assert found.ids.tolist() == two.nearest("blue", 9)
-    assert "not recognized" in found.degraded
+    assert "not recognized" in str(found.degraded)
 
 
 def test_the_next_generation_ends_the_degradation(two, sql):

@@ -124,6 +124,7 @@ def nearest(vectors, query, k, allowed):
     library = vectors.library
     with library._reader.begin() as db:
         seen = view.refresh(db, library.path, "image", None)
+        assert seen is not None
         return view.nearest(db, seen, query, k, frozenset(), np.sort(allowed))
 
 
@@ -183,7 +184,10 @@ def test_measuring_finds_the_smallest_nprobe_that_is_enough():
 
     pieces = [(np.arange(6), rows[:6]), (np.arange(6, 12), rows[6:])]
     curve = measure(search, 100, Queries(query, "one"), iter(pieces), 0.7)
-    assert curve.choice(0.7)[:2] == (7, pytest.approx(0.7))
+    chosen = curve.choice(0.7)
+    assert chosen is not None
+    assert chosen.nprobe == 7
+    assert chosen.recall == pytest.approx(0.7)
     assert [p.nprobe for p in curve.points] == sorted(tried)
     assert [p.recall for p in curve.points] == pytest.approx([n / 10 for n in sorted(tried)])
     assert curve.choice(0.9) is None
@@ -192,7 +196,7 @@ def test_measuring_finds_the_smallest_nprobe_that_is_enough():
 
 def test_copies_may_stand_for_each_other():
     """Any ten of twelve copies are right."""
-    rows = np.ones((12, 4), np.float32) / 2
+    rows = np.full((12, 4), 0.5, np.float32)
     queries = Queries(rows[:1], "one")
 
     def search(query, k, nprobe):
@@ -204,7 +208,8 @@ def test_copies_may_stand_for_each_other():
 
 def test_exact_bounds_equal_the_whole_matrix(unit_rows):
     queries, rows = unit_rows(7, 5), unit_rows(100, 5, seed=3)
-    pieces = [(None, rows[start : start + 9]) for start in range(0, 100, 9)]
+    ids = np.arange(100)
+    pieces = [(ids[start : start + 9], rows[start : start + 9]) for start in range(0, 100, 9)]
     whole = -np.sort(-(queries @ rows.T), axis=1)
     np.testing.assert_allclose(exact_bounds(queries, iter(pieces), 10), whole[:, :10], atol=1e-6)
     few = exact_bounds(queries, iter(pieces[:1]), 10)
@@ -236,7 +241,7 @@ def test_contents_are_what_was_built(choice, unit_rows):
     ids = np.random.default_rng(0).permutation(1000)[:200]
     pieces = [(ids[:90], rows[:90]), (ids[90:], rows[90:])]
     index = faiss_index.build(layout(200, choice), 8, lambda: rows, lambda: pieces)
-    back = {}
+    back: dict[int, np.ndarray] = {}
     for some, part in faiss_index.contents(index):
         back |= dict(zip(some.tolist(), part, strict=True))
     assert sorted(back) == sorted(ids.tolist())

@@ -3,6 +3,7 @@
 import re
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from indexer.database.schema import metadata
 from indexer.integrity.row_repair import REMEDIES
 from indexer.records import KINDS
 
-OTHERS = {
+OTHERS: dict[type, list[Any]] = {
     int: [0, 77, -(2**62), None, "x", b"x", 0.5],
     float: [-0.0, 1e300, None, "x", b"x"],
     str: ["", "y", None, b"y"],

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -43,14 +44,14 @@ def test_the_type_of_a_file_system(tmp_path, monkeypatch, folder, type, shared):
     (tmp_path / "mountinfo").write_bytes(MOUNTS)
     monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "mountinfo")
     monkeypatch.setattr("os.path.realpath", lambda path: path)
-    assert filesystem.type_of(os.fsdecode(folder)) == type
+    assert filesystem.type_of(Path(os.fsdecode(folder))) == type
     assert filesystem.is_shared(type) == shared
 
 
 def test_the_types_of_this_machine(tmp_path, monkeypatch):
-    assert filesystem.type_of("/proc/self") == "proc"
+    assert filesystem.type_of(Path("/proc/self")) == "proc"
     monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "none")
-    assert filesystem.type_of("/proc/self") == ""
+    assert filesystem.type_of(Path("/proc/self")) == ""
     assert not filesystem.is_shared("")
 
 

@@ -17,7 +17,8 @@ REMEDY = "; mount or restore it, or accept the loss with --allow-missing; nothin
 @pytest.fixture
 def mounted(monkeypatch):
     """Device numbers by absolute folder; all that lies in a folder has its number."""
-    numbers, real = {}, devices.device_of
+    numbers: dict[bytes, int] = {}
+    real = devices.device_of
 
     def device_of(root, part):
         real_one = real(root, part)

@@ -30,7 +30,7 @@ def test_a_folder_above_the_library_is_stored_relative_too(photos, sql):
 
 
 def test_relative_roots_start_at_the_folder_of_the_library_however_it_is_opened(
-    photos, tmp_path, monkeypatch
+    photos, tmp_path, monkeypatch, must_not_load
 ):
     photos.paint("a.png", "red")
     photos.index()
@@ -39,12 +39,12 @@ def test_relative_roots_start_at_the_folder_of_the_library_however_it_is_opened(
     for path in ("photos", "photos/.align", "link", "link/.align", "link/../photos"):
         with Library.open(path) as library:
             assert library.items([1])[0].path == photos.folder / "a.png"
-            assert library.index([], None).unchanged == 1
+            assert library.index([], must_not_load).unchanged == 1
     (photos.folder / ".align").rename("elsewhere")
     (photos.folder / ".align").symlink_to("../elsewhere")
     with Library.open("photos") as library:
         assert library.items([1])[0].path == photos.folder / "a.png"
-        assert library.index([], None).unchanged == 1
+        assert library.index([], must_not_load).unchanged == 1
 
 
 def test_a_path_inside_a_root_scans_that_part_only(photos):
@@ -138,7 +138,7 @@ def test_a_file_that_moves_between_roots_keeps_its_item(photos, tmp_path, must_n
     assert photos.library.find(tmp_path / "two/z.png")[0].id == 1
 
 
-def test_a_folder_that_cannot_be_listed_keeps_its_items(photos, monkeypatch, caplog):
+def test_a_folder_that_cannot_be_listed_keeps_its_items(photos, monkeypatch, caplog, must_not_load):
     photos.paint("sub/a.png", "red")
     photos.paint("b.png", "green")
     photos.index()
@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_listed_keeps_its_items(photos, monkeypatch, cap
 
     monkeypatch.setattr("os.scandir", lambda path: refuse(real_scandir, path))
     monkeypatch.setattr("os.lstat", lambda path: refuse(real_lstat, path))
-    report = photos.library.index([], None)
+    report = photos.library.index([], must_not_load)
     monkeypatch.undo()
     assert (report.unchanged, report.deleted) == (2, 0)
     assert caplog.messages == ["cannot read sub: Permission denied"]

@@ -173,7 +173,7 @@ def test_an_error_tells_the_second_writer_at_once_who_holds_the_library(photos, 
     started = time.monotonic()
     sentence = complaint(photos)
     assert time.monotonic() - started < 1
-    since = re.search(r"since (\S+ \S+);", sentence)[1]
+    (since,) = re.findall(r"since (\S+ \S+);", sentence)
     name = f"process {holder.pid} since {since}"
     assert sentence == LOCKED.format(photos.library.path, name)
     assert before <= datetime.fromisoformat(since) <= datetime.now(UTC)
@@ -297,12 +297,11 @@ def test_searching_while_another_thread_writes(photos):
 
 
 def test_memory_is_bounded_by_reading_only_so_far_ahead(photos, monkeypatch):
-    import indexer.indexing.run
+    from indexer.indexing.reading import read
 
     paint_many(photos, 60)
     reads, ahead = [], []
-    real = indexer.indexing.run.read
-    monkeypatch.setattr("indexer.indexing.run.read", lambda *a: reads.append(1) or real(*a))
+    monkeypatch.setattr("indexer.indexing.run.read", lambda *a: reads.append(1) or read(*a))
 
     class Slow(FakeEncoder):
         done = 0

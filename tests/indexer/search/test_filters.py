@@ -464,7 +464,7 @@ def test_filters_lose_no_answer(with_shots, shots, k, options, published):
 
     shelf = with_shots([replace(s, path=f"{s.path}{n}") for n, s in enumerate(shots[::2])])
     if published:
-        generations.publish(shelf.engine, shelf.library.path, "image", None)
+        generations.publish(shelf.engine, shelf.library.path, "image", pytest.fail)
     shelf.put([replace(s, path=f"{s.path}{n}b") for n, s in enumerate(shots[1::2])])
     tests = {
         "after": lambda s: s.taken_at is not None and s.taken_at >= "2024",

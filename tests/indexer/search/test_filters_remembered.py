@@ -7,6 +7,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def known(photos, tmp_path):
 
 
 INDEX = "library.index([], FakeEncoder)"
-WRITES = {
+WRITES: dict[str, tuple[dict[str, Any], str, Any, Any]] = {
     "add": (
         {"glob": "*.png"},
         f"shutil.copy(home + '/a.png', home + '/d.png'); {INDEX}",

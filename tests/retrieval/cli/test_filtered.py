@@ -89,8 +89,9 @@ def test_newest_first_by_the_wall_clock_and_ranks_stay(engine: Engine, shots: Pa
 
 
 def test_an_order_that_there_is_not(engine: Engine) -> None:
+    unknown: Any = "size"
     with pytest.raises(ValueError, match="sort must be one of score, date, not size"):
-        engine.search("red", sort="size")
+        engine.search("red", sort=unknown)
 
 
 # --- the command line

@@ -1,6 +1,7 @@
 """Embeddings between runs: the very same bits, whatever became of the run that wrote them."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ def rows() -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def opened(folder: Path, fingerprint: str = "fa4e", kind: str = "images") -> EmbeddingCache:
+def opened(
+    folder: Path, fingerprint: str = "fa4e", kind: Literal["images", "texts"] = "images"
+) -> EmbeddingCache:
     return EmbeddingCache(folder, fingerprint, kind, DIM)
 
 

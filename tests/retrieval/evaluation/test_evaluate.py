@@ -186,7 +186,7 @@ def test_missing_pictures_are_refused_before_any_work(photos: Dataset, tmp_path:
         "4 of 8 pictures are not there (0.jpg, 1.jpg, 2.jpg and others): check --images, or leave"
         " them out with --allow-missing"
     )
-    assert encoder.batches == encoder.texts == []
+    assert (encoder.batches, encoder.texts) == ([], [])
 
     found = evaluate(encoder, dataset, allow_missing=True)
     assert figures(found) == figures(evaluate(FakeEncoder(), photos))
@@ -330,6 +330,7 @@ def test_lists_of_pictures_are_tuned_with_phrases_not_with_captions(
     encoder, again = Counting(), Counting()
     report = evaluate(encoder, dataset, index="ivf", cache=tmp_path).report
     assert report.index.kind == "ivf"
+    assert report.index.image_lists is not None
     assert report.index.image_lists[0] == 4
     assert len(encoder.texts) == 300 + 500
     evaluate(again, dataset, index="ivf", cache=tmp_path)

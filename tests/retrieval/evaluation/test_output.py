@@ -425,7 +425,8 @@ def test_the_page_shows_the_misses(tmp_path: Path, dataset: Dataset) -> None:
         with Image.open(io.BytesIO(data)) as thumbnail:
             assert thumbnail.size == (SIDE, SIDE // 2)
             assert thumbnail.format == "JPEG"
-            pixel = thumbnail.getpixel((SIDE // 2, SIDE // 4))
+            pixel = thumbnail.convert("RGB").getpixel((SIDE // 2, SIDE // 4))
+            assert isinstance(pixel, tuple)
         nearest = min(COLOURS, key=lambda name: math.dist(COLOURS[name], pixel))
         shown.append((nearest, image["alt"]))
     assert shown == [(name, f"{name} <i>.png") for name in ("red", "green", "blue", "red")]
