@@ -9,8 +9,11 @@ from indexer.records import RootState
 
 
 def state(root: Root, part: bytes, device: int | None, *, expect_files: bool) -> RootState:
-    """The state of the folder `part` of a root, b"" for the root itself. Before, it was on
-    `device`. It counts as empty only if `expect_files`."""
+    """The state of the folder `part` of a root, b"" for the root itself.
+
+    `device` is the number of the device that the folder was on before; None accepts any device. The
+    folder counts as empty only if `expect_files`.
+    """
     try:
         os.scandir(root.at(part)).close()
         now = device_of(root, part)

@@ -11,7 +11,7 @@ from indexer.folders.sources import kind_of
 
 
 class GoneFiles:
-    """The gone files of a run by what was in them. Each gives its items to one new file."""
+    """The gone files of a run by the bytes that they held. Each gives its items to one new file."""
 
     def __init__(self, files: Iterable[File] = ()) -> None:
         self._files: dict[Key, deque[File]] = {}
@@ -39,7 +39,7 @@ class GoneFiles:
         return same.popleft() if same and _is_new(found, digest) else None
 
     def left(self) -> set[int]:
-        """Ids of the files that nobody took."""
+        """Ids of the files that no new file took."""
         return {file.id for same in self._files.values() for file in same}
 
 
