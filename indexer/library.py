@@ -287,13 +287,15 @@ class Library:
         kind: Kind = "image",
         exclude: Set[int] = frozenset(),
         filters: Filters | None = None,
+        at_least: float = float("-inf"),
     ) -> Neighbours:
-        """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, but for
-        the ids in `exclude` and what `filters` do not let pass.
+        """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, which
+        pass `filters`, are not in `exclude` and score `at_least` as much; fewer only where fewer
+        exist.
 
-        A score is the dot product with the stored embedding, rounded to float32. Fewer than k come
-        back only where fewer exist. Raises EmbeddingError for a vector that is not finite or not
-        of the model's dimension, FilterError for a field that no item has.
+        A score is the dot product with the stored embedding, rounded to float32. Raises
+        EmbeddingError for a vector that is not finite or not of the model's dimension, FilterError
+        for a field that no item has.
         """
         with self._reader.begin() as db:
             with self._refreshing:
@@ -304,7 +306,7 @@ class Library:
             allowed = None
             if filters is not None and filters != Filters():
                 allowed = matching_ids(db, self._home, kind, filters)
-            return view.nearest(db, seen, vector, k, exclude, allowed)
+            return view.nearest(db, self._home, seen, vector, k, exclude, allowed, at_least)
 
     def check(self, filters: Filters) -> None:
         """Raise the FilterError that a search with `filters` would raise."""
@@ -332,10 +334,8 @@ class Library:
 
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order asked; ids that are not live are left out."""
-        wanted = [int(id) for id in ids]
         with self._reader.begin() as db:
-            found = {item.id: item for item in catalogue.items_by_id(db, self._home, wanted)}
-        return [found[id] for id in wanted if id in found]
+            return catalogue.items_by_id(db, self._home, ids)
 
     def embeddings(self, ids: Iterable[int]) -> npt.NDArray[np.float32]:
         """Stored embeddings in the order asked, (n, dim) float32; zeros, which are near to nothing,

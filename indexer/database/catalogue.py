@@ -223,8 +223,10 @@ def _fields_where(
 
 
 def items_by_id(db: Connection, home: bytes, ids: Iterable[int]) -> list[Item]:
-    """Those of `ids` that are live, in no order."""
-    return items_where(db, home, among(items.c.id, ids))
+    """Those of `ids` that are live, in the order of `ids`."""
+    wanted = [int(id) for id in ids]
+    found = {item.id: item for item in items_where(db, home, among(items.c.id, wanted))}
+    return [found[id] for id in wanted if id in found]
 
 
 def items_at(db: Connection, home: bytes, path: bytes) -> list[Item]:

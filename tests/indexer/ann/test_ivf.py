@@ -124,7 +124,7 @@ def nearest(vectors, query, k, allowed):
     library = vectors.library
     with library._reader.begin() as db:
         seen = view.refresh(db, library.path, "image", None)
-        return view.nearest(db, seen, query, k, frozenset(), np.sort(allowed))
+        return view.nearest(db, library._home, seen, query, k, frozenset(), np.sort(allowed))
 
 
 @pytest.mark.parametrize("size", [0, 1, 7, 200])
