@@ -280,9 +280,11 @@ class Library:
         kind: Kind = "image",
         exclude: Set[int] = frozenset(),
         filters: Filters | None = None,
+        at_least: float = float("-inf"),
     ) -> Neighbours:
         """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, without
-        the ids in `exclude` and the items that do not pass `filters`.
+        the ids in `exclude`, the items that do not pass `filters` and those with a score below
+        `at_least`.
 
         A score is the dot product with the stored embedding, rounded to float32. Fewer than k items
         are returned only if fewer exist. Raises EmbeddingError for a vector that is not finite or
@@ -297,7 +299,7 @@ class Library:
             allowed = None
             if filters is not None and filters != Filters():
                 allowed = matching_ids(db, kind, filters)
-            return view.nearest(db, seen, vector, k, exclude, allowed)
+            return view.nearest(db, seen, vector, k, exclude, allowed, at_least)
 
     def check(self, filters: Filters) -> None:
         """Raise the FilterError that a search with `filters` would raise."""
@@ -325,10 +327,8 @@ class Library:
 
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order of `ids`; ids that are not live are left out."""
-        wanted = [int(id) for id in ids]
         with self._reader.begin() as db:
-            found = {item.id: item for item in catalogue.items_by_id(db, wanted)}
-        return [found[id] for id in wanted if id in found]
+            return catalogue.items_by_id(db, ids)
 
     def embeddings(self, ids: Iterable[int]) -> npt.NDArray[np.float32]:
         """Stored embeddings in the order of `ids`, (n, dim) float32. The row of an id that is not

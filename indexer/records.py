@@ -88,8 +88,11 @@ class Neighbours:
     """(n,). n is at most the k of the search, and smaller only where fewer items exist."""
     scores: npt.NDArray[np.float32]
     """(n,), dot products with the query vector; in [-1, 1] for a query of unit length."""
+    items: tuple[Item, ...]
+    """The n items, read in the transaction that searched."""
     degraded: str | None
-    """Why the search was slower than it should be; the answer itself is always whole."""
+    """Why the search was slower than it should be, or which items it had to leave out because
+    damage took their rows; None when all is well. What it holds is right either way."""
 
 
 @dataclass(frozen=True)

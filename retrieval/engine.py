@@ -189,16 +189,11 @@ class Engine:
         vector = query.embed(self.encoder, self._decoders)
         own = frozenset(item.id for file in query.files for item in self.library.find(file))
         search = partial(self.library.search, kind=kind, filters=filters)
-        while True:
-            similar: dict[int, int] | None = None
-            if threshold is None:
-                found = search(vector, k, exclude=own)
-            else:
-                found, similar = leaders(self.library, search, vector, k, own, threshold)
-            items = self.library.items(found.ids.tolist())
-            if len(items) == len(found.ids):
-                break
-            # Some were deleted since by another process: without them, others are among the best.
+        similar: dict[int, int] | None = None
+        if threshold is None:
+            found = search(vector, k, exclude=own)
+        else:
+            found, similar = leaders(self.library, search, vector, k, own, threshold)
         hits = [
             Hit(
                 rank=rank,
@@ -212,7 +207,7 @@ class Engine:
                 height=item.height,
                 similar=similar[item.id] if similar is not None else None,
             )
-            for rank, (item, score) in enumerate(zip(items, found.scores, strict=True), 1)
+            for rank, (item, score) in enumerate(zip(found.items, found.scores, strict=True), 1)
         ]
         if sort == "date":
             hits.sort(key=_wall_clock, reverse=True)

@@ -23,7 +23,12 @@ class Search(Protocol):
     """`Library.search` of one kind of item."""
 
     def __call__(
-        self, vector: npt.NDArray[np.float32], k: int, *, exclude: Set[int]
+        self,
+        vector: npt.NDArray[np.float32],
+        k: int,
+        *,
+        exclude: Set[int],
+        at_least: float = float("-inf"),
     ) -> Neighbours: ...
 
 
@@ -51,40 +56,40 @@ def leaders(
         raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
     taken = set(exclude)
     similar: dict[int, int] = {}
+    best: list[Item] = []
     scores: list[float] = []
     while True:
-        found = search(vector, _FETCH + k - len(similar), exclude=taken)
-        for item in library.items(found.ids.tolist()):
-            if item.id not in taken and len(similar) < k:
+        found = search(vector, _FETCH + k - len(best), exclude=taken)
+        for item, score in zip(found.items, found.scores.tolist(), strict=True):
+            if item.id not in taken and len(best) < k:
                 taken.add(item.id)
                 others = _near_duplicates(library, search, item, taken, threshold)
                 taken.update(others)
                 similar[item.id] = len(others)
-                scores.append(float(found.scores[found.ids == item.id][0]))
-        if len(similar) == k or not len(found.ids):
-            best = Neighbours(
-                np.fromiter(similar, np.int64), np.array(scores, np.float32), found.degraded
-            )
-            return best, similar
+                best.append(item)
+                scores.append(score)
+        if len(best) == k or not found.items:
+            ids = np.array([item.id for item in best], np.int64)
+            rows = np.array(scores, np.float32)
+            return Neighbours(ids, rows, tuple(best), found.degraded), similar
         taken.update(found.ids.tolist())
 
 
 def _near_duplicates(
     library: Library, search: Search, item: Item, taken: Set[int], threshold: float
 ) -> list[int]:
-    """Ids of all near-duplicates of `item` but those that are `taken`."""
+    """Ids of all near-duplicates of `item` except those in `taken`."""
     (vector,) = library.embeddings([item.id])
+    seen = set(taken)
+    near: list[int] = []
     fetch = _FETCH
     while True:
-        found = search(vector, fetch, exclude=taken)
-        near = found.scores >= min(threshold, _COPY)
-        if near.sum() < fetch:
-            break
+        found = search(vector, fetch, exclude=seen, at_least=min(threshold, _COPY))
+        for other, score in zip(found.items, found.scores, strict=True):
+            apart = abs(clock(other) - clock(item)) > NEAR_IN_TIME  # False where one has no time
+            if other.digest == item.digest or (score >= threshold and not apart):
+                near.append(other.id)
+        if len(found.items) < fetch:
+            return near
+        seen.update(found.ids.tolist())
         fetch *= 4
-    scores = dict(zip(found.ids[near].tolist(), found.scores[near].tolist(), strict=True))
-    return [
-        other.id
-        for other in library.items(scores)
-        if other.digest == item.digest
-        or (scores[other.id] >= threshold and not abs(clock(other) - clock(item)) > NEAR_IN_TIME)
-    ]

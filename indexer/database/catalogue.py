@@ -230,8 +230,10 @@ def _fields_where(
 
 
 def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:
-    """The live items among `ids`, in no order."""
-    return items_where(db, among(items.c.id, ids))
+    """The live items among `ids`, in the order of `ids`."""
+    wanted = [int(id) for id in ids]
+    found = {item.id: item for item in items_where(db, among(items.c.id, wanted))}
+    return [found[id] for id in wanted if id in found]
 
 
 def items_at(db: Connection, path: bytes) -> list[Item]:

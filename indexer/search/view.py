@@ -16,6 +16,11 @@ from indexer.database.rows import Generation
 from indexer.errors import EmbeddingError
 from indexer.records import Kind, Model, Neighbours
 
+LOST = (
+    "the database has lost rows of items, which are left out here: `align verify` shows the damage,"
+    " `align repair` and then `align index` mend it"
+)
+
 
 @dataclass(frozen=True)
 class View:
@@ -70,11 +75,14 @@ def nearest(
     k: int,
     exclude: Set[int] = frozenset(),
     allowed: npt.NDArray[np.int64] | None = None,
+    at_least: float = float("-inf"),
 ) -> Neighbours:
-    """The k items nearest to `query`, (dim,) float32, of those not in `exclude`, and with `allowed`
-    of those in it only. `db` must see the state that `view` is of.
+    """The k items nearest to `query`, (dim,) float32, among those that score `at_least` as much,
+    are not in `exclude` and, where `allowed` is given, are in it. `db` must see the state that
+    `view` is of.
 
-    Raises EmbeddingError for a query that is not finite or not of the model's dimension.
+    An embedding whose item has lost its row is left out, and `degraded` says so. Raises
+    EmbeddingError for a query that is not finite or not of the model's dimension.
     """
     query = np.ascontiguousarray(query, np.float32)
     if query.shape != (view.model.dim,) or not np.isfinite(query).all():
@@ -84,8 +92,39 @@ def nearest(
         )
     if k < 1:
         return empty(view.degraded)
-    margin = TOLERANCE * float(np.linalg.norm(query))
     excluded = np.fromiter(exclude, np.int64, len(exclude))
+    wanted = k
+    while True:
+        ids, scores = _nearest_vectors(db, view, query, wanted, excluded, allowed)
+        ids, scores = ids[scores >= at_least], scores[scores >= at_least]
+        items = catalogue.items_by_id(db, ids)
+        if len(items) >= k or len(ids) < wanted:
+            break
+        wanted *= 2  # some rows are lost: their places go to the next best items
+    degraded = view.degraded
+    if len(items) < len(ids):
+        degraded = f"{degraded}; {LOST}" if degraded else LOST
+        items = items[:k]
+        there = np.isin(ids, [item.id for item in items])
+        ids, scores = ids[there], scores[there]
+    return Neighbours(ids, scores, tuple(items), degraded)
+
+
+def empty(degraded: str | None = None) -> Neighbours:
+    """Nothing found."""
+    return Neighbours(np.zeros(0, np.int64), np.zeros(0, np.float32), (), degraded)
+
+
+def _nearest_vectors(
+    db: Connection,
+    view: View,
+    query: npt.NDArray[np.float32],
+    k: int,
+    excluded: npt.NDArray[np.int64],
+    allowed: npt.NDArray[np.int64] | None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Ids and scores of the k embeddings nearest to `query`, best first."""
+    margin = TOLERANCE * float(np.linalg.norm(query))
     ids, rows = _delta_candidates(view.delta, query, k, excluded, allowed, margin)
     if view.opened:
         near = _indexed_candidates(view.opened, view.hidden, query, k, excluded, allowed, margin)
@@ -93,12 +132,7 @@ def nearest(
         ids, rows = np.concatenate([ids, more[0]]), np.concatenate([rows, more[1]])
     scores = exact_scores(rows, query)
     order = np.lexsort((ids, -scores))[:k]
-    return Neighbours(ids[order], scores[order], view.degraded)
-
-
-def empty(degraded: str | None = None) -> Neighbours:
-    """Nothing found."""
-    return Neighbours(np.zeros(0, np.int64), np.zeros(0, np.float32), degraded)
+    return ids[order], scores[order]
 
 
 def _delta_candidates(

@@ -121,6 +121,31 @@ def test_all_items_come_back_when_there_are_fewer_than_k(make_vectors, unit_rows
     assert vectors.library.search(rows[0], 10).ids.tolist() == []
 
 
+def test_a_least_score_cuts_the_answer(make_vectors, unit_rows):
+    vectors = make_vectors(8)
+    vectors.add(unit_rows(60, 8))
+    vectors.publish()
+    vectors.add(unit_rows(20, 8, seed=2))
+    query = unit_rows(1, 8, seed=3)[0]
+    ids, scores = vectors.expected(query, 80)
+    for n in (0, 1, 15, 79):
+        found = vectors.library.search(query, 80, at_least=float(scores[n]))
+        assert found.ids.tolist() == ids[: n + 1]
+        assert (
+            vectors.library.search(query, 10, at_least=scores[n]).ids.tolist() == ids[:10][: n + 1]
+        )
+    assert vectors.library.search(query, 80, at_least=1.1).items == ()
+
+
+def test_items_are_those_of_the_ids(photos):
+    for name, colour in (("a.png", "red"), ("b.png", "green"), ("c.png", "blue")):
+        photos.paint(name, colour)
+    photos.index()
+    found = photos.library.search(FakeEncoder().encode_texts(["green"])[0], 2)
+    assert found.items == tuple(photos.library.items(found.ids))
+    assert found.items[0].path.name == "b.png"
+
+
 @pytest.mark.parametrize("vector", [[1, 0, 0], [1, 0, 0, np.nan], [[1, 0, 0, 0]]])
 def test_queries_that_are_refused(make_vectors, vector):
     vectors = make_vectors(4)

@@ -1,7 +1,9 @@
 import os
 import re
+import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -9,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import Connection
 
 from encoder import Decoders, FakeEncoder, PictureError
 from encoder.fake import COLOURS
 from indexer import Item, Library, LibraryError, LibraryNotFound, ModelMismatch
+from indexer.database import catalogue
 from retrieval import Engine, Hit, open_library
 from tests.encoder.deadly import CRASHES, HANGS, STARVES, DeadlyEncoder
 
@@ -260,20 +264,76 @@ def test_flat_search_equals_a_matrix_product(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("group", [False, True])
-def test_items_deleted_meanwhile_make_room_for_others(
+def test_a_deletion_during_a_search_is_seen_whole_or_not_at_all(
     folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, group: bool
 ) -> None:
-    """Another process deletes the best hit after it was found and before it is looked up."""
-    real, calls = engine.library.items, []
+    """Another writer deletes the best hit between the search and the reading of its item."""
+    real, calls = catalogue.items_by_id, []
 
-    def items(ids: list[int]) -> list[Item]:
+    def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:
         calls.append(ids)
         if len(calls) == 1:
             (folder / "red.png").unlink()
             with Library.open(folder) as other:
-                other.index([folder], FakeEncoder)
-        return real(ids)
+                assert other.index([folder], FakeEncoder).deleted == 1
+        return real(db, ids)
 
-    monkeypatch.setattr(engine.library, "items", items)
-    hits = engine.search("red", k=2, group=group)
-    assert sorted(hit.path.name for hit in hits) == ["blue.png", "green.png"]
+    monkeypatch.setattr(catalogue, "items_by_id", items_by_id)
+    before, after = engine.search("red", group=group), engine.search("red", group=group)
+    assert [hit.path.name for hit in before] == ["red.png", "blue.png", "green.png"]
+    assert [hit.path.name for hit in after] == ["blue.png", "green.png"]
+    assert (before.degraded, after.degraded) == (None, None)
+
+
+@pytest.mark.parametrize("group", [False, True])
+@pytest.mark.parametrize("lost", [["red"], ["red", "blue"], ["red", "green", "blue"]])
+def test_hits_that_lost_their_rows_give_their_places_to_others(
+    folder: Path, engine: Engine, lost: list[str], group: bool
+) -> None:
+    for name in ("white", "yellow"):
+        Image.new("RGB", (4, 4), COLOURS[name]).save(folder / f"{name}.png")
+    engine.library.index([], FakeEncoder)
+    whole = [hit.path.stem for hit in engine.search("red", group=group)]
+    with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
+        for name in lost:
+            where = "(SELECT id FROM files WHERE path = CAST(? AS BLOB))"
+            db.execute(f"DELETE FROM items WHERE file_id = {where}", [f"{name}.png"])
+
+    left = [name for name in whole if name not in lost]
+    for k in (1, 2, 3, 10):
+        hits = engine.search("red", k, group=group)
+        assert [hit.path.stem for hit in hits] == left[:k]
+        assert [hit.score for hit in hits] == [
+            pytest.approx(cosine("red", name), abs=1e-3) for name in left[:k]
+        ]
+        assert hits.degraded == (
+            "the database has lost rows of items, which are left out here: `align verify` shows the"
+            " damage, `align repair` and then `align index` mend it"
+        )
+
+    assert engine.library.repair(FakeEncoder).lost
+    engine.library.index([], FakeEncoder)
+    mended = engine.search("red", group=group)
+    assert sorted(hit.path.stem for hit in mended) == sorted(whole)  # new ids: ties may turn round
+    assert mended.degraded is None
+
+
+def test_items_stand_beside_ids_and_scores(engine: Engine, folder: Path) -> None:
+    found = engine.library.search(FakeEncoder().encode_texts(["red"])[0], 2, kind="text")
+    assert found.items == tuple(engine.library.items(found.ids.tolist()))
+    assert [item.text for item in found.items] == ["a red thing", "a yellow thing"]
+    assert len(found.items) == len(found.scores) == 2
+
+
+def test_a_damaged_index_and_a_lost_row_are_both_said(engine: Engine, folder: Path) -> None:
+    engine.library.close()
+    for file in (folder / ".align" / "generations").iterdir():
+        file.write_bytes(b"not an index")
+    with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
+        db.execute("DELETE FROM items WHERE kind = 'image'")
+    with Engine(Library.open(folder), lambda name: FakeEncoder()) as fresh:
+        hits = fresh.search("red")
+    assert list(hits) == []
+    said = (hits.degraded or "").split("; ")
+    assert said[0].startswith("generations/")
+    assert said[-1].startswith("the database has lost rows of items")
