@@ -1,9 +1,10 @@
-"""Pictures and texts a second, ours beside the `transformers` implementation, on the same random
-weights at the full size of align-base.
+"""Pictures and texts a second: our encoder compared with the `transformers` implementation.
+
+Both have the same random weights at the full size of align-base.
 
     python benchmarks/encoder_speed.py [--rounds 5] [--batch 8]
 
-The two take turns, so that a machine that slows down slows both; the medians and their ratio count.
+The two take turns, so a machine that becomes slow slows both. The medians and their ratio count.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Memory, time and recall of an index of a million vectors, each phase in a process of its own.
+"""Memory, time and recall of an index of a million vectors, each phase in its own process.
 
     python benchmarks/index_scale.py [--count 1000000] [--dim 640] [--folder FOLDER]
 
@@ -36,7 +36,7 @@ FIRST = datetime(2020, 1, 1)
 
 
 class Mixture:
-    """Vectors around cluster centres, and queries around the same ones, shifted."""
+    """Pictures and texts around the same cluster centres; a shift keeps the two apart."""
 
     def __init__(self, dim: int) -> None:
         rng = np.random.default_rng(0)
@@ -188,7 +188,7 @@ def filtered(folder: Path, count: int, dim: int) -> dict[str, float]:
 
 
 def memory(name: str) -> float:
-    """Resident memory of this process now (VmRSS) or at most (VmHWM), in megabytes."""
+    """Resident memory of this process in megabytes: now (VmRSS) or at its peak (VmHWM)."""
     found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) * 1024 / 1e6

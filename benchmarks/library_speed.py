@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def median_ms(ask: Callable[[str], object], texts: list[str]) -> float:
-    """Median over `texts` after one to warm up."""
+    """Median time of `ask` over `texts`, in milliseconds, after one call to warm up."""
     ask(texts[0])
     seconds = []
     for text in texts:

@@ -3,8 +3,8 @@
     python benchmarks/recall_flickr30k.py --images flickr30k-images \\
         --annotations dataset_flickr30k.json [--index ivf] [--model MODEL] ...
 
-Takes the options of `align evaluate`, and is `align evaluate flickr30k`. docs/evaluation.md says
-where the files come from.
+This is `align evaluate flickr30k` and takes its options. docs/evaluation.md says where the files
+come from.
 """
 
 import sys

@@ -1,12 +1,12 @@
-"""Recall@K on the 5,000 test pictures of MSCOCO (Karpathy's split): among all of them, then the
-mean over five blocks of 1,000.
+"""Recall@K on the 5,000 test pictures of MSCOCO (Karpathy's split): first among all of them, then
+as the mean over five blocks of 1,000.
 
     python benchmarks/recall_mscoco.py --images coco --annotations dataset_coco.json \\
         [--captions first5] [--index ivf] [--model MODEL] ...
 
-Takes the options of `align evaluate`, and is `align evaluate coco`, then the same with
-``--folds 5x1k``: its embeddings are those of the first. docs/evaluation.md says where the files
-come from.
+This runs `align evaluate coco` and then the same with ``--folds 5x1k``. It takes the options of
+`align evaluate`. The second run uses the embeddings of the first. docs/evaluation.md says where the
+files come from.
 """
 
 import sys

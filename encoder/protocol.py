@@ -13,6 +13,9 @@ Embeddings = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 in [0, 255], RGB, resized and cropped as one encoder wants it."""
 
+TEXT_BATCH = 128
+"""Texts that are embedded at once."""
+
 
 class Encoder(Protocol):
     """Pictures and texts into one space. Implementations: `encoder.inference.AlignEncoder`,

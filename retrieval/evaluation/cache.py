@@ -14,17 +14,18 @@ _log = logging.getLogger(__name__)
 Rows = npt.NDArray[np.float32]
 
 _TOLERANCE = 1e-3
-"""How far from 1 the length of a sound embedding may be."""
+"""The length of a sound embedding differs from 1 by at most this."""
 _CHUNK = 4096
 
 
 class EmbeddingCache:
     """Embeddings of one kind by one encoder, found by the SHA-256 of what was embedded.
 
-    In `folder`, or in memory alone where it is None. The file is a row of records, each a digest of
-    32 bytes and `dim` little-endian float32, and is only ever appended to: a record that a killed
-    run left unfinished is cut off by the next one that writes, and one that is not of unit length
-    is not used. The first record of a digest counts.
+    The cache is a file in `folder`; if `folder` is None, it is in memory only. The file is a
+    sequence of records: a digest of 32 bytes, then `dim` little-endian float32. Records are only
+    appended. If a killed run left an unfinished record, the next run that writes cuts it off. A
+    record whose embedding is not of unit length is not used. If a digest has several records, the
+    first one counts.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class EmbeddingCache:
         return len(self._places) + len(self._new)
 
     def rows(self, digests: Sequence[bytes]) -> Rows:
-        """The embeddings of `digests`, (n, dim); KeyError where one is not here."""
+        """The embeddings of `digests`, (n, dim). Raises KeyError if one is not in the cache."""
         found = np.empty((len(digests), self._dim), np.float32)
         for row, digest in zip(found, digests, strict=True):
             kept = self._places.get(digest)
@@ -54,8 +55,10 @@ class EmbeddingCache:
         return found
 
     def add(self, digests: Sequence[bytes], rows: Rows) -> None:
-        """Keep the embeddings `rows`, (n, dim), of `digests`; in memory alone, with a warning,
-        from when they cannot be written."""
+        """Keep the embeddings `rows`, (n, dim), of `digests`.
+
+        If the file cannot be written, warn once and keep all later embeddings in memory only.
+        """
         self._new.update(zip(digests, rows, strict=True))
         if self._path is None:
             return
@@ -66,8 +69,8 @@ class EmbeddingCache:
             self._append(self._path, records.tobytes())
         except OSError as error:
             _log.warning(
-                "embeddings are not kept for the next time, %s cannot be written (%s): name another"
-                " folder with --cache",
+                "%s cannot be written (%s), so embeddings are not kept for the next run: name"
+                " another folder with --cache",
                 self._path,
                 error.strerror,
             )
@@ -81,7 +84,7 @@ class EmbeddingCache:
 
     def _load(self, path: Path) -> None:
         count = path.stat().st_size // self._record.itemsize
-        if not count:  # nothing can be mapped
+        if not count:  # no whole record, nothing to map
             return
         self._kept = np.memmap(path, self._record, "r", shape=(count,))
         for start in range(0, count, _CHUNK):

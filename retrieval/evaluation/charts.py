@@ -1,4 +1,4 @@
-"""Recall curves and rank histograms as inline SVG, styled by the page they stand in."""
+"""Recall curves and rank histograms as inline SVG. The page that holds the SVG styles it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ DEEPEST = 100
 
 WIDTH, HEIGHT = 760, 380
 LEFT, RIGHT, TOP, BOTTOM = 56, 120, 16, 48
-"""Pixels around the field of a curve."""
+"""Pixels around the plot area of the curves."""
 ROW = 26
 _HALF = 14
-"""Pixels that two labels keep apart, at least."""
+"""Smallest distance between two labels, in pixels."""
 
 
 def curve(ranks: Ranks, deepest: int) -> list[tuple[int, float]]:
@@ -27,13 +27,13 @@ def curve(ranks: Ranks, deepest: int) -> list[tuple[int, float]]:
 
 
 def depth(all_ranks: Sequence[Ranks]) -> int:
-    """Where curves end: at DEEPEST, or sooner where all have come to 1; at least 10."""
+    """The largest K of the curves: DEEPEST, or less if all curves reach 1 before; at least 10."""
     return min(DEEPEST, max(10, *(int(ranks.max()) for ranks in all_ranks)))
 
 
 def bins(worst: int) -> list[tuple[int, int]]:
-    """First and last rank of each bin, both included: 1, 2-5, 6-10, 11-50, 51-100 and so on, the
-    last one reaching `worst`."""
+    """First and last rank of each bin, both included: 1, 2-5, 6-10, 11-50, 51-100 and so on. The
+    last bin holds `worst`."""
     found, first, last = [(1, 1)], 1, 1
     while last < worst:
         first, last = last + 1, last * 5 if len(found) % 2 else last * 2
@@ -42,12 +42,12 @@ def bins(worst: int) -> list[tuple[int, int]]:
 
 
 def histogram(ranks: Ranks, edges: Sequence[tuple[int, int]]) -> list[int]:
-    """How many of `ranks` are in each bin."""
+    """How many of `ranks` are in each bin of `edges`."""
     return [int(((first <= ranks) & (ranks <= last)).sum()) for first, last in edges]
 
 
 def recall_curves(sides: Mapping[str, Ranks]) -> str:
-    """Recall@K of every side over K on a logarithmic axis."""
+    """An SVG of recall@K over K, one curve for each of `sides`. The K axis is logarithmic."""
     end = depth(list(sides.values()))
 
     def x(k: float) -> float:
@@ -89,7 +89,7 @@ def recall_curves(sides: Mapping[str, Ranks]) -> str:
 
 
 def rank_histogram(name: str, unit: str, ranks: Ranks, side: int) -> str:
-    """How many queries found their answer at which rank, one bar a bin; `side` is its colour."""
+    """An SVG of how many queries have which rank, one bar for each bin. `side` is the colour."""
     edges = bins(int(ranks.max()))
     counts = histogram(ranks, edges)
     left, width, top = 104, 420, 8
@@ -117,7 +117,7 @@ def _ticks(end: int) -> list[int]:
 
 
 def _apart(heights: Sequence[float]) -> list[float]:
-    """The same heights, but no two nearer than their labels need; two at most."""
+    """The heights of at most two labels, moved apart if the labels would overlap."""
     if len(heights) < 2 or abs(heights[0] - heights[1]) >= _HALF:
         return list(heights)
     middle, sign = sum(heights) / 2, 1 if heights[0] > heights[1] else -1

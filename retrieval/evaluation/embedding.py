@@ -1,4 +1,4 @@
-"""Pictures and captions to rows, each content once, and never again where there is a cache."""
+"""Embed pictures and captions. Equal content is embedded once, and cached content not at all."""
 
 import hashlib
 import os
@@ -13,24 +13,24 @@ from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
 from encoder.ahead import ahead
 from encoder.datasets import DatasetPicture, decode_picture, digest_picture
 from encoder.pictures.decoders import children_for
+from encoder.protocol import TEXT_BATCH
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 
-TEXT_BATCH = 128
 AHEAD = 2
 """Batches that are decoded while one is embedded."""
 
 
 @dataclass(frozen=True)
 class EmbeddedPictures:
-    """What came of pictures; those that could not be read have no row."""
+    """The embeddings of pictures. A picture that could not be read has no row."""
 
     rows: Embeddings
-    """(readable, dim), in order."""
+    """(readable, dim), in the order of the pictures."""
     content: npt.NDArray[np.int64]
-    """(readable,), equal where two pictures have equal content."""
+    """(readable,), the same number for pictures of equal content."""
     unreadable: Mapping[int, str]
-    """Why, by the place among the pictures given."""
+    """Why a picture could not be read, by its place among the given pictures."""
 
 
 def embed_pictures(
@@ -43,10 +43,10 @@ def embed_pictures(
     progress: Progress,
     on_unreadable: Callable[[int, str], None],
 ) -> EmbeddedPictures:
-    """Embed `pictures`, at most `batch_size` at a time, decoding in `workers` threads ahead.
+    """Embed `pictures` in batches of at most `batch_size`, while `workers` threads decode ahead.
 
-    `on_unreadable` hears at once of each picture that cannot be read, and may raise. At most
-    ``(1 + AHEAD) * batch_size`` prepared pictures are in memory.
+    If a picture cannot be read, `on_unreadable` is called at once with its place and the reason; it
+    may raise. At most ``(1 + AHEAD) * batch_size`` prepared pictures are in memory.
     """
 
     decoders = Decoders()
@@ -96,10 +96,10 @@ def embed_pictures(
 def embed_texts(
     encoder: Encoder, texts: Sequence[str], cache: EmbeddingCache, progress: Progress, what: str
 ) -> Embeddings:
-    """Embed `texts`; (n, dim), in order. `what` names them to `progress`."""
+    """Embed `texts`; (n, dim), in their order. `progress` calls the texts `what`."""
     digests = [hashlib.sha256(text.encode()).digest() for text in texts]
     missing = {d: text for d, text in zip(digests, texts, strict=True) if d not in cache}
-    # A batch is padded to its longest text: alike ones together cost less.
+    # A batch is padded to its longest text, so texts of similar length together cost less.
     ordered = sorted(missing, key=lambda digest: len(missing[digest]), reverse=True)
     if not ordered:
         return cache.rows(digests)

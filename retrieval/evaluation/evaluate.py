@@ -1,4 +1,4 @@
-"""`evaluate`: an encoder's recall on a dataset, with everything a reader needs to believe it."""
+"""`evaluate`: an encoder's recall on a dataset, with all that a reader needs to trust it."""
 
 import time
 from collections.abc import Sequence
@@ -23,9 +23,9 @@ from retrieval.evaluation.scoring import Embedded, exact_scores, index_scores
 CaptionRule = Literal["all", "first5"]
 KS = (1, 5, 10)
 FOLD = 1000
-"""Pictures of a fold, where there are several."""
+"""Pictures of each fold, if there are several folds."""
 NAMED = 3
-"""Pictures that a sentence names."""
+"""Most pictures that a message names."""
 
 
 def evaluate(
@@ -44,17 +44,18 @@ def evaluate(
 ) -> Evaluation:
     """Recall@K of `encoder` on `dataset`, text to image and image to text.
 
-    `captions`: all of them, or the first five of each picture as VSE++ and SCAN count. `folds`: the
-    figures are means over as many contiguous blocks of 1,000 pictures; 5 is the 1K protocol of
-    COCO. `index`: beside the exact scores, those through the index that a library would have.
-    `cache`: a folder where embeddings are kept for the next time. Pictures of equal content count
-    as one: the captions of either are right for both.
+    `captions`: all captions, or the first five of each picture as VSE++ and SCAN count. `folds`:
+    the number of contiguous blocks of 1,000 pictures. The figures are means over the blocks; 5 is
+    the 1K protocol of COCO. `index`: unless it is ``exact``, the report also has the scores through
+    the index that a library would have. `cache`: a folder that keeps embeddings for the next run.
+    Pictures of equal content count as one: the captions of each copy are right for all copies.
 
-    Raises DatasetError where there are no pictures, not as many as `folds` take, or some that are
-    missing or cannot be read, unless `allow_missing` leaves those out; ValueError for `ks` below 1.
+    Raises DatasetError if there are no pictures, if their number does not fit `folds`, or if a
+    picture is missing or cannot be read; `allow_missing` leaves such pictures out instead. Raises
+    ValueError if `ks` is empty or has a number below 1.
     """
     if not ks or min(ks) < 1:
-        raise ValueError(f"ks are {ks} but must be 1 or more")
+        raise ValueError(f"every K must be 1 or more, but ks is {ks}")
     began = time.perf_counter()
     notes = [*dataset.notes, *_size_note(dataset)]
     chosen = _present(dataset, allow_missing, notes)
@@ -66,8 +67,8 @@ def evaluate(
         if not allow_missing:
             name = chosen[number].example.picture.name
             raise DatasetError(
-                f"{name} cannot be read ({reason}): mend it, or leave out what cannot be read with"
-                " --allow-missing"
+                f"{name} cannot be read ({reason}): replace it, or leave out pictures that cannot"
+                " be read with --allow-missing"
             )
 
     pictures = embed_pictures(
@@ -82,7 +83,7 @@ def evaluate(
     if pictures.unreadable:
         names = [chosen[number].example.picture.name for number in pictures.unreadable]
         notes.append(
-            f"Pictures left out since they cannot be read: {len(names):,} ({_listed(names)})."
+            f"Pictures left out because they cannot be read: {len(names):,} ({_listed(names)})."
         )
         chosen = [c for number, c in enumerate(chosen) if number not in pictures.unreadable]
         _check_folds(chosen, folds)
@@ -137,14 +138,16 @@ def evaluate(
 
 
 def check(dataset: Dataset, *, folds: int = 1, allow_missing: bool = False) -> None:
-    """Raise the DatasetError that `evaluate` would raise without having embedded anything: before
-    a model is fetched and loaded for it."""
+    """Raise the DatasetError that `evaluate` would raise before it embeds anything.
+
+    So a caller can check a dataset before it fetches and loads a model.
+    """
     _check_folds(_present(dataset, allow_missing, []), folds)
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """An example that is there."""
+    """An example whose picture exists."""
 
     number: int
     """Its place in the dataset."""
@@ -165,7 +168,7 @@ def _present(dataset: Dataset, allow_missing: bool, notes: list[str]) -> list[_C
         )
     if missing:
         notes.append(
-            f"Pictures left out since they are not there: {len(missing):,} ({_listed(missing)})."
+            f"Pictures left out because they are not there: {len(missing):,} ({_listed(missing)})."
         )
     return chosen
 
@@ -175,7 +178,7 @@ def _check_folds(chosen: Sequence[_Chosen], folds: int) -> None:
         raise DatasetError("there are no pictures to evaluate on")
     if folds > 1 and len(chosen) != folds * FOLD:
         raise DatasetError(
-            f"{folds} folds of {FOLD:,} take {folds * FOLD:,} pictures, and there are"
+            f"{folds} folds of {FOLD:,} need {folds * FOLD:,} pictures, but there are"
             f" {len(chosen):,}: leave out --folds"
         )
 
@@ -190,7 +193,8 @@ def _size_note(dataset: Dataset) -> list[str]:
         return []
     return [
         f"Not the standard {dataset.name} {dataset.split} of {standard[0]:,} pictures and"
-        f" {standard[1]:,} captions: here are {len(dataset):,} and {dataset.captions:,}."
+        f" {standard[1]:,} captions: this one has {len(dataset):,} and"
+        f" {dataset.captions:,}."
     ]
 
 
@@ -211,12 +215,12 @@ def _caption_notes(
 def _index_notes(asked: Index, used: IndexUsed) -> list[str]:
     small = {"pictures": used.image_lists, "captions": used.text_lists}
     return [
-        f"The index of {what} is flat: an IVF index takes more of them."
+        f"The index of {what} is flat: there are too few {what} for an IVF index."
         for what, lists in small.items()
         if asked == "ivf" and lists is None
     ]
 
 
 def _listed(names: Sequence[str]) -> str:
-    """``a.jpg, b.jpg, c.jpg and others``."""
+    """The first names, as in ``a.jpg, b.jpg, c.jpg and others``."""
     return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")

@@ -24,7 +24,7 @@ def ranks(
     `queries` (n, d) and `gallery` (m, d) are unit rows; an entry is right when its owner is the
     query's. Ties count against the query: a right answer stands behind every wrong one of the same
     score, so a matrix of equal scores earns nothing; equal rows of the gallery always tie.
-    Nor does one with scores that are not numbers. ValueError where a query has no right answer.
+    NaN scores also count against the query. ValueError where a query has no right answer.
     """
     distinct, place = _distinct(gallery)
     found = np.empty(len(queries), np.int64)

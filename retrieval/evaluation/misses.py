@@ -1,4 +1,4 @@
-"""The captions whose pictures came last, and what came in their place."""
+"""The captions whose pictures came latest, and the pictures that came first instead."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from retrieval.evaluation.scoring import Embedded, Numbers
 
 MOST = 24
 FIRST = 5
-"""Pictures that are shown of what came first."""
+"""How many of the pictures that came first a miss shows."""
 
 
 def worst_misses(
@@ -18,9 +18,11 @@ def worst_misses(
     captions: Sequence[str],
     examples: Sequence[int],
 ) -> tuple[Miss, ...]:
-    """At most `MOST` captions whose picture was not the first, worst first, of a picture (and its
-    copies) one at most, and each wording once. `captions` are the texts of all blocks; `examples`
-    numbers the pictures of all blocks in their dataset."""
+    """At most `MOST` captions whose picture did not come first, worst first.
+
+    A picture and its copies have at most one miss, and so has each wording. `captions` are the
+    texts of all blocks; `examples` are the numbers of all blocks' pictures in their dataset.
+    """
     places = [
         (block, text)
         for block, found in enumerate(text_ranks)

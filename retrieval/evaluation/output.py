@@ -1,4 +1,4 @@
-"""An evaluation's report as a table, as our JSON, and as CLIP_benchmark's."""
+"""An evaluation's report as a table, as our JSON, and as CLIP_benchmark's JSON."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from encoder.durable import write_whole
 from retrieval.evaluation.report import Direction, IndexUsed, Published, Report, Scores
 
 VERSION = 1
-"""Of the schema of `to_json`; it grows whenever a key changes its meaning or goes."""
+"""Version of the schema of `to_json`. It grows when a key is removed or changes its meaning."""
 
 DIRECTIONS = {"text_to_image": "text -> image", "image_to_text": "image -> text"}
-"""Field of `Scores` to what it is called."""
+"""Each field of `Scores` and its name in reports."""
 
 NOTHING = "-"
 _CLIP_BENCHMARK_NAMES = {"coco": "mscoco_captions"}
@@ -20,7 +20,7 @@ _CLIP_BENCHMARK_NAMES = {"coco": "mscoco_captions"}
 
 @dataclass(frozen=True)
 class Line:
-    """A line of figures: its name, whether it belongs to the one above, and its cells."""
+    """A line of figures: its name, whether it belongs to the line above, and its cells."""
 
     name: str
     below: bool
@@ -28,7 +28,7 @@ class Line:
 
 
 def table(report: Report) -> str:
-    """What was measured, then the figures, for a terminal; no newline at the end."""
+    """The report for a terminal: what was measured, then the figures. No newline at the end."""
     named = [f"{name + ':':<15}{value}" for name, value in facts(report)]
     grid = [["recall in %", *columns(report)]]
     grid += [["  " * line.below + line.name, *line.cells] for line in lines(report)]
@@ -45,7 +45,7 @@ def table(report: Report) -> str:
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
-    """What was measured: names and values."""
+    """What was measured, as names and values."""
     rows = [
         ("dataset", f"{report.dataset}, {report.split}"),
         ("read from", report.layout),
@@ -64,14 +64,14 @@ def facts(report: Report) -> list[tuple[str, str]]:
 
 
 def columns(report: Report) -> list[str]:
-    """Heads of the cells of `lines`."""
+    """The heads of the columns of `lines`."""
     ks = report.exact.text_to_image.recall
     return [*(f"R@{k}" for k in ks), "median rank", "mean rank", "ms/query"]
 
 
 def lines(report: Report) -> list[Line]:
-    """Both directions: exact recall, and below it the index and what was published, each with its
-    difference in points from the exact one."""
+    """The exact recall of both directions. Below it stand the recall through the index and the
+    published recall, if there are any, each with its difference from the exact recall in points."""
     found = []
     for field, name in DIRECTIONS.items():
         exact: Direction = getattr(report.exact, field)
@@ -85,7 +85,7 @@ def lines(report: Report) -> list[Line]:
             found.append(Line("difference", True, (*change, NOTHING, NOTHING, times)))
         if report.published:
             row: Mapping[int, float] = getattr(report.published, field)
-            # One decimal is all that was published: a space keeps the points in line.
+            # Published figures have one decimal: a space keeps the decimal points in line.
             said = [f"{row[k]:.1f} " if k in row else NOTHING for k in exact.recall]
             change = [
                 f"{100 * exact.recall[k] - row[k]:+.2f}" if k in row else NOTHING
@@ -97,7 +97,7 @@ def lines(report: Report) -> list[Line]:
 
 
 def rsum(report: Report) -> str:
-    """The sum of the recalls in words, exact and through the index."""
+    """A line of text with the sum of the recalls, exact and through the index."""
     exact = report.exact.rsum
     ks = "/".join(str(k) for k in report.exact.text_to_image.recall)
     said = f"rsum: {exact:.2f} (R@{ks}, both directions)"
@@ -108,7 +108,7 @@ def rsum(report: Report) -> str:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The report in our own schema, written down in docs/evaluation.md; recalls in [0, 1]."""
+    """The report in our own schema, which docs/evaluation.md describes. Recalls are in [0, 1]."""
     return {
         "schema": "align-evaluation",
         "version": VERSION,
@@ -135,7 +135,7 @@ def to_json(report: Report) -> dict[str, Any]:
 def to_clip_benchmark(report: Report) -> dict[str, Any]:
     """The exact recalls as CLIP_benchmark (LAION-AI/CLIP_benchmark, `cli.py`) writes them.
 
-    It calls finding images by texts *image retrieval*. A COCO split has its name there.
+    CLIP_benchmark says *image retrieval* when texts find images. COCO gets its CLIP_benchmark name.
     """
     metrics = {}
     for k, value in report.exact.text_to_image.recall.items():
@@ -162,7 +162,7 @@ def _cells(direction: Direction) -> tuple[str, ...]:
 
 def _index(index: IndexUsed) -> str:
     def side(lists: tuple[int, int] | None) -> str:
-        return "flat" if lists is None else f"{lists[0]:,} lists, {lists[1]:,} looked into"
+        return "flat" if lists is None else f"{lists[0]:,} lists, {lists[1]:,} searched"
 
     if index.image_lists is None and index.text_lists is None:
         return index.kind
@@ -202,10 +202,11 @@ def _scores(scores: Scores) -> dict[str, Any]:
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write a file whole or not at all, at the end of a link, or write to a pipe or device.
+    """Write `text` to the file `path`, whole or not at all.
 
-    Names that are not UTF-8, which file systems allow, get question marks. Raises an OSError that
-    names the file if it cannot be written.
+    If `path` is a link, its target is written. If it is a pipe or a device, the text is written to
+    it. File names need not be UTF-8: what UTF-8 cannot encode becomes a question mark. Raises an
+    OSError that names the file if it cannot be written.
     """
     path = path.resolve()
     data = text.encode("utf-8", errors="replace")

@@ -16,8 +16,9 @@ class _Row:
 
 _CARD = "model card of COYO-ALIGN-B7-Base (huggingface.co/kakaobrain/coyo-align-b7-base)"
 _RULES = ("all", "first5")
-"""The card names no caption rule. Flickr30K has five captions a picture, so both are the same; of
-COCO ten captions in 25,010 make the difference, 0.04 points at most from text to image."""
+"""The card names no caption rule. Flickr30K has five captions for each picture, so both rules are
+the same. In COCO the rules differ by ten of 25,010 captions: at most 0.04 points from text to
+image."""
 
 _ROWS = (
     _Row(
@@ -40,9 +41,10 @@ _ROWS = (
 def published(
     model: str, dataset: str, split: str, caption_rule: str, images: int
 ) -> Published | None:
-    """What was published of `model` under the same protocol; None where nothing was.
+    """The published result of `model` under the same protocol; None if there is none.
 
-    `images` is how many a caption is searched among: over folds, those of one fold.
+    `images` is the number of pictures that each caption is compared with. With folds, these are the
+    pictures of one fold.
     """
     asked = (model, dataset, split, images)
     for row in _ROWS:

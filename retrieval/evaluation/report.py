@@ -1,4 +1,4 @@
-"""What an evaluation found: plain values, for a table, JSON and pages to be made of."""
+"""What an evaluation found, as plain values. Tables, JSON and pages are made from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Index = Literal["exact", "flat", "ivf"]
-"""``exact``: the whole matrix of scores, no index."""
+"""``exact`` means the whole matrix of scores and no index."""
 
 
 @dataclass(frozen=True)
@@ -16,38 +16,40 @@ class Direction:
     """How well one kind of query finds the other kind."""
 
     recall: Mapping[int, float]
-    """K to the share, in [0, 1], of queries with a right answer among the first K."""
+    """For each K the share of queries, in [0, 1], with a right answer among the first K."""
     median_rank: float | None
-    """Of the best right answer, the first being 1; None through an index, which returns the first
-    few alone."""
+    """Median of the rank of the best right answer, where the first answer has rank 1. None through
+    an index, because an index returns only the first few answers."""
     mean_rank: float | None
     milliseconds: float
-    """Median time of one query's search, one after another, its embedding left out."""
+    """Median time to search for one query, without the time to embed it. The queries run one after
+    another."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Both directions; over folds, the mean of every figure."""
+    """Both directions. With folds, every figure is the mean over the folds."""
 
     text_to_image: Direction
     image_to_text: Direction
 
     @property
     def rsum(self) -> float:
-        """Sum of all recalls in percent; of 1, 5 and 10 in both directions at most 600."""
+        """Sum of all recalls of both directions in percent; at most 600 for K = 1, 5 and 10."""
         both = (self.text_to_image, self.image_to_text)
         return 100 * sum(sum(direction.recall.values()) for direction in both)
 
 
 @dataclass(frozen=True)
 class IndexUsed:
-    """The index that the approximate scores went through; its lists as a library would have
-    chosen them."""
+    """The index that gave the approximate scores. Its lists are those that a library would have
+    chosen."""
 
     kind: Literal["flat", "ivf"]
     image_lists: tuple[int, int] | None
-    """(nlist, nprobe) of the index of pictures, over folds the largest; None where it is flat."""
+    """(nlist, nprobe) of the index of pictures; the largest of all folds. None if it is flat."""
     text_lists: tuple[int, int] | None
+    """The same for the index of captions."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,13 @@ class Published:
 
     source: str
     text_to_image: Mapping[int, float]
-    """K to percent."""
+    """For each K the recall in percent."""
     image_to_text: Mapping[int, float]
 
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a reader needs to believe the figures, and to make them again."""
+    """Everything that a reader needs to trust the figures and to reproduce them."""
 
     dataset: str
     split: str
@@ -73,45 +75,44 @@ class Report:
     caption_rule: str
     """``all`` or ``first5``."""
     folds: int
-    """Contiguous blocks that the figures are means over; 1 where it is one."""
+    """Number of contiguous blocks. The figures are means over the blocks; 1 means no folds."""
     model: str
     fingerprint: str
     revision: str | None
-    """The hub's commit; None for a local or bundled model."""
+    """The commit on the hub; None for a local or bundled model."""
     preprocessing: str
-    """In words."""
+    """What happens to a picture before it is embedded, in words."""
     exact: Scores
     index: IndexUsed | None
     approximate: Scores | None
-    """Through `index`; None where only exact scores were asked for."""
+    """The scores through `index`; None if only exact scores were measured."""
     published: Published | None
-    """Of this model on this dataset, split and caption rule."""
+    """The published result of this model on this dataset, split and caption rule."""
     notes: tuple[str, ...]
-    """What a reader must know: sizes that are not the standard ones, duplicates, what was
-    missing."""
+    """What a reader must know: sizes that are not the standard ones, copies, missing pictures."""
     seconds: float
 
 
 @dataclass(frozen=True)
 class Miss:
-    """A caption whose picture came late."""
+    """A caption whose picture did not come first."""
 
     caption: str
     image: int
-    """The right one, an index into the dataset's examples."""
+    """The right picture, as an index into the dataset's examples."""
     rank: int
     first: tuple[int, ...]
-    """The examples whose pictures came first, best first."""
+    """The pictures that came first, best first, as indexes into the dataset's examples."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report, and what a plot shows beyond it."""
+    """A report, and the data that a page shows beside it."""
 
     report: Report
     text_ranks: npt.NDArray[np.int64]
-    """Rank of its picture for each caption, (captions,), over folds within its fold."""
+    """Rank of the right picture for each caption, (captions,); with folds, within the fold."""
     image_ranks: npt.NDArray[np.int64]
-    """Rank of the best own caption for each picture, (images,)."""
+    """Rank of the best own caption for each picture, (images,); with folds, within the fold."""
     misses: tuple[Miss, ...]
-    """The worst ones, worst first; a picture once at most."""
+    """The worst misses, worst first; each picture at most once."""

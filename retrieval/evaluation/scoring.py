@@ -1,4 +1,4 @@
-"""From embeddings to scores: exact or through an index, over folds."""
+"""Scores of embeddings: exact or through an index, with or without folds."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer import Progress, TrialIndex, trial_index
+from indexer.ann.layout import SAMPLE_SEED
 from retrieval.evaluation.metrics import mean_rank, median_rank, rank_in_list, ranks, recall
 from retrieval.evaluation.report import Direction, IndexUsed, Scores
 
 TIMED = 200
-"""Queries that a search is timed with."""
+"""How many queries are timed."""
 TUNED = 500
-"""Pictures that an index of texts is tuned with."""
-SEED = 20_240_601
+"""How many pictures tune an index of texts."""
 
 Rows = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -27,27 +27,27 @@ Search = Callable[[Rows, int], object]
 
 @dataclass(frozen=True)
 class Embedded:
-    """Pictures with captions as rows, in the dataset's order."""
+    """The embeddings of pictures and their captions, in the order of the dataset."""
 
     images: Rows
     """(n, dim) of unit length."""
     texts: Rows
-    """(m, dim) of unit length, the captions of one picture together."""
+    """(m, dim) of unit length; the captions of one picture stand together."""
     content: Numbers
-    """(n,), equal for copies of one picture: the captions of either are right for both."""
+    """(n,), equal for copies of one picture: the captions of each copy are right for all copies."""
     picture: Numbers
-    """(m,), ascending: of which picture a text is."""
+    """(m,), ascending: the picture that each text belongs to."""
 
     @property
     def owner(self) -> Numbers:
-        """(m,) content that a text describes."""
+        """(m,): the content that each text describes."""
         return self.content[self.picture]
 
     def folds(self, count: int) -> list["Embedded"]:
-        """`count` contiguous blocks of as many pictures each; ValueError where they do not go."""
+        """`count` contiguous blocks of equal size. Raises ValueError if pictures are left over."""
         size, rest = divmod(len(self.images), count)
         if rest:
-            raise ValueError(f"{len(self.images)} pictures do not go into {count} folds")
+            raise ValueError(f"{len(self.images)} pictures cannot make {count} equal folds")
         blocks = []
         for start in range(0, len(self.images), size):
             first, last = np.searchsorted(self.picture, [start, start + size])
@@ -66,7 +66,7 @@ class Embedded:
 def exact_scores(
     blocks: Sequence[Embedded], ks: Sequence[int]
 ) -> tuple[Scores, list[Numbers], list[Numbers]]:
-    """Scores by the whole matrix, and of each block the ranks of texts and of images."""
+    """Scores from the whole matrix, and for each block the ranks of its texts and of its images."""
     found, text_ranks, image_ranks = [], [], []
     for block in blocks:
         of_texts = ranks(block.texts, block.images, block.owner, block.content)
@@ -91,8 +91,9 @@ def index_scores(
 ) -> tuple[Scores, IndexUsed]:
     """Scores through the index that a library of these pictures and texts would have.
 
-    The index of pictures is tuned with `phrases()`, not with the captions that are asked of it; the
-    index of texts with a sample of the pictures. IndexUsed.kind is what became of `kind`.
+    `phrases()` tunes the index of pictures: the captions that measure an index must not tune it. A
+    sample of the pictures tunes the index of texts. If there are too few rows for lists,
+    `IndexUsed.kind` is ``flat`` even if `kind` is ``ivf``.
     """
     indexes = [
         (
@@ -118,7 +119,7 @@ def index_scores(
 
 
 def exact_search(gallery: Rows, query: Rows, k: int) -> npt.NDArray[np.intp]:
-    """The `k` rows of `gallery`, (n, dim), with the best scores, best first."""
+    """The numbers of the `k` rows of `gallery`, (n, dim), with the best scores, best first."""
     scores = gallery @ query
     k = min(k, len(scores))
     best = np.argpartition(scores, -k)[-k:]
@@ -126,7 +127,7 @@ def exact_search(gallery: Rows, query: Rows, k: int) -> npt.NDArray[np.intp]:
 
 
 def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """Every figure the mean of those of all folds."""
+    """The mean of every figure over all folds."""
     return Scores(
         _mean([s.text_to_image for s in scores]), _mean([s.image_to_text for s in scores])
     )
@@ -174,7 +175,7 @@ def _index_direction(
 
 
 def _milliseconds(search: Search, queries: Rows, k: int) -> float:
-    """Median over a sample of `queries`, one after another."""
+    """Median time of a search, over a sample of `queries` that run one after another."""
     times = []
     for query in _sample(queries, TIMED):
         began = time.perf_counter()
@@ -186,7 +187,7 @@ def _milliseconds(search: Search, queries: Rows, k: int) -> float:
 def _sample(rows: Rows, count: int) -> Rows:
     if len(rows) <= count:
         return rows
-    return rows[np.sort(np.random.default_rng(SEED).choice(len(rows), count, replace=False))]
+    return rows[np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(rows), count, replace=False))]
 
 
 def _largest(indexes: Sequence[TrialIndex]) -> tuple[int, int] | None:

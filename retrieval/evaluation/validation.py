@@ -1,4 +1,4 @@
-"""Recall of an encoder over a dataset, again and again: what training is steered by."""
+"""Recall of an encoder on a dataset, measured again and again to steer training."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,12 +15,13 @@ KS = (1, 5, 10)
 def dataset_recall(
     dataset: Dataset, prepared: Sequence[Pixels] | None = None
 ) -> Callable[[Encoder], Mapping[str, float]]:
-    """A function from an encoder to its recalls over all captions of `dataset`.
+    """A function that measures the recalls of an encoder over all captions of `dataset`.
 
-    ``text_to_image@1`` and so on are shares in [0, 1] of recall@1, 5 and 10 in both
-    directions, ``rsum`` the sum of the six in percent. The pictures are `prepared` as the encoders
-    want them, or opened at the first call and kept as its encoder prepares them: later calls must
-    bring encoders that prepare alike.
+    ``text_to_image@1`` and so on are recall@1, 5 and 10 of both directions, as shares in [0, 1].
+    ``rsum`` is the sum of the six in percent. `prepared` holds the pictures as the encoders want
+    them. Without it the first call opens the pictures and keeps them as its encoder prepares them,
+    so later calls must bring encoders that prepare pictures in the same way. The function raises
+    DatasetError if a picture cannot be read.
     """
     captions = [caption for example in dataset.examples for caption in example.captions]
     of_images = np.arange(len(dataset))
@@ -46,5 +47,7 @@ def _opened(dataset: Dataset, encoder: Encoder) -> Iterator[Pixels]:
     with closing(decode_pictures(pictures, encoder.prepare)) as results:
         for picture, result in zip(pictures, results, strict=True):
             if isinstance(result, str):
-                raise DatasetError(f"{picture.name} cannot be read ({result}): mend or remove it")
+                raise DatasetError(
+                    f"{picture.name} cannot be read ({result}): replace or remove it"
+                )
             yield result

@@ -183,7 +183,7 @@ def test_the_one_thousand_of_coco_needs_five(opened: list[Any], fake: list[Any])
     result = align("coco", "--folds", "5x1k", status=1)
     assert result.stdout == ""
     assert result.stderr == (
-        "align: 5 folds of 1,000 take 5,000 pictures, and there are 6: leave out --folds\n"
+        "align: 5 folds of 1,000 need 5,000 pictures, but there are 6: leave out --folds\n"
     )
     assert fake == []
 

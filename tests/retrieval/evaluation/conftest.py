@@ -1,4 +1,4 @@
-"""Child processes that serve all evaluations of a session."""
+"""Decoder processes that serve all evaluations of a test session."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from encoder import Decoders
 
 
 class Kept(Decoders):
-    """Stays open when an evaluation ends."""
+    """Decoders that stay open when an evaluation ends."""
 
     def close(self) -> None:
         pass
@@ -23,6 +23,6 @@ def kept() -> Iterator[Kept]:
 
 @pytest.fixture(autouse=True)
 def decoders_stay(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dozens of small evaluations would each wait for new processes."""
+    """Share one set of processes. Dozens of small evaluations need not wait for new ones."""
     for module in ("retrieval.evaluation.embedding", "encoder.datasets.decoding"):
         monkeypatch.setattr(f"{module}.Decoders", lambda: kept)

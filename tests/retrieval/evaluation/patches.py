@@ -1,4 +1,4 @@
-"""Pictures without files, in a module that a process which decodes can import."""
+"""Pictures without files, in a module that decoder processes can import."""
 
 import hashlib
 from dataclasses import dataclass

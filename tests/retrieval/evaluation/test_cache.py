@@ -1,4 +1,4 @@
-"""Embeddings between runs: the very same bits, whatever became of the run that wrote them."""
+"""A cache returns the same bits in later runs, however the run that wrote them ended."""
 
 from pathlib import Path
 from typing import Literal
@@ -46,7 +46,7 @@ def test_rows_come_back_bit_by_bit(
     assert the_file(tmp_path / "new" / "folder").stat().st_size == 20 * RECORD
 
 
-def test_what_is_not_there(tmp_path: Path, rows: np.ndarray) -> None:
+def test_the_cache_knows_what_it_does_not_hold(tmp_path: Path, rows: np.ndarray) -> None:
     opened(tmp_path).add(DIGESTS[:2], rows[:2])
     cache = opened(tmp_path)
     assert [d in cache for d in DIGESTS[:3]] == [True, True, False]
@@ -78,7 +78,7 @@ def test_a_torn_record_is_cut_off(tmp_path: Path, rows: np.ndarray, torn: int) -
     assert again.rows(DIGESTS).tobytes() == rows.tobytes()
 
 
-def test_a_file_of_less_than_a_record(tmp_path: Path, rows: np.ndarray) -> None:
+def test_a_file_shorter_than_a_record_counts_as_empty(tmp_path: Path, rows: np.ndarray) -> None:
     the_file(tmp_path).write_bytes(b"")
     assert len(opened(tmp_path)) == 0
     the_file(tmp_path).write_bytes(b"x" * 10)
@@ -100,7 +100,7 @@ def test_rows_that_are_not_of_unit_length_are_not_used(
     assert opened(tmp_path).rows(DIGESTS[:5]).tobytes() == rows[:5].tobytes()
 
 
-def test_two_writers_and_the_first_record_counts(tmp_path: Path, rows: np.ndarray) -> None:
+def test_with_two_writers_the_first_record_counts(tmp_path: Path, rows: np.ndarray) -> None:
     one, other = opened(tmp_path), opened(tmp_path)
     one.add(DIGESTS[:2], rows[:2])
     other.add(DIGESTS[1:3], rows[11:13])
@@ -109,7 +109,7 @@ def test_two_writers_and_the_first_record_counts(tmp_path: Path, rows: np.ndarra
     assert found.rows(DIGESTS[:4]).tobytes() == rows[[0, 1, 12, 3]].tobytes()
 
 
-def test_a_cache_that_cannot_be_written_says_so_once_and_goes_on(
+def test_a_cache_that_cannot_be_written_warns_once_and_goes_on(
     tmp_path: Path, rows: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "taken").write_text("a file")
@@ -118,5 +118,7 @@ def test_a_cache_that_cannot_be_written_says_so_once_and_goes_on(
     cache.add(DIGESTS[2:3], rows[2:3])
     assert cache.rows(DIGESTS[:3]).tobytes() == rows[:3].tobytes()
     (message,) = caplog.messages
-    assert "taken/fa4e-images.f32 cannot be written (File exists)" in message
-    assert message.endswith("name another folder with --cache")
+    assert message == (
+        f"{tmp_path}/taken/fa4e-images.f32 cannot be written (File exists), so embeddings are not"
+        " kept for the next run: name another folder with --cache"
+    )

@@ -1,4 +1,4 @@
-"""`evaluate` on datasets built by hand, with an encoder computed in the head."""
+"""`evaluate` on datasets built by hand, with an encoder that a reader can compute."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.retrieval.evaluation.patches import Forbidden, Patch
 
 
 class Counting(FakeEncoder):
-    """Counts what it embeds, and remembers how much at once."""
+    """Remembers the sizes of its batches of pictures, and its texts."""
 
     def __init__(self, fingerprint: str = "fa4e") -> None:
         super().__init__(fingerprint=fingerprint)
@@ -40,7 +40,7 @@ def custom(*examples: Example, **more: Any) -> Dataset:
 
 
 def of_colours(*captions: tuple[str, ...]) -> Dataset:
-    """A picture of each colour in order, with these captions."""
+    """One picture for each of the first colours, with these captions."""
     return custom(
         *(
             Example(Patch(name, COLOURS[name]), own)
@@ -62,17 +62,17 @@ def photos(tmp_path: Path) -> Dataset:
 
 
 def figures(evaluation: Any) -> list[Any]:
-    """What is the same in every run."""
+    """The figures that are the same in every run."""
     return [
         (dict(d.recall), d.median_rank, d.mean_rank)
         for d in (evaluation.report.exact.text_to_image, evaluation.report.exact.image_to_text)
     ]
 
 
-def test_ranks_known_in_the_head() -> None:
+def test_ranks_computed_by_hand() -> None:
     dataset = of_colours(("red", "more red"), ("green", "blue"), ("blue",))
     found = evaluate(FakeEncoder(), dataset, ks=(1, 2, 3))
-    # "blue" of the green picture: blue is first, and red ties with green.
+    # The caption "blue" of the green picture: blue is first, and red ties with green.
     assert found.text_ranks.tolist() == [1, 1, 1, 3, 1]
     # Green finds "green" first; blue's two texts tie, and the wrong one counts.
     assert found.image_ranks.tolist() == [1, 1, 2]
@@ -117,7 +117,7 @@ def test_the_first_five_or_all_captions() -> None:
     assert (everything.captions, everything.caption_rule, everything.notes) == (8, "all", ())
     assert (first.captions, first.caption_rule) == (7, "first5")
     assert first.notes == ("The first five captions of each picture count; left out: 1.",)
-    assert everything.exact.image_to_text.recall[1] == 2 / 3  # green is found by the sixth alone
+    assert everything.exact.image_to_text.recall[1] == 2 / 3  # only its sixth caption fits green
     assert first.exact.image_to_text.recall[1] == 1 / 3
 
 
@@ -192,7 +192,7 @@ def test_missing_pictures_are_refused_before_any_work(photos: Dataset, tmp_path:
     assert figures(found) == figures(evaluate(FakeEncoder(), photos))
     assert found.report.images == 4
     assert found.report.notes == (
-        "Pictures left out since they are not there: 4 (0.jpg, 1.jpg, 2.jpg and others).",
+        "Pictures left out because they are not there: 4 (0.jpg, 1.jpg, 2.jpg and others).",
     )
     with pytest.raises(DatasetError, match="4 of 4 pictures are not there"):
         evaluate(encoder, custom(*gone), allow_missing=True)
@@ -203,7 +203,7 @@ def test_missing_pictures_are_refused_before_any_work(photos: Dataset, tmp_path:
 def test_pictures_that_cannot_be_decoded_count_as_missing(photos: Dataset, tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     bad = Example(StoredPicture("bad.jpg", tmp_path / "bad.jpg"), ("green", "never green"))
-    # A miss behind it shows that its place in the dataset is kept.
+    # The miss after the bad picture shows that numbers of examples do not change.
     odd = Example(Patch("odd", (1, 2, 3)), ("a red one",))
     dataset = custom(photos.examples[0], bad, *photos.examples[1:], odd)
     with pytest.raises(DatasetError, match=r"^bad\.jpg cannot be read \(.+\): .*--allow-missing$"):
@@ -212,7 +212,7 @@ def test_pictures_that_cannot_be_decoded_count_as_missing(photos: Dataset, tmp_p
     sound = evaluate(FakeEncoder(), custom(*photos.examples, odd))
     assert figures(found) == figures(sound)
     assert found.report.notes == (
-        "Pictures left out since they cannot be read: 1 (bad.jpg).",
+        "Pictures left out because they cannot be read: 1 (bad.jpg).",
         *sound.report.notes,
     )
     assert [miss.image for miss in sound.misses] == [4]
@@ -226,7 +226,7 @@ def test_pictures_that_may_not_be_read_count_as_missing(photos: Dataset) -> None
     with pytest.raises(DatasetError, match=r"^secret cannot be read \(Permission denied\): "):
         evaluate(FakeEncoder(), dataset)
     found = evaluate(FakeEncoder(), dataset, allow_missing=True)
-    assert found.report.notes == ("Pictures left out since they cannot be read: 1 (secret).",)
+    assert found.report.notes == ("Pictures left out because they cannot be read: 1 (secret).",)
 
 
 def test_few_pictures_are_in_memory_at_once(
@@ -259,20 +259,21 @@ def test_a_picture_that_crashes_its_decoder_counts_as_missing(photos: Dataset) -
         evaluate(FakeEncoder(), dataset)
     found = evaluate(FakeEncoder(), dataset, allow_missing=True)
     assert figures(found) == figures(evaluate(FakeEncoder(), photos))
-    assert found.report.notes == ("Pictures left out since they cannot be read: 1 (worst.png).",)
+    assert found.report.notes == ("Pictures left out because they cannot be read: 1 (worst.png).",)
 
 
-def test_sizes_that_are_not_the_standard_ones_are_said() -> None:
+def test_sizes_that_are_not_the_standard_ones_are_noted() -> None:
     dataset = replace(of_colours(("red",), ("green", "a green one")), name="flickr30k")
     (note,) = evaluate(FakeEncoder(), dataset).report.notes
     assert note == (
-        "Not the standard flickr30k test of 1,000 pictures and 5,000 captions: here are 2 and 3."
+        "Not the standard flickr30k test of 1,000 pictures and 5,000 captions: this one has 2 and"
+        " 3."
     )
 
 
 @pytest.fixture(scope="module")
 def five_thousand() -> Dataset:
-    """Colours all unlike each other, captions that are spread by their hash."""
+    """Pictures of different colours. The embedding of a caption comes from its hash."""
     rng = np.random.default_rng(0)
     colours = np.unique(rng.integers(0, 256, (6000, 3)), axis=0)[:5000]
     rng.shuffle(colours)
@@ -284,7 +285,7 @@ def five_thousand() -> Dataset:
     )
 
 
-def test_five_folds_are_five_thousands(five_thousand: Dataset) -> None:
+def test_five_folds_are_five_blocks_of_a_thousand(five_thousand: Dataset) -> None:
     found = evaluate(FakeEncoder(), five_thousand, folds=5, ks=(1, 100), batch_size=500)
     parts = [
         evaluate(FakeEncoder(), custom(*five_thousand.examples[start : start + 1000]), ks=(1, 100))
@@ -305,7 +306,7 @@ def test_five_folds_are_five_thousands(five_thousand: Dataset) -> None:
 def test_five_folds_of_other_sizes_are_refused(five_thousand: Dataset) -> None:
     encoder = Counting()
     for dataset in (custom(*five_thousand.examples[1:]), of_colours(("red",), ("green",))):
-        with pytest.raises(DatasetError, match="5 folds of 1,000 take 5,000 pictures"):
+        with pytest.raises(DatasetError, match="5 folds of 1,000 need 5,000 pictures"):
             evaluate(encoder, dataset, folds=5)
     assert encoder.batches == []
 
@@ -317,8 +318,8 @@ def test_an_index_too_small_for_lists_is_flat_and_says_so() -> None:
     assert (report.index.kind, report.index.image_lists) == ("flat", None)
     assert report.approximate.text_to_image.recall == report.exact.text_to_image.recall
     assert report.notes == (
-        "The index of pictures is flat: an IVF index takes more of them.",
-        "The index of captions is flat: an IVF index takes more of them.",
+        "The index of pictures is flat: there are too few pictures for an IVF index.",
+        "The index of captions is flat: there are too few captions for an IVF index.",
     )
     assert len(encoder.texts) == 4
 
@@ -337,7 +338,7 @@ def test_lists_of_pictures_are_tuned_with_phrases_not_with_captions(
     assert again.texts == []
 
 
-def test_progress_is_told_in_steps_that_add_up(photos: Dataset, five_thousand: Dataset) -> None:
+def test_progress_reports_steps_that_add_up(photos: Dataset, five_thousand: Dataset) -> None:
     told: list[Any] = []
 
     class Listening(NullProgress):

@@ -12,7 +12,7 @@ from retrieval.evaluation.metrics import NOT_FOUND, rank_in_list
 def of_scores(
     scores: list[list[float]], query_owner: list[int], gallery_owner: list[int]
 ) -> list[int]:
-    """Ranks of a score matrix written by hand: the gallery is the identity."""
+    """Ranks of a score matrix written by hand. The gallery is the identity matrix."""
     queries = np.array(scores, np.float32)
     gallery = np.eye(queries.shape[1], dtype=np.float32)
     return ranks(queries, gallery, np.array(query_owner), np.array(gallery_owner)).tolist()
@@ -37,7 +37,7 @@ def test_equal_scores_earn_nothing() -> None:
     assert recall(np.array(found), 1) == recall(np.array(found), 3) == 0.0
 
 
-def test_scores_that_are_no_numbers_earn_nothing() -> None:
+def test_nan_scores_earn_nothing() -> None:
     nan = np.nan
     assert of_scores([[nan] * 3, [0.5, nan, 0.1]], [0, 1], [0, 1, 2]) == [3, 3]
 
@@ -74,8 +74,8 @@ def test_more_queries_than_a_block() -> None:
     assert ranks(vectors, vectors, owners, owners).tolist() == [1] * n
 
 
-def test_equal_rows_tie_wherever_they_stand() -> None:
-    """BLAS alone gives a tenth of them scores that differ in the last bit."""
+def test_equal_rows_tie_anywhere_in_the_gallery() -> None:
+    """With BLAS alone, the scores of a tenth of the equal rows differ in the last bit."""
     rng = np.random.default_rng(1)
     gallery = rng.normal(size=(1003, 256)).astype(np.float32)
     copies = rng.permutation(1003)[:200].reshape(2, 100)
@@ -101,17 +101,17 @@ def test_median_and_mean_rank() -> None:
         ([0.9, 0.8, 0.7], [3, 3, 3], NOT_FOUND),
     ],
 )
-def test_rank_in_a_list(scores: list[float], owners: list[int], rank: int) -> None:
+def test_the_rank_in_a_list(scores: list[float], owners: list[int], rank: int) -> None:
     assert rank_in_list(np.array(scores, np.float32), np.array(owners), 7) == rank
 
 
 whole = st.integers(-3, 3).map(float)
-"""Their products are exact in float32: no shape of a matrix rounds them another way."""
+"""Small whole numbers: float32 holds their products exactly, in matrices of every shape."""
 
 
 @st.composite
 def tasks(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Queries, gallery and their owners, ties and all."""
+    """Queries, a gallery and their owners, with ties."""
     images = draw(st.integers(1, 8))
     captions = draw(st.integers(1, 3))
     owners = np.repeat(np.arange(images), captions)

@@ -113,7 +113,7 @@ rsum: 545.14 (R@1/5/10, both directions)"""
     )
 
 
-def test_the_table_through_an_index_beside_what_was_published() -> None:
+def test_the_table_of_a_run_through_an_index_with_published_figures() -> None:
     assert (
         table(FULL)
         == """\
@@ -126,7 +126,7 @@ model:         kakaobrain/align-base
 fingerprint:   abc
 revision:      e96a37f
 preprocessing: to 96x96
-index:         exact, and ivf (images: 283 lists, 24 looked into; texts: flat)
+index:         exact, and ivf (images: 283 lists, 24 searched; texts: flat)
 published:     a card
 took:          1.3 s
 
@@ -153,7 +153,7 @@ def test_the_table_has_the_ks_that_were_asked_for() -> None:
     assert "recall in %      R@3    R@50  median rank" in shown
     assert (
         "  difference   +0.00   +0.00            -          -         -" in shown
-    )  # no time at all
+    )  # the exact search took no time
     assert "rsum: 300.00 (R@3/50, both directions)" in shown
 
 
@@ -215,7 +215,7 @@ def test_json_has_everything() -> None:
     }
 
 
-def test_json_says_null_for_what_there_was_not() -> None:
+def test_json_has_null_for_what_is_absent() -> None:
     written = to_json(PLAIN)
     absent = [name for name, value in written.items() if value is None]
     assert absent == ["revision", "index", "approximate", "published"]
@@ -234,7 +234,7 @@ def test_clip_benchmarks_file() -> None:
         "pretrained": "e96a37f",
         "task": "zeroshot_retrieval",
         "metrics": {
-            # It is the images that texts retrieve.
+            # Texts retrieve the images.
             "image_retrieval_recall@1": 0.73,
             "text_retrieval_recall@1": 0.885,
             "image_retrieval_recall@5": 0.912,
@@ -249,7 +249,7 @@ def test_clip_benchmarks_file() -> None:
 
 
 @pytest.mark.parametrize("rule", ["all", "first5"])
-def test_published_rows_are_of_that_model_and_protocol_alone(rule: str) -> None:
+def test_published_rows_fit_only_their_model_and_protocol(rule: str) -> None:
     flickr = published(ALIGN_BASE, "flickr30k", "test", rule, 1000)
     assert (flickr.text_to_image, flickr.image_to_text) == ({1: 73.2}, {1: 88.1})
     coco = published(ALIGN_BASE, "coco", "test", rule, 5000)
@@ -257,13 +257,13 @@ def test_published_rows_are_of_that_model_and_protocol_alone(rule: str) -> None:
     assert published("align-mini", "coco", "test", rule, 5000) is None
     assert published("/models/align-base", "coco", "test", rule, 5000) is None
     assert published(ALIGN_BASE, "coco", "val", rule, 5000) is None
-    assert published(ALIGN_BASE, "coco", "test", rule, 1000) is None  # of a fold
+    assert published(ALIGN_BASE, "coco", "test", rule, 1000) is None  # the size of a fold
     assert published(ALIGN_BASE, "flickr30k", "test", rule, 31_014) is None
     assert published(ALIGN_BASE, "flickr8k", "test", rule, 1000) is None
     assert published(ALIGN_BASE, "coco", "test", "first1", 5000) is None
 
 
-def test_the_published_table_of_the_docs_says_the_same() -> None:
+def test_the_published_table_of_the_docs_has_the_same_figures() -> None:
     (line,) = re.findall(r"^\| COYO-ALIGN.*align-base.*$", DOCS.read_text(), re.MULTILINE)
     said = [cell.strip() for cell in line.strip("|").split("|")][1:5]
     rows = [
@@ -301,12 +301,12 @@ def test_curves() -> None:
     assert depth([ranks, np.array([5000])]) == 100
 
 
-# Browsers close these themselves; all others a page closes.
+# Browsers close these tags themselves. A page must close all other tags.
 VOID = {"meta", "img", "!doctype"}
 
 
 class Page(HTMLParser):
-    """A page taken apart; refuses tags that are not closed in order."""
+    """Parses a page, and refuses tags that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -407,7 +407,7 @@ def test_the_page_has_the_figures_of_the_table(tmp_path: Path, dataset: Dataset)
     assert "25.00x" in cells
     assert "rsum: 545.14" in "".join(page.text("p"))
     assert "7 pictures are there twice." in page.text("p")
-    assert "283 lists, 24 looked into" in "".join(page.text("dd"))
+    assert "283 lists, 24 searched" in "".join(page.text("dd"))
 
 
 def test_the_page_shows_the_misses(tmp_path: Path, dataset: Dataset) -> None:
@@ -434,7 +434,7 @@ def test_the_page_shows_the_misses(tmp_path: Path, dataset: Dataset) -> None:
     assert gone == ["gone?<u>"] * 2
 
 
-def test_the_page_needs_nothing_else(tmp_path: Path, dataset: Dataset) -> None:
+def test_the_page_needs_no_other_file(tmp_path: Path, dataset: Dataset) -> None:
     page = write(tmp_path, evaluation(10, 2, (Miss(EVIL, 0, 9, (1,)),)), dataset)
     for tag, attributes in page.tags:
         assert tag not in ("script", "link", "iframe", "object", "base")
@@ -447,7 +447,7 @@ def test_the_page_needs_nothing_else(tmp_path: Path, dataset: Dataset) -> None:
     assert "@import" not in style
 
 
-def test_a_page_that_cannot_be_written_leaves_the_one_before(
+def test_a_page_that_cannot_be_written_leaves_the_old_page(
     tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "page.html"
@@ -472,7 +472,7 @@ def test_a_file_is_written_whole_and_through_links(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "link"]
 
 
-def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+def test_a_pipe_or_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

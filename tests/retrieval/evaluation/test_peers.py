@@ -1,4 +1,4 @@
-"""Our recall is what the field's own programs compute of the same vectors."""
+"""Our recall equals what the field's own programs compute from the same vectors."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ KS = [1, 5, 10]
 
 
 def random_vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """60 images, and 4 to 6 texts of each that lie near it."""
+    """60 images, and for each of them 4 to 6 texts that lie near it."""
     rng = np.random.default_rng(3)
     images = rng.normal(size=(60, 24))
     owner = np.repeat(np.arange(60), rng.integers(4, 7, 60))
@@ -25,7 +25,7 @@ def random_vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def real_vectors() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """align-mini's, of 60 scenes; the shortest of their captions fit several."""
+    """Embeddings of 60 scenes by align-mini. The shortest captions fit several scenes."""
     mini = load_encoder("align-mini", "cpu")
     examples = drawn_scenes(60).examples
     images = mini.encode_images([mini.prepare(e.picture.open()) for e in examples])
@@ -49,7 +49,7 @@ def ours(vectors: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, float]
     images, texts, owner = vectors
     of_texts = ranks(texts, images, owner, np.arange(len(images)))
     of_images = ranks(images, texts, np.arange(len(images)), owner)
-    assert 0.1 < recall(of_texts, 1) < 0.95  # all or nothing would compare nothing
+    assert 0.1 < recall(of_texts, 1) < 0.95  # a recall of 0 or 1 would compare nothing
     return {
         **{f"image_retrieval_recall@{k}": recall(of_texts, k) for k in KS},
         **{f"text_retrieval_recall@{k}": recall(of_images, k) for k in KS},
@@ -60,7 +60,7 @@ def test_clip_benchmark(vectors: tuple[np.ndarray, np.ndarray, np.ndarray]) -> N
     images, texts, owner = vectors
 
     class Vectors:
-        """A model whose pictures and tokens are numbers of rows."""
+        """A model that takes row numbers as pictures and as tokens."""
 
         @staticmethod
         def encode_image(numbers: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Scores over folds and through indexes, each beside a slow loop."""
+"""Scores with folds and through indexes, compared with slow loops."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ def unit(rows: np.ndarray) -> np.ndarray:
 
 
 def made(pictures: int, dim: int = 24, noise: float = 1.5, seed: int = 0) -> Embedded:
-    """4 to 6 texts a picture."""
+    """Random pictures, each with 4 to 6 texts near it."""
     rng = np.random.default_rng(seed)
     images = rng.normal(size=(pictures, dim))
     picture = np.repeat(np.arange(pictures), rng.integers(4, 7, pictures))
@@ -26,7 +26,7 @@ def made(pictures: int, dim: int = 24, noise: float = 1.5, seed: int = 0) -> Emb
     return Embedded(unit(images), unit(texts), np.arange(pictures), picture)
 
 
-def test_folds_are_blocks_of_their_own() -> None:
+def test_each_fold_is_ranked_on_its_own() -> None:
     data, size = made(100), 20
     expected: dict[str, list[np.ndarray]] = {"texts": [], "images": []}
     for first in range(0, 100, size):
@@ -48,15 +48,15 @@ def test_folds_are_blocks_of_their_own() -> None:
             assert direction.recall[k] == pytest.approx(np.mean([(b <= k).mean() for b in slow]))
         assert direction.median_rank == pytest.approx(np.mean([np.median(b) for b in slow]))
         assert direction.mean_rank == pytest.approx(np.mean([b.mean() for b in slow]))
-    # Blocks are of unequal numbers of captions: the mean over all captions is another figure.
+    # Blocks have different numbers of captions, so the mean over all captions would differ.
     assert len({len(block) for block in text_ranks}) > 1
     assert found.rsum == pytest.approx(
         100 * sum(sum(d.recall.values()) for d in (found.text_to_image, found.image_to_text))
     )
 
 
-def test_folds_that_do_not_go_are_refused() -> None:
-    with pytest.raises(ValueError, match="7 pictures do not go into 5 folds"):
+def test_folds_of_unequal_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="7 pictures cannot make 5 equal folds"):
         made(7).folds(5)
 
 
@@ -92,8 +92,8 @@ def test_equal_scores_earn_nothing_through_an_index_either() -> None:
         assert scores.rsum == 0
 
 
-def test_lists_cost_what_they_lose() -> None:
-    """Phrases that lie right on the pictures look into too few lists for real captions."""
+def test_an_index_with_lists_loses_recall() -> None:
+    """Phrases that lie on the pictures choose an nprobe that is too low for real captions."""
     rng = np.random.default_rng(0)
     images = np.repeat(rng.normal(size=(40, 16)), 25, 0) + 0.2 * rng.normal(size=(1000, 16))
     texts = images + 1.5 * rng.normal(size=(1000, 16))
@@ -112,7 +112,7 @@ def test_lists_cost_what_they_lose() -> None:
     assert recalls[0] - recalls[2] > 0.02
 
 
-def test_over_folds_the_largest_lists_are_said() -> None:
+def test_with_folds_the_largest_lists_are_reported() -> None:
     data = made(200)
     blocks = data.folds(2)
     used = [
@@ -135,7 +135,7 @@ def test_exact_search(k: int) -> None:
         assert exact_search(data.images, query, k).tolist() == slow.tolist()
 
 
-def test_worst_misses_by_a_slow_loop() -> None:
+def test_worst_misses_equal_those_of_a_slow_loop() -> None:
     data = made(100, noise=3.0)
     content = data.content.copy()
     content[1::2] = content[::2]  # every other picture is a copy of the one before
@@ -165,14 +165,14 @@ def test_worst_misses_by_a_slow_loop() -> None:
     assert len({(m.image - 1000) // 2 for m in found}) == 24
 
 
-def test_a_caption_in_the_same_words_is_one_miss() -> None:
+def test_captions_with_the_same_words_are_one_miss() -> None:
     data = made(100, noise=3.0)
     _, text_ranks, _ = exact_scores([data], KS)
     (worst,) = worst_misses([data], text_ranks, ["x"] * len(data.texts), range(100))
     assert worst.rank == text_ranks[0].max() > 1
 
 
-def test_no_miss_without_one() -> None:
+def test_no_misses_if_every_picture_comes_first() -> None:
     data = made(10, noise=0.01)
     _, text_ranks, _ = exact_scores([data], KS)
     assert worst_misses([data], text_ranks, ["x"] * len(data.texts), range(10)) == ()

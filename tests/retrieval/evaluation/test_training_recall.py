@@ -1,4 +1,4 @@
-"""What training is for: recall that rises. Minutes each."""
+"""Training raises recall. Each test takes minutes."""
 
 import json
 from pathlib import Path
@@ -22,14 +22,14 @@ from tests.retrieval.styles import negatives
 
 
 def half_precision() -> bool:
-    """Whether the processor computes in bfloat16 itself, which takes two thirds of the time."""
+    """Whether the processor has bfloat16 instructions. They save a third of the time."""
     cpu = Path("/proc/cpuinfo")
     return cpu.exists() and "avx512_bf16" in cpu.read_text()
 
 
 @pytest.mark.slow
 def test_two_thousand_scenes_teach_a_model_from_nothing(tmp_path: Path) -> None:
-    """Recall@10 of all five captions over 500 unseen scenes, a fiftieth by chance."""
+    """Recall@10 of all five captions over 500 unseen scenes. Chance alone gives 0.02."""
     out = tmp_path / "run"
     numbers = ("--pictures", "2000", "--val-pictures", "500", "--image-size", "64")
     precision = ("--precision", "bfloat16" if half_precision() else "float32")
@@ -45,7 +45,8 @@ def test_two_thousand_scenes_teach_a_model_from_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_fine_tuning_teaches_a_drawing_style(tmp_path: Path) -> None:
-    """On negatives of scenes align-mini finds little; what it then knows of plain ones is said."""
+    """align-mini finds little among negatives of scenes. After training on negatives it finds more
+    among them, and a little less among plain scenes."""
     plain, style = drawn_scenes(300, "test"), negatives(drawn_scenes(300, "test"))
     on_plain, on_style = dataset_recall(plain), dataset_recall(style)
     before = load_encoder("align-mini", device="cpu")
@@ -71,5 +72,5 @@ def test_fine_tuning_teaches_a_drawing_style(tmp_path: Path) -> None:
     print(figures)
     assert figures["negatives", "before"] < 0.4
     assert figures["negatives", "after"] > 0.7
-    # something is lost, as always; a model that forgot everything would be at 0.03
+    # Fine-tuning always loses something. A model that forgot everything would have 0.03.
     assert 0.6 < figures["plain", "after"] < figures["plain", "before"]

@@ -10,7 +10,7 @@ from retrieval.evaluation import dataset_recall
 
 
 def shown(folder: Path, captions: dict[str, tuple[str, ...]]) -> Dataset:
-    """A plain picture of each colour named, with its captions."""
+    """A dataset of one plain picture for each colour of `captions`, with its captions."""
     examples = []
     for colour, said in captions.items():
         path = folder / f"{colour}.png"
@@ -29,9 +29,9 @@ def test_recall_counts_every_caption_and_every_picture(tmp_path: Path) -> None:
         },
     )
     found = dataset_recall(dataset)(FakeEncoder())
-    # a text: the second of red is wrong, and to white all three pictures are equally near
+    # Two of four texts: the second of red is wrong, and "white" is equally near to all pictures.
     assert found["text_to_image@1"] == 0.5
-    # a picture: green's own caption is red's as well, and a tie earns nothing
+    # Two of three pictures: green's own caption is also red's, and a tie earns nothing.
     assert found["image_to_text@1"] == pytest.approx(2 / 3)
     assert found["text_to_image@5"] == found["image_to_text@10"] == 1.0
     assert found["rsum"] == pytest.approx(100 * (0.5 + 2 / 3 + 4))
@@ -46,7 +46,7 @@ def test_pictures_are_opened_once(tmp_path: Path) -> None:
     assert first["rsum"] == 600
 
 
-def test_a_picture_that_cannot_be_read_is_named_again_and_again(tmp_path: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_named_at_every_call(tmp_path: Path) -> None:
     measure = dataset_recall(shown(tmp_path, {"red": ("red",), "green": ("green",)}))
     (tmp_path / "green.png").write_bytes(b"nonsense")
     for _ in range(2):
