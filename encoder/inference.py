@@ -12,10 +12,9 @@ from torch import Tensor
 from encoder.checkpoint import BUNDLED, Checkpoint, find, load
 from encoder.errors import EncoderError
 from encoder.model.efficientnet import channels_last, fold_batch_norms
-from encoder.protocol import Embeddings, Pixels
+from encoder.protocol import TEXT_BATCH, Embeddings, Pixels
 
 IMAGE_BATCH = 32
-TEXT_BATCH = 128
 
 T = TypeVar("T")
 

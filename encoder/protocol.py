@@ -13,6 +13,10 @@ Embeddings = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 in [0, 255], RGB, resized and cropped as one encoder wants it."""
 
+TEXT_BATCH = 128
+"""Texts that are embedded at once. A batch is padded to its longest text, so callers that have many
+texts do well to sort them by length and to pass this many."""
+
 
 class Encoder(Protocol):
     """Pictures and texts into one space. Implementations: `encoder.inference.AlignEncoder`,

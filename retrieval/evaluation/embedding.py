@@ -13,10 +13,10 @@ from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
 from encoder.ahead import ahead
 from encoder.datasets import DatasetPicture, decode_picture, digest_picture
 from encoder.pictures.decoders import children_for
+from encoder.protocol import TEXT_BATCH
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 
-TEXT_BATCH = 128
 AHEAD = 2
 """Batches that are decoded while one is embedded."""
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer import Progress, TrialIndex, trial_index
+from indexer import SAMPLE_SEED, Progress, TrialIndex, trial_index
 from retrieval.evaluation.metrics import mean_rank, median_rank, rank_in_list, ranks, recall
 from retrieval.evaluation.report import Direction, IndexUsed, Scores
 
@@ -18,7 +18,6 @@ TIMED = 200
 """Queries that a search is timed with."""
 TUNED = 500
 """Pictures that an index of texts is tuned with."""
-SEED = 20_240_601
 
 Rows = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int64]
@@ -186,7 +185,7 @@ def _milliseconds(search: Search, queries: Rows, k: int) -> float:
 def _sample(rows: Rows, count: int) -> Rows:
     if len(rows) <= count:
         return rows
-    return rows[np.sort(np.random.default_rng(SEED).choice(len(rows), count, replace=False))]
+    return rows[np.sort(np.random.default_rng(SAMPLE_SEED).choice(len(rows), count, replace=False))]
 
 
 def _largest(indexes: Sequence[TrialIndex]) -> tuple[int, int] | None:

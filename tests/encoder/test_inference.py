@@ -17,7 +17,8 @@ from PIL import Image
 import encoder as door
 from encoder.checkpoint import load
 from encoder.errors import EncoderError
-from encoder.inference import IMAGE_BATCH, TEXT_BATCH, AlignEncoder, load_encoder
+from encoder.inference import IMAGE_BATCH, AlignEncoder, load_encoder
+from encoder.protocol import TEXT_BATCH
 
 TEXTS = ["a photo of a cat", "dogs walking on the beach", "", "the dog " * 60, "cafe"]
 
