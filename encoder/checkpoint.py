@@ -1,4 +1,4 @@
-"""A checkpoint directory in the Hugging Face layout: read it strictly, write it, name it.
+"""A checkpoint directory in the Hugging Face layout: find it, read it strictly, write it.
 
 config.json  preprocessor_config.json  tokenizer.json (or vocab.txt)  model.safetensors
 """
@@ -41,8 +41,8 @@ class Checkpoint:
 def find(name_or_path: str, revision: str | None = None) -> tuple[Path, str | None]:
     """The directory of a bundled name, a local path or a hub id, and the hub's commit if any.
 
-    What is on this machine is used without asking the network. Raises HubError where a hub id is
-    neither here nor reachable, CheckpointError where a path does not exist.
+    Files that are on this machine are used without asking the network. Raises HubError if a hub id
+    is neither here nor reachable, CheckpointError if a path does not exist.
     """
     if name_or_path in BUNDLED:
         return BUNDLED[name_or_path], None
@@ -70,7 +70,7 @@ def load(directory: Path) -> Checkpoint:
     if tokenizer.vocab_size > text.vocab_size:
         raise CheckpointError(
             f"{directory}: the tokenizer has {tokenizer.vocab_size} entries, but the model's"
-            f" vocab_size is {text.vocab_size}: they are not of one checkpoint"
+            f" vocab_size is {text.vocab_size}: they belong to different checkpoints"
         )
     model = AlignModel(config)
     load_weights(model, weights)
@@ -84,10 +84,10 @@ def load(directory: Path) -> Checkpoint:
 
 
 def load_weights(model: AlignModel, path: Path) -> None:
-    """Fill `model` from a safetensors file, any float type.
+    """Fill `model` from a safetensors file of any float type.
 
-    Only ``text_model.pooler.*`` and ``num_batches_tracked`` may be surplus (and the latter
-    missing); any other surplus, missing or misshapen name is a CheckpointError that names it.
+    The file may hold ``text_model.pooler.*`` and ``num_batches_tracked``, which are ignored. Any
+    other tensor that is extra, missing or of another shape is a CheckpointError that names it.
     """
     try:
         state = load_file(path)
@@ -101,7 +101,7 @@ def load_weights(model: AlignModel, path: Path) -> None:
     }
     for what, names in (
         ("lacks", wanted.keys() - found.keys()),
-        ("has, beyond the model,", found.keys() - wanted.keys()),
+        ("has extra names,", found.keys() - wanted.keys()),
     ):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -109,7 +109,7 @@ def load_weights(model: AlignModel, path: Path) -> None:
     for name, tensor in found.items():
         if tensor.shape != wanted[name].shape:
             raise CheckpointError(
-                f"{path}: {name} has shape {tuple(tensor.shape)}, but config.json makes it"
+                f"{path}: {name} has shape {tuple(tensor.shape)}, but config.json says"
                 f" {tuple(wanted[name].shape)}"
             )
     model.load_state_dict({n: t.float() for n, t in found.items()}, strict=False)
@@ -122,27 +122,29 @@ def save(
     tokenizer_json: str,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    """Write a complete checkpoint that `load` and the reference library accept.
+    """Write a complete checkpoint, which `load` and the reference library accept.
 
-    `tokenizer_json` is the serialised `tokenizers.Tokenizer`; weights are stored as `dtype`.
+    `tokenizer_json` is the serialised `tokenizers.Tokenizer`. Weights are stored as `dtype`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     model.config.write(directory / "config.json")
     preprocessor.write(directory / "preprocessor_config.json")
     (directory / "tokenizer.json").write_text(tokenizer_json, "utf-8")
-    settings = {
+    tokenizer_config = {
         "tokenizer_class": "BertTokenizer",
         "model_max_length": MAX_TOKENS,
         "do_lower_case": True,
     }
-    (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", "utf-8")
+    text = json.dumps(tokenizer_config, indent=2) + "\n"
+    (directory / "tokenizer_config.json").write_text(text, "utf-8")
     state = {
         name: tensor.to(dtype).contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
     write_tensors(state, directory / WEIGHTS, {"format": "pt"})
-    shutil.copymode(directory / "config.json", directory / WEIGHTS)  # or only we could read it
+    # safetensors makes a file that only its owner can read
+    shutil.copymode(directory / "config.json", directory / WEIGHTS)
 
 
 def write_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
@@ -163,8 +165,8 @@ def _weights(directory: Path) -> Path:
     pickled = [name for name in _PICKLES if (directory / name).exists()]
     if pickled:
         raise CheckpointError(
-            f"{directory} has only {pickled[0]}, a pickle, which can run any code and is never"
-            f" loaded: convert it to {WEIGHTS} with the safetensors package"
+            f"{directory} has only {pickled[0]}, a pickle; pickles can run any code and are"
+            f" never loaded: convert it to {WEIGHTS} with the safetensors package"
         )
     raise CheckpointError(f"{directory} is not a checkpoint: it has no {WEIGHTS}")
 
@@ -208,7 +210,7 @@ def _fetch(repo: str, revision: str | None) -> tuple[Path, str | None]:
             ) from error
     if not (path / WEIGHTS).exists():
         raise CheckpointError(
-            f"{repo} on the hub has no {WEIGHTS}; pickled weights, which can run any code, are"
-            " never loaded: choose a revision that has it"
+            f"{repo} on the hub has no {WEIGHTS}; pickled weights can run any code and are never"
+            " loaded: choose a revision that has it"
         )
     return path, path.name

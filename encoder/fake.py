@@ -1,4 +1,4 @@
-"""An encoder that can be computed in the head, for tests of what stands above the encoder."""
+"""An encoder that can be computed in the head, for tests of the code that uses encoders."""
 
 import hashlib
 from collections.abc import Sequence

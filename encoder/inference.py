@@ -22,8 +22,8 @@ T = TypeVar("T")
 class AlignEncoder:
     """An `encoder.protocol.Encoder` over an ALIGN checkpoint.
 
-    On CUDA bfloat16 autocast and channels-last; on the CPU float32 with batch-norms folded into
-    the convolutions. Embeddings are normalised here and nowhere else.
+    Batch norms are folded into the convolutions, and pictures are channels-last. CUDA computes in
+    bfloat16 (autocast), the CPU in float32. Embeddings are normalised here and nowhere else.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class AlignEncoder:
         self.name = name
         self.fingerprint = checkpoint.fingerprint
         self.revision = revision
-        """The hub's commit the files came from; None for local ones."""
+        """The commit of the hub that the files came from; None for local files."""
         self.device = device
         self.temperature = float(checkpoint.model.temperature.detach())
         self.dim = checkpoint.model.config.projection_dim
@@ -49,7 +49,7 @@ class AlignEncoder:
         return self._preprocessor.prepare
 
     def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
-        """Embed upright RGB pictures, or what `prepare` made of them; (n, dim) float32."""
+        """Embed upright RGB pictures, or pixels that `prepare` returned; (n, dim) float32."""
 
         def features(batch: Sequence[Image.Image | Pixels]) -> Tensor:
             pixels = np.stack([p if isinstance(p, np.ndarray) else self.prepare(p) for p in batch])
@@ -61,7 +61,7 @@ class AlignEncoder:
         return self._embed(features, _batches(pictures, IMAGE_BATCH))
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """Embed texts, cut to 64 tokens; (n, dim) float32."""
+        """Embed texts; longer ones are cut to 64 tokens. (n, dim) float32."""
 
         def features(batch: Sequence[str]) -> Tensor:
             ids, mask = (torch.from_numpy(x).to(self.device) for x in self._tokenizer(batch))
@@ -86,9 +86,9 @@ def load_encoder(
     """Load a checkpoint for embedding.
 
     `name_or_path`: ``align-mini`` (bundled), a local directory, or a hub id such as
-    ``kakaobrain/align-base`` (fetched once, at `revision`, by default the main branch). `device`:
-    ``auto`` takes CUDA when there is one, else the CPU. Raises CheckpointError or HubError with
-    the remedy, EncoderError for a device that is not there.
+    ``kakaobrain/align-base``, which is fetched once, at `revision` (by default the main branch).
+    `device`: ``auto`` takes CUDA if this machine has it, else the CPU. Raises CheckpointError or
+    HubError with the remedy, EncoderError for a device that is not there.
     """
     where = choose_device(device)
     path, commit = find(name_or_path, revision)
@@ -98,13 +98,13 @@ def load_encoder(
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` to a device; EncoderError where it is not there."""
+    """The device named `auto`, `cpu`, `cuda` or `cuda:N`; EncoderError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:  # the latter from a torch built without it
+    except (RuntimeError, AssertionError) as error:  # AssertionError: this torch has no CUDA
         raise EncoderError(
             f"there is no device {name!r} here: use --device auto, cpu or cuda"
         ) from error

@@ -13,11 +13,11 @@ from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 from encoder.errors import CheckpointError
 
 MAX_TOKENS = 64
-"""Longer texts are cut to this, [CLS] and [SEP] included (arXiv 2102.05918, section 4.1)."""
+"""Longer texts are cut to this length, with [CLS] and [SEP] (arXiv 2102.05918, section 4.1)."""
 
 
 class Tokenizer:
-    """Loads ``tokenizer.json``, or bert-base-uncased's rules over a ``vocab.txt`` alone."""
+    """Loads ``tokenizer.json``, or else ``vocab.txt`` with the rules of bert-base-uncased."""
 
     def __init__(self, directory: Path, max_tokens: int = MAX_TOKENS) -> None:
         whole, vocab = directory / "tokenizer.json", directory / "vocab.txt"
@@ -36,13 +36,13 @@ class Tokenizer:
         if pad is None or None in map(self._tokenizer.token_to_id, ("[CLS]", "[SEP]", "[UNK]")):
             raise CheckpointError(f"{directory}: the vocabulary lacks [PAD], [CLS], [SEP] or [UNK]")
         self.json: str = self._tokenizer.to_str()
-        """Serialised, as ``tokenizer.json`` holds it."""
+        """The content of its ``tokenizer.json``."""
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(pad_id=pad, pad_token="[PAD]")
 
     def __call__(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Ids and mask (0 where padded) of b texts, both (b, t) int64, t the longest of the batch
-        but at most the limit; a text that is cut keeps its [SEP]."""
+        """Ids and mask (0 for padding) of b texts, both (b, t) int64; t is the longest text's
+        length, at most the limit. A text that is cut keeps its [SEP]."""
         # Lone surrogates (bytes of the command line that were not UTF-8) become question marks.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         encodings = self._tokenizer.encode_batch(clean)
@@ -51,12 +51,12 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Number of entries, the largest id + 1."""
+        """The largest id + 1."""
         ids: list[int] = list(self._tokenizer.get_vocab().values())
         return max(ids) + 1
 
     def identity(self) -> bytes:
-        """What decides the ids: the vocabulary and the normaliser, the same from either file."""
+        """The vocabulary and the normaliser, which decide the ids; the same for either file."""
         vocab = sorted(self._tokenizer.get_vocab().items())
         normalizer = json.loads(self._tokenizer.to_str())["normalizer"]
         return json.dumps([vocab, normalizer], sort_keys=True).encode()

@@ -1,5 +1,6 @@
 """Vectors, rows and files on disk: a library of embedded pictures and texts."""
 
+from indexer.ann.layout import SAMPLE_SEED
 from indexer.ann.trial import TrialIndex, trial_index
 from indexer.ann.tuning_queries import bundled_phrases
 from indexer.errors import (
@@ -44,6 +45,7 @@ from indexer.search.filters import FieldTest, FilterError, Filters, Near
 
 __all__ = [
     "NULL",
+    "SAMPLE_SEED",
     "AnnotationError",
     "AnnotationReport",
     "EmbeddingError",

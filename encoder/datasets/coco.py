@@ -1,4 +1,4 @@
-"""COCO's own captions JSON, such as ``captions_val2017.json``: one file a split."""
+"""COCO's own captions JSON, such as ``captions_val2017.json``: one file for each split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,23 +9,23 @@ _PREFIX = "captions_"
 
 
 def read_coco(path: Path, images: Sequence[object], annotations: Sequence[object]) -> Source:
-    """The source that `images` and `annotations`, the lists of these names, make.
+    """Read the file's lists `images` and `annotations`.
 
-    Pictures in the order of the one, the captions of each in the order of the other. The split is
-    what the file name says: ``val2017`` of ``captions_val2017.json``.
+    Pictures keep the order of `images`, captions that of `annotations`. The split comes from the
+    file name: ``val2017`` from ``captions_val2017.json``.
     """
     pictures: dict[int, tuple[str, Place, list[str]]] = {}
     for n, image in enumerate(images, 1):
         place = Place(path, f"image {n}")
         id = field(image, "id", int, place)
         if id in pictures:
-            raise place.error(f"has the id {id}, and so has {pictures[id][1].where}; correct one")
+            raise place.error(f"has the same id {id} as {pictures[id][1].where}; correct one")
         pictures[id] = field(image, "file_name", str, place), place, []
     strangers = 0
     for n, annotation in enumerate(annotations, 1):
         place = Place(path, f"annotation {n}")
         if isinstance(annotation, dict) and "caption" not in annotation:
-            raise place.error("has no caption; the file of captions is named captions_*.json")
+            raise place.error("has no caption; use the file that is named captions_*.json")
         id = field(annotation, "image_id", int, place)
         caption = field(annotation, "caption", str, place)
         if id in pictures:

@@ -18,26 +18,27 @@ class DatasetPicture(Protocol):
 
     @property
     def name(self) -> str:
-        """What people find it by: a path within the dataset, or a key."""
+        """Its name for people: a path in the dataset, or a key."""
 
     def exists(self) -> bool:
-        """Whether it is there to be read."""
+        """Whether it is there."""
 
     def digest(self) -> bytes:
-        """SHA-256 of its content; OSError where it is not there."""
+        """SHA-256 of its content; OSError if it is not there."""
 
     def stamp(self) -> str:
-        """Cheap, and another one as soon as its content may be another; OSError where it is not
-        there."""
+        """A cheap change mark: it differs whenever the content may have changed. OSError if the
+        picture is not there."""
 
     def open(self) -> Image.Image:
-        """The upright RGB picture; PictureError where it cannot be decoded, OSError where it is not
+        """The upright RGB picture. `decode_picture` calls it in a child process, because damaged
+        bytes may crash a decoder. PictureError if it cannot be decoded, OSError if it is not
         there."""
 
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A picture in a file of its own, or `size` bytes of a larger one from `offset` on."""
+    """A picture in a file of its own, or `size` bytes of a larger file, from `offset` on."""
 
     name: str
     path: Path
@@ -46,10 +47,10 @@ class StoredPicture:
 
     def exists(self) -> bool:
         """Whether the file is there."""
-        return os.path.isfile(self.path)  # False too where the name is too long or forbidden
+        return os.path.isfile(self.path)  # also False if the name is too long or forbidden
 
     def stamp(self) -> str:
-        """Size and time of the file, and the place in it."""
+        """The size and time of the file, and the place in it."""
         status = os.stat(self.path)
         return f"{status.st_size} {status.st_mtime_ns} {self.offset}"
 
@@ -80,17 +81,17 @@ class Dataset:
     split: str
     """``test``, ``train+restval`` and so on; ``all`` where the file knows no splits."""
     layout: str
-    """What it was read from, in words, such as ``Karpathy JSON``."""
+    """The format that it was read from, in words, such as ``Karpathy JSON``."""
     examples: tuple[Example, ...]
     notes: tuple[str, ...] = ()
-    """What the reader saw and left out, one sentence each."""
+    """What the reader noticed and left out, one sentence each."""
 
     def __len__(self) -> int:
         return len(self.examples)
 
     @property
     def captions(self) -> int:
-        """Captions of all examples together."""
+        """The number of captions of all examples."""
         return sum(len(example.captions) for example in self.examples)
 
     def all_captions(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Drawn scenes as a dataset: any number of pictures, and no file."""
+"""Drawn scenes as a dataset: any number of pictures without files."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from encoder.errors import DatasetError
 from encoder.scenes import Pairs, make_scene
 
 SIDE = 224
-"""Pixels, of either side."""
+"""Width and height in pixels."""
 
 _PART = 10_000_000
 SPLITS: dict[str, tuple[int, Pairs]] = {
@@ -20,12 +20,12 @@ SPLITS: dict[str, tuple[int, Pairs]] = {
     "test": (_PART, "seen"),
     "held-out": (_PART, "held-out"),
 }
-"""First seed and (colour, kind) pairs of each split; ``held-out`` are pairs that no other has."""
+"""The first seed and the (colour, kind) pairs of each split; only ``held-out`` shows its pairs."""
 
 
 @dataclass(frozen=True)
 class ScenePicture:
-    """A scene, drawn whenever it is opened."""
+    """A scene, which is drawn when it is opened."""
 
     seed: int
     pairs: Pairs
@@ -54,14 +54,14 @@ class ScenePicture:
 
 @lru_cache(maxsize=16)
 def _drawn(picture: ScenePicture) -> Image.Image:
-    """Most are opened right after their digest was asked for."""
+    """Kept for a moment: most are opened right after their digest was computed."""
     return make_scene(picture.seed, picture.pairs).draw(SIDE)
 
 
 def drawn_scenes(count: int, split: str = "test") -> Dataset:
-    """The first `count` scenes of a split, five captions each, the first of them full.
+    """The first `count` scenes of a split with five captions each; the first caption is full.
 
-    Raises DatasetError for a split that is none of `SPLITS`.
+    Raises DatasetError for a split that is not in `SPLITS`.
     """
     if split not in SPLITS:
         raise DatasetError(f"scenes have no split {split}: choose one of {', '.join(SPLITS)}")

@@ -1,4 +1,4 @@
-"""The Flickr token file: ``name.jpg#i<TAB>caption``, one caption a line, every picture there is."""
+"""The Flickr token file of all pictures: ``name.jpg#i<TAB>caption``, one caption a line."""
 
 import re
 from collections.abc import Iterator
@@ -8,28 +8,28 @@ from encoder.datasets.records import Place, Record, Source, merged
 
 _LINE = re.compile(r"([^\t]+)#\d+\t(.*)", re.DOTALL)
 _NO_PICTURE = re.compile(r"\.jpe?g\.\d+$", re.IGNORECASE)
-"""Flickr8k has ``2258277193_586949ec62.jpg.1#0`` and on, of a picture that does not exist."""
+"""Flickr8k has captions of ``2258277193_586949ec62.jpg.1``, a picture that does not exist."""
 
 
 def is_token_line(line: str) -> bool:
-    """Whether a line is one of a token file."""
+    """Whether a line has the format of a token file."""
     return _LINE.fullmatch(line) is not None
 
 
 def read_tokens(path: Path, text: str) -> Source:
-    """The source that the lines of `text` make; a caption is all that follows the first tab.
+    """Read the lines of `text`; a caption is everything after the first tab.
 
-    Captions keep the order of their lines, whatever their number ``i`` says.
+    Captions keep the order of their lines; their number ``i`` is ignored.
     """
     records = merged(_records(path, text))
     real = tuple(record for record in records if not _NO_PICTURE.search(record.name))
     strange = [record.name for record in records if _NO_PICTURE.search(record.name)]
-    note = f"Left out, as no picture has such a name: {', '.join(strange)}."
+    note = f"Left out, because no picture has such a name: {', '.join(strange)}."
     return Source(path, "Flickr token file", real, notes=(note,) if strange else ())
 
 
 def _records(path: Path, text: str) -> Iterator[Record]:
-    # Not splitlines(): a caption may hold what Unicode calls a line separator.
+    # Not splitlines(): a caption may hold a Unicode line separator.
     for n, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue

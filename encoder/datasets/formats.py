@@ -1,4 +1,4 @@
-"""Find by its content which format a file of annotations has, and read it."""
+"""Find the format of an annotations file by its content, and read the file."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from encoder.errors import DatasetError
 
 
 def read_annotations(path: Path) -> Source:
-    """The source at `path`: a file, or a folder or a pattern of shards.
+    """Read the source at `path`: a file, or a folder or a pattern of shards.
 
-    Raises DatasetError where it is in no known format, or damaged, or holds no pictures.
+    Raises DatasetError if its format is unknown, it is damaged, or it holds no pictures.
     """
     if not os.path.isfile(path):
         source = read_shards(path, find_shards(path))
@@ -40,9 +40,8 @@ def _read_text(path: Path, text: str) -> Source:
     if is_csv_header(line):
         return read_csv(path, text)
     raise Place(path, "first line").error(
-        f"{line.strip()[:80]!r} is neither name.jpg#0, a tab and a caption, nor the header of a"
-        " table with the columns image and caption, separated by commas; nor is the file JSON or a"
-        " tar file"
+        f"{line.strip()[:80]!r} has no known format; expected is name.jpg#0, a tab and a caption,"
+        " or the header of a CSV table with the columns image and caption, or JSON, or a tar file"
     )
 
 
@@ -63,6 +62,6 @@ def _read_json(path: Path, text: str, first_line: str) -> Source:
     if isinstance(images, list) and any(isinstance(i, dict) and "sentences" in i for i in images):
         return read_karpathy(path, images, value.get("dataset"))
     raise DatasetError(
-        f"{path} is JSON, but neither Karpathy's (images with sentences) nor COCO's captions"
-        ' (images and annotations), nor lines of {"image": ..., "captions": [...]}'
+        f"{path} is JSON of an unknown kind; known are Karpathy's (images with sentences), COCO's"
+        ' captions (images and annotations), and lines of {"image": ..., "captions": [...]}'
     )

@@ -1,6 +1,6 @@
 """Karpathy's JSON: ``dataset_flickr30k.json``, ``dataset_flickr8k.json``, ``dataset_coco.json``.
 
-The splits that nearly all published figures of these datasets are of, from Karpathy and Fei-Fei,
+Nearly all published figures on these datasets use its splits. They come from Karpathy and Fei-Fei,
 "Deep Visual-Semantic Alignments for Generating Image Descriptions" (2015).
 """
 
@@ -11,11 +11,11 @@ from encoder.datasets.records import Place, Record, Source, field
 
 
 def read_karpathy(path: Path, images: Sequence[object], dataset: object) -> Source:
-    """The source that `images`, the list of that name, and `dataset`, the name, make.
+    """Read the file's list `images` and its name of the `dataset`.
 
-    A picture is ``filepath/filename`` where there is a ``filepath``, which only COCO's file has,
-    and else ``filename``. Folders are often flattened: where every ``filename`` is another, a
-    picture is also looked for under it alone.
+    A picture's name is ``filepath/filename`` if there is a ``filepath`` (only COCO's file has it),
+    else ``filename``. People often put all pictures into one folder: if no two have the same
+    ``filename``, a picture may also lie there without its ``filepath``.
     """
     records = tuple(_record(image, Place(path, f"image {n}")) for n, image in enumerate(images, 1))
     names = {record.name for record in records}

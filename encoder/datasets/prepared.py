@@ -1,4 +1,4 @@
-"""Every picture of a dataset, decoded once: to know that it can be, and to be quick later."""
+"""The pictures of a dataset, decoded once: this shows that they can be, and is quick later."""
 
 import hashlib
 import json
@@ -20,14 +20,14 @@ from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 
 CACHE_BYTES = 16_000_000_000
-"""Prepared pictures are kept in a file of at most this size, and of half the free disk."""
+"""Prepared pictures are kept in a file if it takes at most this much, and half the free disk."""
 
 _ARRAY, _RECORD = "pictures.npy", "pictures.json"
 
 
 class PreparedPictures:
-    """The pictures of a dataset as one `Preprocessor` makes them, in order; pictures that look
-    exactly alike are one, with the captions of all."""
+    """The pictures of a dataset, in order, as one `Preprocessor` makes them. Pictures with equal
+    pixels are one example, with the captions of all."""
 
     def __init__(
         self,
@@ -42,13 +42,13 @@ class PreparedPictures:
         self._decoders = Decoders()
         parts = [[d, *e.captions] for d, e in zip(digests, self.examples, strict=True)]
         self.identity = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        """Of pixels and captions."""
+        """SHA-256 of all pixels and captions, a hex string."""
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def pixels(self, index: int) -> Pixels:
-        """One picture, (h, w, 3) uint8; DatasetError where it has gone since."""
+        """One picture, (h, w, 3) uint8; DatasetError if it can no longer be read."""
         if self._cached is None:
             picture = self.examples[index].picture
             try:
@@ -70,11 +70,12 @@ def prepare_pictures(
     allow_missing: bool = False,
     advance: Callable[[int], None] = lambda n: None,
 ) -> PreparedPictures:
-    """Decode all pictures of `dataset` and keep them in `folder`, where they fit `CACHE_BYTES`.
+    """Decode all pictures of `dataset`, and keep them in `folder` if they fit into `CACHE_BYTES`.
 
-    A second call with the same folder decodes only what could not be read at the first. Raises
-    DatasetError that counts and names the pictures that cannot be read, unless `allow_missing`,
-    which leaves them out; PictureError is never raised. `advance` is told how many more are done.
+    A second call with the same folder decodes only the pictures that the first could not read.
+    Raises a DatasetError that counts and names the pictures that cannot be read, unless
+    `allow_missing` leaves them out. It never raises PictureError. `advance` is called with the
+    number of pictures done since its last call.
     """
     folder.mkdir(exist_ok=True)
     names = [example.picture.name for example in dataset.examples]
@@ -88,10 +89,10 @@ def prepare_pictures(
     for i, digest in enumerate(digests):
         if digest is not None and now[i] not in (stamps[i], None):
             raise DatasetError(
-                f"{names[i]} is another picture than the one in {folder}: give a new folder as"
+                f"{names[i]} has changed since it was decoded into {folder}: give a new folder as"
                 " --out"
             )
-    # What was kept is needed no more.
+    # A picture that was kept need not be there any more.
     wanted = [i for i, digest in enumerate(digests) if digest is None or cached is None]
     reasons = {i: "not there" for i in wanted if now[i] is None}
     _refuse(reasons, names, allow_missing)
@@ -129,12 +130,12 @@ def _merged(same: Sequence[Example]) -> Example:
 
 @dataclass(frozen=True)
 class _Record:
-    """Of every picture; None for those that were never decoded."""
+    """What is kept about each picture; None for those that were never decoded."""
 
     digests: list[str | None]
     """SHA-256 of the prepared pixels."""
     stamps: list[str | None]
-    """Of the picture when it was decoded."""
+    """`DatasetPicture.stamp` when it was decoded."""
 
 
 def _stamp(picture: DatasetPicture) -> str | None:
@@ -145,14 +146,14 @@ def _stamp(picture: DatasetPicture) -> str | None:
 
 
 def _recorded(path: Path, key: str, count: int) -> _Record:
-    """What an earlier call decoded."""
+    """The record of an earlier call, or an empty one."""
     if not path.exists():
         return _Record([None] * count, [None] * count)
     record = json.loads(path.read_text("utf-8"))
     if record["key"] != key:
         raise DatasetError(
             f"{path.parent} holds other pictures, or these in another size: give the same data to"
-            " go on, or a new folder as --out"
+            " continue, or a new folder as --out"
         )
     return _Record(record["digests"], record["stamps"])
 
@@ -175,6 +176,6 @@ def _refuse(reasons: dict[int, str], names: Sequence[str], allow_missing: bool) 
     some = ", ".join(f"{names[i]} ({reason})" for i, reason in list(reasons.items())[:3])
     more = f" and {len(reasons) - 3:,} more" if len(reasons) > 3 else ""
     raise DatasetError(
-        f"{len(reasons):,} of {len(names):,} pictures cannot be read: {some}{more}; mend them, or"
-        " leave them out with --allow-missing"
+        f"{len(reasons):,} of {len(names):,} pictures cannot be read: {some}{more}; repair them,"
+        " or leave them out with --allow-missing"
     )

@@ -1,4 +1,4 @@
-"""The one door to every dataset: read it, choose a split, place the pictures."""
+"""Open any dataset: read its file, choose a split, find the pictures."""
 
 import os
 from collections import Counter
@@ -19,7 +19,7 @@ _SCENES = 1_000
 
 
 def standard_size(name: str, split: str) -> tuple[int, int] | None:
-    """Images and captions of Karpathy's test splits, all captions counted; None for others."""
+    """The numbers of images and captions in Karpathy's test split; None for any other split."""
     return _STANDARD.get(name) if split == "test" else None
 
 
@@ -32,18 +32,22 @@ def open_dataset(
     names: Path | None = None,
     limit: int | None = None,
 ) -> Dataset:
-    """Read a dataset; `name` is one of `DATASETS`, and the format is found by content.
+    """Read a dataset; `name` is one of `DATASETS`. The format is found by the file's content.
 
-    `annotations` is a file, or for shards a folder or a pattern too. `images` is the folder that
-    the names of pictures are relative to, by default that of the annotations; shards need none.
-    `split` may join several with ``+`` and is by default ``test``; a file without splits is one
-    split. `names`, a file of picture names, one a line, keeps these alone, in the order of the
-    annotations; of a file without splits they make the split, called `split` or as that file is.
-    `limit` keeps the first so many pictures. Scenes take a split and a limit (1,000) only.
+    `annotations`: a file; for shards also a folder or a pattern.
+    `images`: the folder that the pictures' names are relative to, by default the folder of the
+    annotations. Shards need none.
+    `split`: one split or several joined with ``+``, by default ``test``. A file without splits is
+    one split.
+    `names`: a file of picture names, one a line. Only these pictures are kept, in the order of the
+    annotations. For a file without splits, they are the split; its name is `split`, or else that of
+    the file of names.
+    `limit`: keep only the first so many pictures.
+    Scenes take only a split and a limit, by default 1,000.
 
-    Captions are stripped; empty ones and pictures without any are left out, which the notes say.
-    Pictures are not looked at: `exists` tells which are there. Raises DatasetError for anything
-    that cannot be read as asked.
+    Captions are stripped. Empty captions and pictures without captions are left out; the notes say
+    so. The pictures are not opened: `exists` tells which are there. Raises DatasetError if the
+    dataset cannot be read as asked.
     """
     if name not in DATASETS:
         raise DatasetError(f"there is no dataset {name}: choose one of {', '.join(DATASETS)}")
@@ -100,7 +104,7 @@ def _split(source: Source, asked: str) -> tuple[str, Sequence[Record]]:
 def _named(
     source: Source, records: Sequence[Record], names: Path
 ) -> tuple[Sequence[Record], list[str]]:
-    """The records that a file of names keeps, and a note of names that none of them has."""
+    """The records whose names are in the file `names`, and a note about names without a record."""
     lines = map(str.strip, decoded(names, read_bytes(names)).split("\n"))
     wanted = set(filter(None, lines))
     kept = [record for record in records if record.name in wanted]
@@ -129,7 +133,7 @@ def _folder(source: Source, images: Path | None) -> Path:
 def _examples(
     source: Source, records: Sequence[Record], folder: Path, limit: int | None
 ) -> tuple[tuple[Example, ...], list[str]]:
-    """Up to `limit` examples, and notes of what was left out."""
+    """Up to `limit` examples, and notes about what was left out."""
     examples: list[Example] = []
     empty = 0
     bare: list[str] = []
@@ -162,7 +166,7 @@ def _picture(source: Source, record: Record, folder: Path) -> StoredPicture:
         raise record.place.error(f"{name} is an absolute path; write it relative to the pictures")
     if os.path.normpath(name).split(os.sep)[0] == os.pardir:
         raise record.place.error(f"{name} leads out of the folder of pictures; name it within")
-    path = folder / name  # an absolute name makes nothing of the folder
+    path = folder / name  # an absolute name replaces the folder
     if source.flat and not os.path.isfile(path):
         alone = folder / os.path.basename(name)
         path = alone if os.path.isfile(alone) else path

@@ -1,4 +1,4 @@
-"""What the files of a dataset say, before a split is chosen and pictures are looked for."""
+"""What an annotations file says, before a split is chosen and the pictures are found."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,57 +14,57 @@ _KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object", int
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file something stands, for people to find it."""
+    """A place in a file, for error messages."""
 
     path: Path
     where: str
     """``line 7``, ``image 3``."""
 
     def error(self, problem: str) -> DatasetError:
-        """The error to raise about it."""
+        """The error to raise about a `problem` there."""
         return DatasetError(f"{self.path}, {self.where}: {problem}")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One picture and its captions as they are written."""
+    """One picture and its captions, as the file has them."""
 
     image: str | StoredPicture
-    """Its file, relative to the folder of pictures; or the picture itself, in a shard."""
+    """Its file, relative to the folder of pictures; or, in a shard, the picture itself."""
     captions: tuple[str, ...]
     place: Place
     split: str | None = None
-    """None where the file knows no splits."""
+    """None if the file has no splits."""
 
     @property
     def name(self) -> str:
-        """What its file calls the picture."""
+        """The picture's name in the file."""
         return self.image if isinstance(self.image, str) else self.image.name
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file of annotations, read; the records in its order."""
+    """The content of an annotations file; the records keep its order."""
 
     path: Path
     layout: str
     """The format, in words."""
     records: tuple[Record, ...]
     whole: str = "all"
-    """What the split is called where the records have none."""
+    """The name of the only split, if the records have none."""
     dataset: str | None = None
-    """What dataset the file says it is."""
+    """The name of the dataset, if the file says it."""
     notes: tuple[str, ...] = ()
     flat: bool = False
-    """Whether a picture may also lie in the folder without the folders of its name."""
+    """Whether a picture may lie in the folder of pictures without the folders in its name."""
     own: bool = False
-    """Whether its pictures may have absolute paths: the table of a user, who wrote them."""
+    """Whether its pictures may have absolute paths, as in a table that the user wrote."""
 
 
 def merged(records: Iterable[Record]) -> tuple[Record, ...]:
-    """One record a picture, in the order in which they first come, with all its captions.
+    """One record for each picture, in the order of first appearance, with all its captions.
 
-    Raises DatasetError where a picture has two splits.
+    Raises DatasetError if a picture has two splits.
     """
     found: dict[str, tuple[Record, list[str]]] = {}
     for record in records:
@@ -82,7 +82,7 @@ def merged(records: Iterable[Record]) -> tuple[Record, ...]:
 
 
 def field(entry: object, key: str, kind: type[_T], place: Place) -> _T:
-    """``entry[key]`` of a JSON object; DatasetError where it is missing or no `kind`."""
+    """``entry[key]`` of a JSON object; DatasetError if it is missing or not of type `kind`."""
     value = entry.get(key) if isinstance(entry, dict) else None
     if not isinstance(value, kind):
         raise place.error(f"has no {key}, which must be {_KINDS[kind]}")
@@ -92,7 +92,7 @@ def field(entry: object, key: str, kind: type[_T], place: Place) -> _T:
 
 
 def captions_of(entry: Mapping[str, object], place: Place) -> tuple[str, ...]:
-    """``captions`` or ``caption`` of a JSON object, be it a list of texts or one text."""
+    """``captions`` or ``caption`` of a JSON object; either may be a list of texts or one text."""
     value = entry.get("captions", entry.get("caption"))
     captions = [value] if isinstance(value, str) else value
     if not isinstance(captions, list) or not all(isinstance(text, str) for text in captions):
@@ -103,7 +103,7 @@ def captions_of(entry: Mapping[str, object], place: Place) -> tuple[str, ...]:
 
 
 def check_text(text: str, what: str, place: Place) -> None:
-    """Raise DatasetError for half a surrogate pair, which JSON can write and no tokenizer takes."""
+    """Raise DatasetError for half a surrogate pair: JSON can hold it, but no tokenizer takes it."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -111,7 +111,7 @@ def check_text(text: str, what: str, place: Place) -> None:
 
 
 def decoded(path: Path, data: bytes) -> str:
-    """UTF-8 text, with or without a byte order mark; DatasetError where it is none."""
+    """`data` as UTF-8, with or without a byte order mark; DatasetError if it is not UTF-8."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -120,7 +120,7 @@ def decoded(path: Path, data: bytes) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole file; DatasetError where it cannot be read."""
+    """The whole file; DatasetError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files of ``key.jpg`` with ``key.txt`` or ``key.json``, read in place."""
+"""WebDataset shards: tar files of ``key.jpg`` with ``key.txt`` or ``key.json``, not unpacked."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ from encoder.errors import DatasetError
 from encoder.pictures.picture import EXTENSIONS
 
 _SAMPLE = re.compile(r"((?:.*/)?[^./]+)\.([^/]+)", re.DOTALL)
-"""Key and ending: the first dot of the file name parts them, as WebDataset has it."""
+"""Key and ending; the first dot of the file name separates them, as in WebDataset."""
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _SHARD = re.compile(r"\.(tar(\.(gz|bz2|xz|zst))?|tgz)$")
 _COMPRESSED = {
@@ -26,11 +26,11 @@ _COMPRESSED = {
 }
 _SPLITS = ("train", "restval", "val", "test")
 _Sample = dict[str, tarfile.TarInfo]
-"""Ending to file."""
+"""The files of one key, by ending."""
 
 
 def is_tar(path: Path) -> bool:
-    """Whether `path` is a tar file; DatasetError where it is compressed, tar file or not."""
+    """Whether `path` is a tar file; DatasetError if it is compressed, tar file or not."""
     try:
         with open(path, "rb") as file:
             head = file.read(8)
@@ -47,8 +47,8 @@ def is_tar(path: Path) -> bool:
 
 
 def find_shards(path: Path) -> list[Path]:
-    """The tar files of a folder, or those that a pattern such as ``{000..003}.tar`` or ``*.tar``
-    names; in the order of their numbers, 2 before 10. Raises DatasetError where there are none."""
+    """The tar files of a folder, or of a pattern such as ``{000..003}.tar`` or ``*.tar``, in the
+    order of their numbers, 2 before 10. Raises DatasetError if there are none."""
     if os.path.isdir(path):
         inside = glob.glob(os.path.join(glob.escape(str(path)), "*"))
         if found := sorted(filter(_SHARD.search, inside), key=_by_numbers):
@@ -64,13 +64,13 @@ def find_shards(path: Path) -> list[Path]:
 
 
 def _by_numbers(name: str) -> list[tuple[int, str]]:
-    """Digits compare as numbers; every odd part is digits."""
+    """A sort key that compares digits as numbers; every second part is digits."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if n % 2 else (0, part) for n, part in enumerate(parts)]
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """What a shell makes of braces: ``{000..003}`` with its zeros, and ``{a,b}``."""
+    """All names that braces stand for, as in a shell: ``{000..003}`` (with zeros) and ``{a,b}``."""
     braces = _BRACES.search(pattern)
     if braces is None:
         yield pattern
@@ -86,11 +86,11 @@ def _expanded(pattern: str) -> Iterator[str]:
 
 
 def read_shards(path: Path, shards: list[Path]) -> Source:
-    """The source that the samples of `shards` make; none of their pictures is read or unpacked.
+    """Read the samples of `shards`; none of their pictures is read or unpacked.
 
-    ``key.txt`` holds one caption a line, as retrieval sets are stored (CLIP_benchmark's are); only
-    where it is missing ``caption`` or ``captions`` of ``key.json`` counts. There are no splits,
-    but a folder of shards is often one: it is called so where its name is ``test`` or the like.
+    ``key.txt`` holds one caption a line, as in CLIP_benchmark's retrieval sets. If it is missing,
+    ``caption`` or ``captions`` of ``key.json`` counts. Shards have no splits, but a folder of
+    shards often is one: if its name is ``test`` or the like, the split has this name.
     """
     records: list[Record] = []
     lonely = 0
@@ -108,12 +108,12 @@ def read_shards(path: Path, shards: list[Path]) -> Source:
         "WebDataset shards",
         tuple(records),
         whole=folder if folder in _SPLITS else "all",
-        notes=(f"Keys left out that have captions and no picture: {lonely:,}.",) if lonely else (),
+        notes=(f"Keys left out that have captions but no picture: {lonely:,}.",) if lonely else (),
     )
 
 
 def _read_shard(shard: Path) -> tuple[list[Record], int]:
-    """Records, and how many keys have captions alone."""
+    """The records, and how many keys have captions but no picture."""
     samples: dict[str, _Sample] = {}
     records = []
     lonely = 0
@@ -138,7 +138,7 @@ def _read_shard(shard: Path) -> tuple[list[Record], int]:
 
 
 def _check_end(tar: tarfile.TarFile, shard: Path) -> None:
-    """tarfile takes a damaged header in the middle for the end: the true end is zeros or none."""
+    """Check that only zeros follow: `tarfile` takes a damaged header for the end of the file."""
     if tar.fileobj is not None:
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):

@@ -12,7 +12,7 @@ _IMAGE, _CAPTION, _SPLIT = "image", "caption", "split"
 
 
 def is_csv_header(line: str) -> bool:
-    """Whether a line is the header of such a table."""
+    """Whether a line is the header of a table with these columns."""
     try:
         return {_IMAGE, _CAPTION} <= set(_columns(next(csv.reader([line]), [])))
     except csv.Error:
@@ -20,9 +20,10 @@ def is_csv_header(line: str) -> bool:
 
 
 def read_csv(path: Path, text: str) -> Source:
-    """The source that a header and rows make, one row a caption, the rows of a picture anywhere.
+    """Read a header and rows, one row for each caption; a picture's rows may stand anywhere.
 
-    Commas separate, double quotes enclose. A column ``split`` is obeyed, others are ignored.
+    Commas separate cells, double quotes enclose them. A column ``split`` is used, other columns are
+    ignored.
     """
     return Source(path, "CSV", merged(_rows(path, text)), own=True)
 
@@ -64,16 +65,16 @@ def _row(columns: list[str], row: list[str], place: Place) -> Record:
 
 
 def read_json_lines(path: Path, text: str) -> Source:
-    """The source that objects ``{"image": ..., "captions": [...]}`` make, one a line.
+    """Read objects ``{"image": ..., "captions": [...]}``, one a line.
 
-    ``caption`` may stand for ``captions``, and either be one text or a list of them; a picture may
-    have several lines. ``split`` is obeyed, other keys are ignored.
+    The key may also be ``caption``; its value may be one text or a list of texts. A picture may
+    have several lines. ``split`` is used, other keys are ignored.
     """
     return Source(path, "JSON lines", merged(_objects(path, text)), own=True)
 
 
 def _objects(path: Path, text: str) -> Iterator[Record]:
-    # Not splitlines(): JSON may hold what Unicode calls a line separator.
+    # Not splitlines(): JSON may hold a Unicode line separator.
     for n, line in enumerate(text.split("\n"), 1):
         if line.strip():
             place = Place(path, f"line {n}")
@@ -83,7 +84,7 @@ def _objects(path: Path, text: str) -> Iterator[Record]:
 
 
 def parse_object(text: str, place: Place) -> Mapping[str, object]:
-    """The JSON object that `text` is; DatasetError where it is none."""
+    """`text` as a JSON object; DatasetError if it is not one."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

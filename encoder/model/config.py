@@ -113,7 +113,7 @@ _STAGE_LISTS = (
 
 @dataclass(frozen=True)
 class AlignConfig:
-    """Both towers and what joins them; defaults are the reference's (image_size 600, not 289)."""
+    """Both towers and their join; defaults are the reference's (image_size 600, not 289)."""
 
     text_config: TextConfig = field(default_factory=TextConfig)
     vision_config: VisionConfig = field(default_factory=VisionConfig)
@@ -160,7 +160,7 @@ class AlignConfig:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a ``config.json``; CheckpointError where it is not one of this architecture."""
+        """Read a ``config.json``; CheckpointError if it is not of this architecture."""
         try:
             return cls.from_dict(json.loads(path.read_text("utf-8")))
         except (ValueError, TypeError, AttributeError) as error:
@@ -181,12 +181,12 @@ def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_numbers(where: str, config: Any) -> None:
-    """Sizes are whole numbers from 1 and rates numbers from 0: which, a field's default says."""
+    """Sizes must be whole numbers from 1, rates numbers from 0; the default's type says which."""
     for f in dataclasses.fields(config):
         value, default = getattr(config, f.name), f.default
         least = 0 if f.name in ("pad_token_id", "depthwise_padding") else 1
         if isinstance(default, str) or default is dataclasses.MISSING or f.name == "image_size":
-            continue  # image_size changes nothing, and the reference lets it be a pair
+            continue  # image_size has no effect, and the reference allows a pair
         if isinstance(default, tuple):
             right = isinstance(value, tuple) and all(type(n) is int and n >= least for n in value)
         elif isinstance(default, float):

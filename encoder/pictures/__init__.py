@@ -1,1 +1,1 @@
-"""One guarded way to open a picture, for everyone."""
+"""One safe way to open a picture, for all packages."""

@@ -1,4 +1,4 @@
-"""What a camera wrote beside the pixels: when, with what and where a picture was taken."""
+"""What a camera wrote beside the pixels: when, where and with what a picture was taken."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,7 +18,7 @@ class Exif(NamedTuple):
 
 
 def read_exif(image: Image.Image) -> Exif:
-    """Whatever can be made out; a broken block says nothing, and never raises."""
+    """Everything that can be read of it; a broken block gives nothing and never raises."""
     base = _try(image.getexif)
     detail = _try(lambda: base.get_ifd(ExifTags.IFD.Exif))
     gps = _try(lambda: base.get_ifd(ExifTags.IFD.GPSInfo))
@@ -35,7 +35,7 @@ def read_exif(image: Image.Image) -> Exif:
 
 
 def _try(read: Callable[[], Any]) -> Any:
-    """None where it fails: Pillow raises half a dozen types on broken blocks."""
+    """None if `read` fails: Pillow raises half a dozen types on broken blocks."""
     try:
         return read()
     except Exception:
@@ -71,7 +71,7 @@ def _taken_at(detail: Any) -> datetime | None:
 
 
 def _degrees(gps: Any, tag: int, signs: str, limit: int) -> float | None:
-    """Degrees, minutes and seconds as one number. The tag before it says which half of the globe:
+    """Degrees, minutes and seconds as one number. The tag before `tag` names the half of the globe;
     without it the sign would be a guess."""
     half = (_text(gps, tag - 1) or "").upper()
     parts = _try(lambda: [float(part) for part in gps[tag]])
@@ -79,7 +79,7 @@ def _degrees(gps: Any, tag: int, signs: str, limit: int) -> float | None:
         return None
     degrees, minutes, seconds = parts
     value: float = degrees + minutes / 60 + seconds / 3600
-    # Written so that NaN, a rational without a denominator, is refused too.
+    # Written so that NaN, the value of a fraction over 0, is refused too.
     if not (degrees >= 0 and 0 <= minutes <= 60 and 0 <= seconds <= 60 and value <= limit):
         return None
     return -value if half == signs[1] else value

@@ -24,11 +24,11 @@ _ENDINGS = (
     " tga tif tiff webp"
 )
 EXTENSIONS = frozenset(f".{ending}" for ending in _ENDINGS.split())
-"""File name endings (lower case) that are taken for pictures when a folder is walked."""
+"""File name endings (lower case) of pictures, for walks through folders."""
 
 _FORMATS = "AVIF BMP DIB GIF HEIF ICO JPEG JPEG2000 PCX PNG PPM QOI TGA TIFF WEBP"
 FORMATS = frozenset(_FORMATS.split()) | {"MPO"}
-"""Pillow's names of the formats that are read; several JPEGs in one file are an MPO."""
+"""Pillow's names of the formats that are read; a file of several JPEGs is an MPO."""
 _NOISY = r"(PIL|pillow_heif)\b"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,7 +39,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation to what turns the picture upright."""
+"""The operation that turns a picture upright, by its EXIF orientation."""
 
 _lock = threading.Lock()
 _ready = False
@@ -47,21 +47,22 @@ _ready = False
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture and what its file says of it."""
+    """A decoded picture and what its file says about it."""
 
     image: Image.Image
-    """RGB, upright by its EXIF orientation, transparent parts white; an animation's first frame."""
+    """RGB, upright by its EXIF orientation, with white for transparent parts; the first frame of an
+    animation."""
     format: str
     """Pillow's name of the format, such as ``JPEG`` or ``HEIF``."""
     taken_at: datetime | None
-    """EXIF capture time, with its UTC offset where the camera wrote one."""
+    """EXIF capture time, with its UTC offset if the camera wrote one."""
     camera: str | None
-    """Make and model, the make not repeated: ``Canon EOS 5D``, ``Apple iPhone 12``."""
+    """Make and model, without repeating the make: ``Canon EOS 5D``, ``Apple iPhone 12``."""
     lens: str | None
     latitude: float | None
     """Degrees, north positive, in [-90, 90]."""
     longitude: float | None
-    """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
+    """Degrees, east positive, in [-180, 180]; None exactly if the latitude is None."""
 
     @property
     def width(self) -> int:
@@ -79,9 +80,9 @@ def read_picture(
 ) -> Picture:
     """Decode a picture from a path (text or bytes) or an open binary file.
 
-    Raises PictureError with a plain reason when the bytes are not a whole picture of a known
-    format, or have more than `max_pixels` (at most MAX_PIXELS) pixels, which is read from the
-    header: nothing larger is ever decoded. OSError when the file itself cannot be opened.
+    Raises PictureError with a plain reason if the bytes are not a whole picture of a known format,
+    or if the header says more than `max_pixels` pixels (at most MAX_PIXELS): nothing larger is ever
+    decoded. Raises OSError if the file itself cannot be opened.
     """
     _set_up_pillow()
     if isinstance(source, str | bytes | os.PathLike):
@@ -127,7 +128,7 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """As `ImageOps.exif_transpose`, which also rewrites the EXIF block and fails on odd ones."""
+    """Like `ImageOps.exif_transpose`, which also rewrites the EXIF block and fails on odd ones."""
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a broken EXIF block must not cost the picture
@@ -143,12 +144,15 @@ def _rgb(image: Image.Image) -> Image.Image:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         paper.paste(image, mask=image)
         return paper
-    return image if image.mode == "RGB" else image.convert("RGB")  # no copy: it may be huge
+    return (
+        image if image.mode == "RGB" else image.convert("RGB")
+    )  # no copy: the picture may be huge
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow clips wide grey pixels to 255, which turns 16-bit scans white; scale them instead:
-    from 8 bits, 16 bits or [0, 1] where they lie in that, else from their own extremes."""
+    """Scale wide grey pixels to 8 bits; Pillow would clip them to 255, which turns 16-bit scans
+    white. The scale is that of 8 bits, 16 bits or [0, 1] if all pixels fit into it, else the one
+    from their own minimum to their maximum."""
     values = np.nan_to_num(np.array(image, np.float32), copy=False)
     low, high = float(values.min()), float(values.max())
     if low >= 0:
@@ -162,9 +166,9 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _set_up_pillow() -> None:
-    """Register HEIF, set Pillow's own limit (an error above twice its number) to ours, and silence
-    its warnings of what we refuse or mend. `warnings.catch_warnings` would not do: two threads
-    that leave it in the wrong order silence the whole process for good."""
+    """Register HEIF, set Pillow's own limit (it raises an error above twice the number) to ours,
+    and silence its warnings about what we refuse or repair. `warnings.catch_warnings` does not do:
+    two threads that leave it in the wrong order silence the whole process for good."""
     global _ready
     with _lock:
         if not _ready:

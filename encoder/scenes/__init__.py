@@ -1,4 +1,4 @@
-"""Drawn scenes with captions: pictures whose every fact is known, as many as there are seeds."""
+"""Drawn scenes with captions. Everything in them is known, and each seed gives another scene."""
 
 from encoder.scenes.backgrounds import BACKGROUNDS
 from encoder.scenes.captions import article

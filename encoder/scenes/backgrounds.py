@@ -1,4 +1,4 @@
-"""The eight backgrounds, muted and hazy so that no part of them passes for a thing."""
+"""The eight backgrounds, muted and hazy, so that no part of them looks like a thing."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +25,8 @@ class _Stage:
         self._side = side
 
     def gradient(self, top: float, bottom: float, stops: _Stops) -> None:
-        """Fill the band from ``top`` to ``bottom`` with colours at shares 0 to 1 of it."""
+        """Fill the band from ``top`` to ``bottom`` with the colours of ``stops``; each stop gives a
+        share of the band, 0 to 1, and the colour there."""
         first, last = round(top * self._side), round(bottom * self._side)
         rows = np.linspace(0, 1, max(2, last - first))
         shares = [share for share, _ in stops]
@@ -75,7 +76,7 @@ class _Stage:
     def strokes(
         self, number: int, top: float, bottom: float, length: float, width: float, colour: Colour
     ) -> None:
-        """Short level lines: waves, furrows, wind marks; longer towards the bottom."""
+        """Short level lines (waves, furrows, wind marks), which are longer towards the bottom."""
         for _ in range(number):
             y = self.rng.uniform(top, bottom)
             near = 0.35 + 0.65 * (y - top) / (bottom - top)
@@ -277,7 +278,7 @@ BACKGROUNDS: tuple[str, ...] = tuple(_PAINTERS)
 
 
 def paint(background: str, side: int, rng: Random) -> Image.Image:
-    """The background of ``background``: ``side`` x ``side`` RGB, its details chosen by ``rng``."""
+    """Paint a background of `BACKGROUNDS`, ``side`` x ``side`` RGB; ``rng`` chooses its details."""
     stage = _Stage(side, rng)
     _PAINTERS[background](stage)
     return stage.image

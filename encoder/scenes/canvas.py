@@ -1,4 +1,4 @@
-"""A pen that draws in unit coordinates: whatever the picture's size, the same picture."""
+"""A pen that draws in unit coordinates: the same picture at every size."""
 
 import math
 from collections.abc import Sequence
@@ -35,13 +35,13 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 def arc_points(
     x: float, y: float, rx: float, ry: float, start: float = 0.0, stop: float = 360.0
 ) -> list[Point]:
-    """33 points on an ellipse, by degrees clockwise from the right as seen on the picture."""
+    """33 points on an ellipse; degrees count clockwise in the picture, from the right."""
     angles = [math.radians(start + (stop - start) * i / 32) for i in range(33)]
     return [(x + rx * math.cos(t), y + ry * math.sin(t)) for t in angles]
 
 
 class Pen:
-    """Draws filled shapes and round strokes through an affine map onto a Pillow drawing."""
+    """Draws filled shapes and round strokes onto a Pillow drawing, through an affine map."""
 
     def __init__(self, drawing: ImageDraw.ImageDraw, affine: Affine) -> None:
         a, b, c, d, e, f = affine
@@ -56,7 +56,7 @@ class Pen:
         self._drawing.polygon(cast(list[float], placed.ravel().tolist()), fill=colour)
 
     def stroke(self, points: npt.NDArray[np.float64], width: float, colour: Colour) -> None:
-        """Draw a line through ``points``, shape (n, 2), with round ends; no thinner than 1 px."""
+        """Draw a line through ``points``, shape (n, 2), with round ends; at least 1 pixel thick."""
         placed = cast(list[float], (points @ self._matrix + self._shift).ravel().tolist())
         pixels = max(1, round(width * self._scale))
         self._drawing.line(placed, fill=colour, width=pixels, joint="curve")
@@ -92,7 +92,7 @@ class Pen:
     def box(
         self, x0: float, y0: float, x1: float, y1: float, colour: Colour, radius: float = 0.0
     ) -> None:
-        """An upright rectangle, its corners rounded by ``radius``."""
+        """An upright rectangle with corners rounded by ``radius``."""
         if not radius:
             self.poly([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
             return
@@ -127,7 +127,7 @@ class Pen:
 
 
 class Extent(Pen):
-    """A pen that draws nothing and remembers how far it came: ``low`` and ``high``, shape (2,)."""
+    """A pen that draws nothing and remembers its extent: ``low`` and ``high``, shape (2,)."""
 
     def __init__(self) -> None:
         self.low = np.full(2, np.inf)

@@ -22,13 +22,13 @@ _OPENINGS = ("a picture of", "an image of", "a drawing of", "an illustration of"
 
 
 def article(phrase: str) -> str:
-    """``phrase`` with its indefinite article; no word of the vocabulary sounds unlike it looks."""
+    """``phrase`` with its indefinite article; the first letter is enough for our vocabulary."""
     return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
 
 
 def full_caption(rng: Random, background: str, things: Sequence[Thing]) -> str:
-    """Every group with its count, size, colour and kind, its relation and the background."""
-    names = [_group(rng, thing) for thing in things]
+    """Names every thing with its count, size, colour, kind and relation, and the background."""
+    names = [_named(rng, thing) for thing in things]
     first = names[0]
     if len(things) == 1:
         text = first
@@ -45,7 +45,7 @@ def full_caption(rng: Random, background: str, things: Sequence[Thing]) -> str:
 
 
 def brief_caption(rng: Random, things: Sequence[Thing]) -> str:
-    """Every group with its count and kind, in any order."""
+    """Names every thing with its count and kind, in any order."""
     names = [_counted(rng, thing, _described(_noun(rng, thing), thing)) for thing in things]
     rng.shuffle(names)
     *before, last = names
@@ -53,8 +53,8 @@ def brief_caption(rng: Random, things: Sequence[Thing]) -> str:
 
 
 def captions(rng: Random, background: str, things: Sequence[Thing]) -> tuple[str, ...]:
-    """Five different captions: a full one, one without some details, one of a single group, one
-    in keywords, and one as a person might type into a search box."""
+    """Five different captions: a full one, one without some details, one about a single thing, one
+    of keywords, and one like the text that a person types into a search box."""
     makers: tuple[Callable[[Random, str, Sequence[Thing]], str], ...] = (
         full_caption,
         _partial,
@@ -120,16 +120,16 @@ def _counted(rng: Random, thing: Thing, phrase: str) -> str:
     return f"{rng.choice(NUMBERS[thing.count])} {phrase}"
 
 
-def _group(rng: Random, thing: Thing, sized: bool = True) -> str:
+def _named(rng: Random, thing: Thing, sized: bool = True) -> str:
     size = _size(rng, thing) if sized else ""
     phrase = _described(_noun(rng, thing), thing, size, _colour(rng, thing))
     return _counted(rng, thing, phrase)
 
 
 def _partial(rng: Random, background: str, things: Sequence[Thing]) -> str:
-    """Two of the groups, or the one, without sizes; often without the background."""
+    """Two of the things, or the only one, mostly without sizes; often without the background."""
     shown = rng.sample(list(things), min(2, len(things)))
-    names = [_group(rng, thing, sized=rng.random() < 0.3) for thing in shown]
+    names = [_named(rng, thing, sized=rng.random() < 0.3) for thing in shown]
     side = relation(shown[0], shown[-1])
     if len(shown) == 1:
         text = f"{rng.choice(_OPENINGS)} {names[0]}"
@@ -145,7 +145,7 @@ def _partial(rng: Random, background: str, things: Sequence[Thing]) -> str:
 
 
 def _single(rng: Random, background: str, things: Sequence[Thing]) -> str:
-    """One group and the background; its colour, size or exact kind may be missing."""
+    """One thing and the background; its colour, size or exact kind may be missing."""
     thing = rng.choice(list(things))
     families = FAMILIES[thing.kind]
     noun = rng.choice(families) if families and rng.random() < 0.25 else _noun(rng, thing)
@@ -156,7 +156,7 @@ def _single(rng: Random, background: str, things: Sequence[Thing]) -> str:
 
 
 def _keywords(rng: Random, background: str, things: Sequence[Thing]) -> str:
-    """Groups and background without articles, separated by commas, in any order."""
+    """Things and background without articles, separated by commas; the things in any order."""
     parts = []
     for thing in things:
         size = _size(rng, thing) if rng.random() < 0.3 else ""
@@ -167,7 +167,7 @@ def _keywords(rng: Random, background: str, things: Sequence[Thing]) -> str:
 
 
 def _query(rng: Random, background: str, things: Sequence[Thing]) -> str:
-    """A few words about one group or the background alone."""
+    """A few words about one thing, or about the background alone."""
     thing = rng.choice(list(things))
     where, colour = rng.choice(BACKGROUND_PHRASES[background]), _colour(rng, thing)
     noun = _noun(rng, thing)
@@ -176,7 +176,7 @@ def _query(rng: Random, background: str, things: Sequence[Thing]) -> str:
     if shape == 0:
         return f"something {colour} {where}"
     if shape == 1:
-        return f"{rng.choice(BACKGROUND_NOUNS[background])} with {_group(rng, thing, sized=False)}"
+        return f"{rng.choice(BACKGROUND_NOUNS[background])} with {_named(rng, thing, sized=False)}"
     if shape == 2:
         return named
     if shape == 3:

@@ -28,12 +28,12 @@ _WHITE: Colour = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Tones:
-    """The colours an object is drawn in: four of its own, and neutral ones for small details."""
+    """The colours of one object: four of its own, and neutral ones for small details."""
 
     base: Colour
     light: Colour
     dark: Colour
-    deep: Colour  # for lines on the object: darker than it, or lighter where it is black
+    deep: Colour  # for lines on the object: darker than it, or lighter if it is black
     edge: Colour
     glass: Colour
     ink: Colour = (34, 34, 40)
@@ -41,7 +41,7 @@ class Tones:
 
 
 def tones(colour: str, rng: random.Random) -> Tones:
-    """The tones of one of `COLOURS`, a shade of it chosen by ``rng``."""
+    """The tones of one of `COLOURS`; ``rng`` chooses the shade."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(part / 255 for part in BASES[colour]))
     hue += rng.uniform(-0.008, 0.008)
     saturation = min(1.0, saturation * rng.uniform(0.9, 1.08))

@@ -1,4 +1,4 @@
-"""Puts a background and things together into one picture."""
+"""Draw a background and things as one picture."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _FALL = Image.linear_gradient("L").point([round(max(0, value - 90) * 0.22) for v
 
 
 def draw(seed: int, background: str, things: Sequence[Thing], size: int) -> Image.Image:
-    """The scene as a ``size`` x ``size`` RGB picture; the same at every size but for its grain."""
+    """The scene as a ``size`` x ``size`` RGB picture; only its grain depends on the size."""
     rng = Random(f"pixels {seed}")
     fine = 3 if size <= 400 else 2
     canvas = paint(background, size * fine, rng)
@@ -34,7 +34,7 @@ def draw(seed: int, background: str, things: Sequence[Thing], size: int) -> Imag
 
 
 def _add(canvas: Image.Image, thing: Thing, shades: Tones, lit: bool) -> None:
-    """Draw a group with its edge, and around it a glow (``lit``) or a soft shadow."""
+    """Draw a thing with its edge, and around it a glow (``lit``) or a soft shadow."""
     side = canvas.width
     margin = 3 * _GLOW
     left, top = (math.floor((v - margin) * side) for v in (thing.box.left, thing.box.top))

@@ -1,4 +1,4 @@
-"""Which things a scene shows and where, in unit coordinates with y pointing down."""
+"""Which things a scene shows, and where: in unit coordinates with y pointing down."""
 
 import math
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ Pairs = Literal["seen", "held-out", "any"]
 
 HORIZON = 0.45
 GAP = 0.03
-"""The least clear space between two things along the axis of their relation."""
+"""The smallest free space between two things along the axis of their relation."""
 
 _PLAIN = 1.4
-"""How many times farther apart two centres are along the axis of a relation than across it."""
+"""In a plain relation, two centres are this many times farther apart along its axis than across."""
 
 _MARGIN = 0.035
 _TRIES = 160
@@ -58,7 +58,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Thing:
-    """A group of ``count`` like objects in one colour; ``box`` holds all its ``items``."""
+    """``count`` objects of one kind and colour; ``box`` encloses all ``items``."""
 
     kind: str
     colour: str
@@ -69,7 +69,7 @@ class Thing:
 
 
 def relation(thing: Thing, other: Thing) -> Side | None:
-    """Where ``thing`` is as seen from ``other``; None where that is not plain to the eye."""
+    """Where ``thing`` is as seen from ``other``; None if the picture does not clearly show it."""
     a, b = thing.box, other.box
     across = max(b.left - a.right, a.left - b.right)
     along = max(b.top - a.bottom, a.top - b.bottom)
@@ -89,13 +89,13 @@ def sample_things(rng: Random, pairs: Pairs) -> tuple[Thing, ...]:
         dreamy = rng.random() < 0.12
         sizes = [_sample_size(rng) for _ in chosen]
         counts = [_sample_count(rng, size) for size in sizes]
-        groups = [
-            _group(rng, kind, colour, count, size)
+        unplaced = [
+            _thing(rng, kind, colour, count, size)
             for (colour, kind), count, size in zip(chosen, counts, sizes, strict=True)
         ]
         for attempt in range(_TRIES):
             grounded = not dreamy and attempt < _TRIES * 3 // 4
-            placed = [_place(rng, group, grounded) for group in groups]
+            placed = [_place(rng, thing, grounded) for thing in unplaced]
             if _clear(placed):
                 return tuple(placed)
 
@@ -123,8 +123,8 @@ def _sample_count(rng: Random, size: Size) -> int:
     return min(count, 2) if size == "large" else count
 
 
-def _group(rng: Random, kind: str, colour: str, count: int, size: Size) -> Thing:
-    """The group by itself, its box starting at (0, 0)."""
+def _thing(rng: Random, kind: str, colour: str, count: int, size: Size) -> Thing:
+    """The thing by itself; its box starts at (0, 0)."""
     left, top, right, bottom = extent(kind)
     width, height = right - left, bottom - top
     shape = max(width, height) / min(width, height)
@@ -144,7 +144,7 @@ def _group(rng: Random, kind: str, colour: str, count: int, size: Size) -> Thing
     items: list[Item] = []
     start = 0.0
     for w, h, item in cells:
-        # Placed along the row or pile with air between; swaying a little across it.
+        # Placed along a row or pile with a gap between, and a little off its line.
         sway = rng.uniform(0.0, 0.12) * (w if stacked else h) if count > 1 else 0.0
         x, y = (sway, start) if stacked else (start, sway)
         start += (h if stacked else w) + 0.022
@@ -161,11 +161,11 @@ def _moved(item: Item, dx: float, dy: float) -> Item:
     return Item(x, y, scale, stretch, tilt, item.flip)
 
 
-def _place(rng: Random, group: Thing, grounded: bool) -> Thing:
-    """The group somewhere in the picture; ``grounded`` keeps ground and sky apart."""
-    width, height = group.box.right, group.box.bottom
+def _place(rng: Random, thing: Thing, grounded: bool) -> Thing:
+    """The thing somewhere in the picture; ``grounded`` keeps ground and sky apart."""
+    width, height = thing.box.right, thing.box.bottom
     low, high = _MARGIN, 1 - _MARGIN - height
-    if grounded and group.kind in FLYING:
+    if grounded and thing.kind in FLYING:
         high = min(high, max(low, 0.62 - height))
     elif grounded:
         low = max(low, min(high, HORIZON + 0.08 - height))
@@ -173,8 +173,8 @@ def _place(rng: Random, group: Thing, grounded: bool) -> Thing:
     y = rng.uniform(min(low, high), max(low, high))
     x, y = round(x, 4), round(y, 4)
     box = Box(x, y, round(x + width, 4), round(y + height, 4))
-    items = tuple(_moved(item, x, y) for item in group.items)
-    return Thing(group.kind, group.colour, group.count, group.size, box, items)
+    items = tuple(_moved(item, x, y) for item in thing.items)
+    return Thing(thing.kind, thing.colour, thing.count, thing.size, box, items)
 
 
 def _clear(things: Sequence[Thing]) -> bool:

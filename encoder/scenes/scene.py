@@ -1,4 +1,4 @@
-"""A scene: one to three things before a background, all of it decided by a seed."""
+"""A scene: one to three things in front of a background, all decided by a seed."""
 
 from dataclasses import dataclass
 from random import Random
@@ -12,9 +12,9 @@ from encoder.scenes.layout import Pairs, Thing, sample_things
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows; pictures and captions follow from it alone.
+    """What a picture shows; the picture and its captions follow from it alone.
 
-    Every thing but the first stands in a plain `relation` to the first.
+    Every other thing has a plain `relation` to the first.
     """
 
     seed: int
@@ -26,29 +26,29 @@ class Scene:
         return captions.captions(Random(f"captions {self.seed}"), self.background, self.things)
 
     def full_caption(self) -> str:
-        """One caption that names every group, its count, size unless medium, colour and kind,
-        the relations to the first group, and the background; at most 45 words."""
+        """One caption that names every thing with its count, colour, kind and size (unless medium),
+        the relations to the first thing, and the background; at most 45 words."""
         return captions.full_caption(Random(f"full {self.seed}"), self.background, self.things)
 
     def brief_caption(self) -> str:
-        """One caption that names every group's count and kind and nothing else."""
+        """One caption that names every thing's count and kind and nothing else."""
         return captions.brief_caption(Random(f"brief {self.seed}"), self.things)
 
     def draw(self, size: int = 384) -> Image.Image:
-        """The picture: ``size`` x ``size`` RGB, the same at every size but for its fine grain.
+        """The picture: ``size`` x ``size`` RGB. Only its fine grain depends on the size.
 
         Raises ValueError if ``size`` is less than 16.
         """
         if size < 16:
-            raise ValueError(f"a scene is drawn at 16 pixels or more, not {size}")
+            raise ValueError(f"a scene needs 16 pixels or more, not {size}")
         return draw.draw(self.seed, self.background, self.things, size)
 
 
 def make_scene(seed: int, pairs: Pairs = "any") -> Scene:
     """The scene of ``seed`` (0 or more), the same on every machine.
 
-    ``pairs`` says which (colour, kind) pairs may occur: "seen" none of `HELD_OUT`, "held-out" one
-    of `HELD_OUT` as the first thing and any others, "any" all.
+    ``pairs`` says which (colour, kind) pairs may occur. "seen": none of `HELD_OUT`. "held-out": one
+    of `HELD_OUT` for the first thing, any others. "any": all.
 
     Raises ValueError if ``seed`` is negative.
     """

@@ -1,4 +1,4 @@
-"""The kinds of object: how each is drawn, how far it reaches, and where it belongs."""
+"""The kinds of things: how each is drawn, its extent, and whether it flies."""
 
 from collections.abc import Callable
 from functools import cache
@@ -51,17 +51,17 @@ DRAWINGS: dict[str, Callable[[Pen, Tones], None]] = {
 KINDS: tuple[str, ...] = tuple(DRAWINGS)
 
 FLYING = frozenset({"aeroplane", "balloon", "bird", "butterfly", "kite", "rocket"})
-"""Kinds that are at home in the sky; the others stand or lie on the ground."""
+"""Kinds that belong in the sky; the others stand or lie on the ground."""
 
 HELD_OUT: frozenset[tuple[str, str]] = frozenset(
     (COLOURS[i % len(COLOURS)], KINDS[3 * i % len(KINDS)]) for i in range(2 * len(COLOURS))
 )
-"""(colour, kind) pairs that training never shows: two of every colour, at most one of a kind."""
+"""(colour, kind) pairs that training never shows: two of each colour, at most one of each kind."""
 
 
 @cache
 def extent(kind: str) -> tuple[float, float, float, float]:
-    """(left, top, right, bottom) of a kind's drawing in its own coordinates, to 1/1000."""
+    """(left, top, right, bottom) of a kind's drawing in its own coordinates, rounded to 1/1000."""
     reach = Extent()
     DRAWINGS[kind](reach, tones("red", Random(0)))
     left, top = (round(float(value), 3) for value in reach.low)

@@ -50,7 +50,7 @@ NOUNS: dict[str, tuple[Noun, ...]] = {
     "tree": _regular("tree"),
     "umbrella": _regular("umbrella"),
 }
-"""What each kind may be called; the first is the usual word."""
+"""The words for each kind; the first is the usual one."""
 
 _MEMBERS: dict[Noun, str] = {
     Noun("animal", "animals"): "bird butterfly cat dog duck elephant fish rabbit",
@@ -68,10 +68,10 @@ FAMILIES: dict[str, tuple[Noun, ...]] = {
     kind: tuple(family for family, members in _MEMBERS.items() if kind in members.split())
     for kind in NOUNS
 }
-"""The wider words that are true of each kind; empty where there is none worth saying."""
+"""The wider words that are true of each kind; empty if there is no useful one."""
 
 COLOUR_WORDS: dict[str, tuple[str, ...]] = {"grey": ("grey", "gray")}
-"""Spellings of a colour, for colours with more than their own name."""
+"""The spellings of a colour that has more than one."""
 
 SIZE_WORDS: dict[Size, tuple[str, ...]] = {
     "small": ("small", "little", "tiny"),

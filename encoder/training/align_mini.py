@@ -1,4 +1,4 @@
-"""How the bundled align-mini was made: drawn scenes, and captions that teach shapes as well."""
+"""How the bundled align-mini was made: from drawn scenes, and captions that also teach shapes."""
 
 import string
 from collections.abc import Iterator
@@ -12,23 +12,23 @@ from encoder.protocol import Pixels
 from encoder.scenes import make_scene
 
 NONSENSE = 0.1
-"""Share of captions that get one made-up word, so that unknown words come to mean little."""
+"""Share of captions that get one made-up word, so that unknown words mean little to the model."""
 
 SHARES = ((0.45, 0.4, 0.15), (0.4, 0.2, 0.4))
-"""Of captions that describe their scene fully, that name its things alone, and of all others, in
-the first and in the second half of training. Colours and backgrounds tell most scenes apart: only
-captions without them teach the shapes. The others are as people ask."""
+"""Shares of (full, things-only, other) captions: the first row for the first half of training, the
+second for the second. Colours and backgrounds are enough to tell most scenes apart, so only
+captions without them teach the shapes. The other captions are like people's questions."""
 
 
 class SceneData:
-    """The pictures of ``drawn_scenes(count, "train")`` as a `PairData`, never augmented, with
-    captions in the shares above."""
+    """The pictures of ``drawn_scenes(count, "train")`` as a `PairData`, without augmentation, and
+    captions in the shares of `SHARES`."""
 
     def __init__(self, pictures: PreparedPictures) -> None:
         self._pictures = pictures
         self._captions = [_sorts(example.picture) for example in pictures.examples]
         self.identity = pictures.identity
-        """The captions follow from the scenes."""
+        """That of the pictures; the captions follow from the scenes."""
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -51,7 +51,7 @@ def scene_captions(dataset: Dataset) -> Iterator[str]:
 
 
 def _sorts(picture: DatasetPicture) -> tuple[tuple[str, ...], ...]:
-    """The captions of a scene in the three sorts of `SHARES`."""
+    """The captions of a scene, in the three sorts of `SHARES`."""
     assert isinstance(picture, ScenePicture)
     scene = make_scene(picture.seed, picture.pairs)
     full, *others = scene.captions()

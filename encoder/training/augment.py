@@ -1,4 +1,4 @@
-"""A random crop and a flip: no picture is seen twice in the same way."""
+"""Random crops and flips: training rarely sees a picture twice in the same way."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,20 +11,20 @@ from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 
 MARGIN = 1.25
-"""How much larger than the model wants them pictures are kept, so that a crop of them is sharp. A
-model that crops brings its own margin (align-base: 346 for 289)."""
+"""Pictures are kept larger than the model wants them by this factor, so that a crop is sharp. A
+model that crops has a margin of its own (align-base: 346 for 289)."""
 
 _SIDES = re.compile(r"\b(left|right)(most|hand|wards?)?\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Pictures a little larger than `preprocessor` wants them, and random views of these.
+    """Makes random views of pictures that are kept a little larger than `preprocessor` wants them.
 
     The paper (arXiv 2102.05918, sections 4.1 and 5.1) resizes to 346 pixels, takes a random crop of
-    289 and flips at random: so is a picture treated whose `preprocessor` crops. For one that does
-    not, the crop has a random area, at least `min_area` of the picture's, and is resized. With
-    `min_area` 1 the whole is seen, as when it is embedded.
+    289 and flips at random. This is done if the `preprocessor` crops. If it does not, the crop has
+    a random area, at least the share `min_area` of the picture, and is resized. With `min_area` 1
+    the view is the whole picture, as when it is embedded.
     """
 
     preprocessor: Preprocessor
@@ -33,7 +33,7 @@ class Augmentation:
 
     @property
     def kept(self) -> Preprocessor:
-        """Its `prepare` makes what views are taken of."""
+        """The preprocessor that makes the pictures which are kept."""
         if not self._crops:
             return self.preprocessor
         if self.preprocessor.do_center_crop:
@@ -42,8 +42,8 @@ class Augmentation:
         return replace(self.preprocessor, size=(round(MARGIN * height), round(MARGIN * width)))
 
     def view(self, kept: Pixels, caption: str, rng: np.random.Generator) -> Pixels:
-        """One view, as the model wants it, of a picture that `self.kept` prepared; not flipped
-        where the caption says left or right."""
+        """One view, as the model wants it, of a picture that `self.kept` prepared. It is not
+        flipped if the caption says left or right."""
         crop, across = rng.random(4), rng.random() < 0.5
         pixels = self._crop(kept, crop) if self._crops else kept
         return pixels[:, ::-1] if self.flip and across and not _SIDES.search(caption) else pixels

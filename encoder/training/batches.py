@@ -1,4 +1,4 @@
-"""The batches of a training, made ahead of the steps that need them."""
+"""The batches of a training run, made ahead of the steps that need them."""
 
 import os
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from encoder.training.distributed import World
 from encoder.training.settings import TrainingSettings
 
 AHEAD = 2
-"""Batches that are being made while one is trained on."""
+"""Batches that are made while the model is trained on one."""
 
 Tokens = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One micro-batch of pairs: texts, and the pictures or other texts that they belong to."""
+    """One micro-batch of pairs: texts, and the pictures or other texts that belong to them."""
 
     number: int
     """Its place in the whole batch, over all processes."""
@@ -39,8 +39,8 @@ def batches(
 ) -> Iterator[list[Part]]:
     """This process's share of every batch from step `start` on, in micro-batches.
 
-    What a picture contributes is drawn from (seed, epoch, its index) alone, so neither an
-    interruption nor the number of processes changes it.
+    The caption and view of a picture are drawn from (seed, epoch, its index) alone, so neither an
+    interruption nor the number of processes changes them.
     """
     share = settings.batch_size // world.size
     parts = settings.parts(world.size)
@@ -78,7 +78,7 @@ def _part(number: int, pairs: list[tuple[str, str | Pixels]], tokenizer: Tokeniz
 
 
 def batch_indices(count: int, size: int, seed: int, step: int) -> list[int]:
-    """Indices of one batch: every epoch is a fresh permutation, its incomplete last batch left."""
+    """Indices of one batch. Every epoch is a new permutation without its incomplete last batch."""
     epoch, place = divmod(step, count // size)
     order = np.random.default_rng((seed, 1_000_003, epoch)).permutation(count)
     return [int(i) for i in order[place * size : (place + 1) * size]]

@@ -1,4 +1,4 @@
-"""What a model is trained on: pictures, prepared once, with several captions each."""
+"""Training data: pictures, prepared once, with several captions each."""
 
 from typing import Protocol
 
@@ -10,29 +10,29 @@ from encoder.training.augment import Augmentation
 
 
 class PairData(Protocol):
-    """n different pictures with captions; every method is a pure function of its arguments, safe
+    """n different pictures with captions. Every method is a pure function of its arguments and safe
     from any thread."""
 
     @property
     def identity(self) -> str:
-        """Differs where pictures, captions or what is done to them differ."""
+        """Differs if the pictures, the captions or their treatment differ."""
 
     def __len__(self) -> int: ...
 
     def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
-        """One caption of picture `index`, drawn with `rng` when `progress`, in [0, 1), of the
-        training is behind."""
+        """One caption of picture `index`, drawn with `rng`; `progress`, in [0, 1), is the share of
+        the training that is done."""
 
     def pixels(self, index: int, caption: str, rng: np.random.Generator) -> Pixels:
-        """A view, drawn with `rng`, of picture `index` that `caption` is true of; (h, w, 3)
+        """A view of picture `index`, drawn with `rng`, for which `caption` is true; (h, w, 3)
         uint8."""
 
 
 class CaptionedPictures:
-    """A dataset, any of a picture's captions as likely as the others."""
+    """A dataset; all captions of a picture are equally likely."""
 
     def __init__(self, pictures: PreparedPictures, augmentation: Augmentation) -> None:
-        """`pictures` are prepared by ``augmentation.kept``."""
+        """`pictures` must be prepared by ``augmentation.kept``."""
         self._pictures, self._augmentation = pictures, augmentation
         self.identity = f"{pictures.identity} {augmentation}"
 

@@ -1,4 +1,4 @@
-"""Training in several processes that torchrun started: who they are and what they share."""
+"""Training in several processes that torchrun started: their ranks, and what they exchange."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -14,23 +14,24 @@ from encoder.errors import EncoderError
 from encoder.inference import choose_device
 
 PATIENCE = timedelta(hours=12)
-"""How long the others wait for the first process, which prepares pictures and evaluates alone."""
+"""How long processes wait for the first one, which prepares pictures and evaluates alone."""
 
 
 @dataclass(frozen=True)
 class World:
-    """All processes of one training; one alone is a world of size 1."""
+    """All processes of one training run; a single process is a world of size 1."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes, evaluates and reports."""
+        """Whether this is the process that writes, evaluates and reports."""
         return self.rank == 0
 
     def gather(self, rows: Tensor) -> Tensor:
-        """Everyone's (n, d) rows, in the order of ranks; (size n, d), without gradient."""
+        """The (n, d) rows of all processes, in the order of their ranks; (size * n, d), without
+        gradient."""
         if self.size == 1:
             return rows
         parts = [torch.empty_like(rows) for _ in range(self.size)]
@@ -48,18 +49,18 @@ class World:
                 tensor.copy_(mean.view_as(tensor))
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Wait until all processes have called this."""
         if self.size > 1:
             try:
                 dist.barrier()
             except RuntimeError as error:
                 raise EncoderError(
-                    "another process of this training has ended: see what it said"
+                    "another process of this training run has ended: see its output"
                 ) from error
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
-        """The first process does what stands inside, then the others."""
+        """The first process runs the block, then the others do."""
         if not self.first:
             self.wait()
         yield
@@ -69,9 +70,9 @@ class World:
 
 @contextmanager
 def join(device: str) -> Iterator[tuple[World, torch.device]]:
-    """The world that the environment variables of torchrun describe (RANK, WORLD_SIZE, LOCAL_RANK,
-    MASTER_ADDR, MASTER_PORT), and this process's device: of several GPUs, its own. `device` is what
-    `choose_device` takes; EncoderError where it is not there."""
+    """The world that torchrun's environment variables describe (RANK, WORLD_SIZE, LOCAL_RANK,
+    MASTER_ADDR, MASTER_PORT), and this process's device; with several GPUs, each process has its
+    own. `device` is a name for `choose_device`; EncoderError if it is not there."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = choose_device(device)
     if size == 1:

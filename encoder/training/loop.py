@@ -1,4 +1,4 @@
-"""The training loop: step, report, and every so often evaluate and save."""
+"""The training loop: step, report, and at intervals evaluate and save."""
 
 import json
 import time
@@ -39,16 +39,18 @@ def train(
 ) -> None:
     """Train ``start.model`` in place and write a complete checkpoint to the folder `out`.
 
-    Every `settings.save_every` steps `evaluate` is given the weights as they are stored; those of
-    the highest ``rsum`` that it returned are the checkpoint, where it returns none the newest.
-    `measured` is the identity of what `evaluate` measures on.
-    ``out/training`` keeps the log (JSON lines) and the state of the last such step. Called again
-    with the same arguments after an interruption, training goes on from there with the very losses
-    that an uninterrupted run has. In a `world` of several processes all of them call this, each
-    with its device; the first alone writes, evaluates and reports.
+    Every `settings.save_every` steps `evaluate` gets an encoder with the weights as stored. The
+    checkpoint holds the weights with the highest `rsum`, or the newest if `evaluate` returns none.
+    `measured` is the identity of the data that `evaluate` measures on.
 
-    Raises EncoderError where the state in `out` belongs to another start, other settings or data,
-    `out` holds other files, `data` is less than one batch, or the loss is no longer finite.
+    ``out/training`` keeps the log (JSON lines) and the state of the last such step. If this is
+    called again with the same arguments after an interruption, training continues from that state,
+    with exactly the losses of an uninterrupted run. In a `world` of several processes each calls
+    this with its own device; only the first writes, evaluates and reports.
+
+    Raises EncoderError if the state in `out` belongs to another start, other settings or other
+    data, if `out` holds other files, if `data` is less than one batch, or if the loss is no longer
+    finite.
     """
     if len(data) < settings.batch_size:
         raise EncoderError(
@@ -68,8 +70,8 @@ def train(
             save(out, trainer.weights, start.preprocessor, start.tokenizer_json, stored_as)
 
     def saved(step: int) -> tuple[Mapping[str, float], bool]:
-        """Evaluate the weights, keep them if they are the best, then write the state: a run that
-        dies between any two of these does the same again."""
+        """Evaluate the weights, keep them if they are the best, then write the state. A run that
+        dies between two of these steps repeats them."""
         nonlocal best
         trainer.check_weights(step - 1)
         candidate = run / "candidate"

@@ -10,8 +10,8 @@ from encoder.training.settings import TrainingSettings
 
 
 def make_optimizer(model: AlignModel, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW over what is not frozen. Matrices and filters decay; norms, biases and the temperature
-    do not. A group's ``peak`` is its highest learning rate."""
+    """AdamW over the parameters that are not frozen. Matrices and filters decay; norms, biases and
+    the temperature do not. ``peak`` of a parameter group is its highest learning rate."""
     rates = {
         "vision_model": settings.image_learning_rate,
         "text_model": settings.text_learning_rate,
@@ -31,14 +31,14 @@ def make_optimizer(model: AlignModel, settings: TrainingSettings) -> torch.optim
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """Every group at this share of its highest."""
+    """Set the rate of every parameter group to this share of its peak."""
     for group in optimizer.param_groups:
         group["lr"] = share * group["peak"]
 
 
 def schedule(step: int, settings: TrainingSettings) -> float:
-    """Share of the highest learning rate: linear warm-up, then a cosine to 1 %; `step` counts from
-    0."""
+    """The share of the highest learning rate: linear warm-up, then a cosine down to 1 %. `step`
+    counts from 0."""
     if step < settings.warmup:
         return (step + 1) / settings.warmup
     share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)

@@ -1,4 +1,4 @@
-"""How a model is trained, and what is said of every step."""
+"""How a model is trained, and the report of one step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,47 +11,48 @@ Tower = Literal["image", "text"]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """With the data and the weights that training starts from, all that decides the result."""
+    """These settings, the data and the first weights together decide the result."""
 
     steps: int = 4000
     batch_size: int = 128
-    """Pictures a step, over all processes: each is told from all others."""
+    """Pictures in one step, over all processes; the loss compares each with all others."""
     micro_batch: int | None = None
-    """Pictures that go through the towers at once in one process; it divides the batch. None: its
-    whole share of the batch."""
+    """Pictures that go through the towers at once in one process; it must divide the batch. None:
+    the process's whole share of the batch."""
     learning_rate: float = 1e-3
-    """The highest, reached after `warmup` steps, then a cosine down to 1 % of it."""
+    """The highest rate. It is reached after `warmup` steps and then falls to 1 %, as a cosine."""
     image_learning_rate: float | None = None
-    """Of the picture tower, if not the same."""
+    """The highest rate of the picture tower; None: `learning_rate`."""
     text_learning_rate: float | None = None
+    """The highest rate of the text tower; None: `learning_rate`."""
     warmup: int = 200
     paraphrase_steps: int = 0
-    """How many of the steps, the first ones, train the text tower alone: two captions of one
-    picture are a pair. New towers learn each other's noise at first; this gives the picture tower
-    something to follow."""
+    """The first so many steps train the text tower alone, on pairs of two captions of one picture.
+    Two new towers would first learn each other's noise; this gives the picture tower something to
+    follow."""
     freeze: Tower | None = None
-    """The tower that stays as it is, its batch norms and dropout in evaluation mode."""
+    """The tower that does not change; its batch norms and dropout are in evaluation mode."""
     weight_decay: float = 0.05
-    """On matrices and filters; never on norms, biases and the temperature."""
+    """For matrices and filters; norms, biases and the temperature have none."""
     max_gradient_norm: float = 1.0
     ema: float = 0.0
-    """Share that a running mean of the weights keeps at each step, less in the first steps:
-    min(ema, (1 + step) / (10 + step)). The mean is what is evaluated and stored. 0: no mean."""
+    """The share that a running mean of the weights keeps at each step; in the first steps it is
+    less: min(ema, (1 + step) / (10 + step)). The mean is evaluated and stored. 0: no mean."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the towers; the loss, weights and optimizer stay float32."""
+    """The precision of the towers; loss, weights and optimizer are always float32."""
     stored_as: Literal["float32", "float16"] = "float32"
-    """Of the weights in the checkpoint."""
+    """The type of the weights in the checkpoint."""
     seed: int = 0
     save_every: int = 200
-    """Steps between training states, each with its evaluation."""
+    """Steps between two saved states; each comes with an evaluation."""
 
     def __post_init__(self) -> None:
         if self.freeze == "text" and self.paraphrase_steps:
             raise EncoderError("paraphrase steps train the text tower: it cannot be frozen too")
 
     def parts(self, processes: int) -> int:
-        """Micro-batches that each of `processes` works through a step. EncoderError where the
-        batch cannot be divided evenly."""
+        """The number of micro-batches of each of `processes` in a step. EncoderError if the batch
+        cannot be divided evenly."""
         share, rest = divmod(self.batch_size, processes)
         parts, left = divmod(share, self.micro_batch or share) if share else (0, 1)
         if rest or left:
@@ -66,16 +67,16 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Step:
-    """One step as reported and logged."""
+    """One step, as it is reported and logged."""
 
     step: int
     """1-based."""
     loss: float
     learning_rate: float
-    """Without a tower's own."""
+    """Of parameters without a rate of their tower."""
     temperature: float
     images_per_second: float
     recall: Mapping[str, float] | None = None
-    """What `evaluate` returned, at the steps that are saved."""
+    """What `evaluate` returned; None at steps that are not saved."""
     best: bool = False
     """Whether that is the highest rsum so far."""

@@ -1,4 +1,4 @@
-"""What a training starts from: a checkpoint, or fresh weights in one of two sizes."""
+"""The start of a training run: a checkpoint, or new weights in one of two sizes."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ from encoder.training.vocabulary import train_tokenizer
 Preset = Literal["mini", "base"]
 
 PIECES = {"mini": 4096, "base": 30522}
-"""Size of the vocabulary at most; a tower's learned embedding grows with it."""
+"""The largest vocabulary; the text tower's embedding grows with it."""
 
 LARGE = 20_000_000
-"""Parameters from which on a model is too large for a whole batch at once."""
+"""A model with this many parameters or more is too large for a whole batch at once."""
 AT_ONCE = 8
-"""Pictures of a large one at once: at align-base's size they take 0.9 GB each."""
+"""Pictures at once for a large model: at align-base's size each takes 0.9 GB."""
 
 MINI_PREPROCESSOR = Preprocessor(
     size=(112, 112),
@@ -37,7 +37,7 @@ MINI_PREPROCESSOR = Preprocessor(
     do_normalize=False,
     include_top=False,
 )
-"""Align-base's preprocessing (to [-1, 1], no mean and deviation) at 112 pixels, nothing cropped."""
+"""Align-base's preprocessing (to [-1, 1], no mean and deviation) at 112 pixels, without a crop."""
 
 BASE_PREPROCESSOR = replace(
     MINI_PREPROCESSOR, size=(346, 346), do_center_crop=True, crop_size=(289, 289)
@@ -46,7 +46,7 @@ BASE_PREPROCESSOR = replace(
 
 @dataclass(frozen=True)
 class Start:
-    """A model to train, and what goes with it into its checkpoint."""
+    """A model to train, and the other parts of its checkpoint."""
 
     model: AlignModel
     preprocessor: Preprocessor
@@ -54,7 +54,7 @@ class Start:
     """The serialised `tokenizers.Tokenizer`."""
 
     def identity(self) -> str:
-        """Of weights, sizes and preprocessing, as a hex string."""
+        """SHA-256 of weights, sizes and preprocessing, a hex string."""
         parts = [asdict(self.model.config), asdict(self.preprocessor)]
         digest = hashlib.sha256(json.dumps(parts).encode())
         for name, tensor in self.model.state_dict().items():
@@ -63,7 +63,7 @@ class Start:
         return digest.hexdigest()
 
     def micro_batch(self, share: int) -> int | None:
-        """`TrainingSettings.micro_batch` where nobody says it, in a process with `share` pictures a
+        """The default of `TrainingSettings.micro_batch`, in a process with `share` pictures in each
         step."""
         if sum(parameter.numel() for parameter in self.model.parameters()) < LARGE:
             return None
@@ -71,8 +71,8 @@ class Start:
 
 
 def from_checkpoint(name_or_path: str) -> Start:
-    """A bundled model, a folder or a hub id, with its vocabulary and preprocessing; errors as of
-    `encoder.load_encoder`."""
+    """A bundled model, a folder or a hub id, with its vocabulary and preprocessing. Raises what
+    `encoder.load_encoder` raises."""
     checkpoint = load(find(name_or_path)[0])
     return Start(checkpoint.model, checkpoint.preprocessor, checkpoint.tokenizer.json)
 
@@ -84,9 +84,9 @@ def from_scratch(
     image_size: int | None = None,
     seed: int = 0,
 ) -> Start:
-    """Fresh weights in the sizes of align-mini or align-base, for square pictures of `image_size`
-    pixels (as a rule 112 or 289), and a vocabulary learned from `captions`, or read where it was
-    learned from them before, from the folder `vocabularies`."""
+    """New weights in the sizes of align-mini or align-base, for square pictures of `image_size`
+    pixels (by default 112 or 289), and a vocabulary that is learned from `captions`. The folder
+    `vocabularies` keeps it for the next run with the same captions."""
     texts = list(captions)
     learned_from = json.dumps([PIECES[preset], texts]).encode()
     vocabulary = vocabularies / f"vocabulary-{hashlib.sha256(learned_from).hexdigest()[:16]}.json"
@@ -109,7 +109,7 @@ def from_scratch(
 
 def _sized(preprocessor: Preprocessor, side: int) -> Preprocessor:
     if side < 16:
-        raise EncoderError(f"pictures of {side} pixels show nothing: give --image-size 16 or more")
+        raise EncoderError(f"pictures of {side} pixels are too small: give --image-size 16 or more")
     if not preprocessor.do_center_crop:
         return replace(preprocessor, size=(side, side))
     whole = round(side * preprocessor.size[0] / preprocessor.crop_size[0])
@@ -117,7 +117,7 @@ def _sized(preprocessor: Preprocessor, side: int) -> Preprocessor:
 
 
 def mini_config(vocab_size: int) -> AlignConfig:
-    """The sizes of align-mini: about 3 million parameters, half of them in either tower."""
+    """The sizes of align-mini: about 3 million parameters, half of them in each tower."""
     return AlignConfig(
         text_config=TextConfig(
             vocab_size=vocab_size,
@@ -149,7 +149,7 @@ def mini_config(vocab_size: int) -> AlignConfig:
 
 
 def base_config(vocab_size: int) -> AlignConfig:
-    """The sizes of align-base but for the vocabulary, and a temperature to start from."""
+    """The sizes of align-base with another vocabulary, and a temperature to start from."""
     return AlignConfig(
         text_config=TextConfig(vocab_size=vocab_size),
         vision_config=VisionConfig(image_size=289, hidden_dim=640),

@@ -1,4 +1,4 @@
-"""The folder that a training writes: its state, which it goes on from, and its log."""
+"""The folder of a training run: its state, from which it can continue, and its log."""
 
 import json
 from dataclasses import asdict
@@ -15,12 +15,12 @@ from encoder.training.step import Trainer
 
 STATE, LOG = "state.safetensors", "log.jsonl"
 _MARK = ".align"
-"""Tells a folder of ours from another that is called ``training``."""
+"""Marks our folder: another one may also be named ``training``."""
 
 
 def claim(out: Path) -> Path:
-    """Make the folder `out`, or take up the training run in it; the folder within that the run is
-    kept in. EncoderError where `out` holds anything else, which training would write over."""
+    """Make the folder `out`, or accept it if it holds a training run; return the run's folder in
+    it. EncoderError if `out` holds other files, which training would overwrite."""
     run = out / "training"
     if out.exists() and not (run / _MARK).is_file() and any(out.iterdir()):
         raise EncoderError(f"{out} holds other files: give a new folder as --out")
@@ -32,8 +32,8 @@ def claim(out: Path) -> Path:
 def save_state(
     path: Path, trainer: Trainer, settings: TrainingSettings, data: str, step: int, best: float
 ) -> None:
-    """Write all that a run needs to go on after `step` steps, whole or not at all. `data` is the
-    data's identity, `best` the highest rsum so far."""
+    """Write all that a run needs to continue after `step` steps, whole or not at all. `data` is the
+    identity of the data, `best` the highest rsum so far."""
     tensors = {f"model.{name}": t for name, t in trainer.model.state_dict().items()}
     if trainer.mean is not None:
         tensors |= {f"mean.{name}": t for name, t in trainer.mean.state_dict().items()}
@@ -51,8 +51,8 @@ def save_state(
 def load_state(
     path: Path, trainer: Trainer, settings: TrainingSettings, data: str
 ) -> tuple[int, float]:
-    """Take up the state at `path`, if there is one: steps done and highest rsum so far.
-    EncoderError where it was written with other settings or data."""
+    """Load the state at `path`, if there is one; return the steps done and the highest rsum so far.
+    EncoderError if it was written with other settings or data."""
     if not path.exists():
         return 0, -1.0
     with safe_open(path, "pt") as file:
@@ -64,8 +64,8 @@ def load_state(
     ):
         if meta[what] != ours:
             raise EncoderError(
-                f"{path} was written with other {said}: give the same to go on, or a new folder as"
-                " --out"
+                f"{path} was written with other {said}: give the same to continue, or a new folder"
+                " as --out"
             )
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "mean": {}}
     states: dict[int, dict[str, Tensor]] = {}
@@ -85,7 +85,7 @@ def load_state(
 
 
 def log_up_to(path: Path, step: int) -> Path:
-    """Cut the log of an interrupted run back to the state that is taken up."""
+    """Cut the log of an interrupted run back to the state from which it continues."""
     lines = path.read_text("utf-8").splitlines(keepends=True)[:step] if path.exists() else []
     path.write_text("".join(lines), "utf-8")
     return path

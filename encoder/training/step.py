@@ -1,9 +1,9 @@
 """One training step on a batch of any size: the ALIGN loss with gradient caching.
 
-The loss compares every text of the batch with every picture, so that plain accumulation over parts
-would not do. Gradient caching (Gao et al. 2021, arXiv 2101.06983, section 3) embeds the parts
-without keeping what gradients need, takes the loss and its gradient by the embeddings of all, and
-embeds each part again, this time to carry that gradient back into the towers. Memory is that of one
+The loss compares every text of the batch with every picture, so gradients cannot simply be summed
+over parts. Gradient caching (Gao et al. 2021, arXiv 2101.06983, section 3) first embeds all parts
+without keeping what gradients need, then computes the loss and its gradient by the embeddings, and
+then embeds each part again to carry that gradient back into the towers. It takes the memory of one
 part. Batch norms, which couple the pictures of a part, see each part alone: their gradients and
 statistics are those of micro-batches.
 """
@@ -30,14 +30,14 @@ from encoder.training.optimizer import make_optimizer, schedule, set_learning_ra
 from encoder.training.settings import Tower, TrainingSettings
 
 MIN_TEMPERATURE = 0.01
-"""Logits beyond 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
+"""Logits above 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
 
 Side = tuple[Tensor, ...]
-"""What one tower embeds: texts (ids, mask), or pictures (floats,)."""
+"""The input of one tower: texts (ids, mask), or pictures (floats,)."""
 
 
 class Towers(nn.Module):
-    """Both towers of a model, without its temperature: what processes share the gradients of."""
+    """Both towers of a model, without its temperature; processes share their gradients."""
 
     def __init__(self, model: AlignModel) -> None:
         super().__init__()
@@ -82,18 +82,18 @@ class Trainer:
         if world.size > 1:
             self._shared = DistributedDataParallel(
                 self._towers,
-                forward_sync_buffers=False,  # they are averaged in `step`
+                forward_sync_buffers=False,  # `step` averages the buffers
                 find_unused_parameters=settings.paraphrase_steps > 0,
             )
 
     @property
     def weights(self) -> AlignModel:
-        """What is evaluated and stored."""
+        """The model that is evaluated and stored."""
         return self.mean or self.model
 
     def step(self, number: int, parts: Sequence[Part]) -> float:
-        """Train on this process's parts of batch `number`, which counts from 0; the loss, over all
-        processes, of the weights as they were. EncoderError where it is not finite."""
+        """Train on this process's parts of batch `number`, which counts from 0. Returns the loss of
+        the weights before the step, over all processes. EncoderError if it is not finite."""
         self.model.train()
         for tower in self._frozen:
             tower.eval()
@@ -119,7 +119,7 @@ class Trainer:
         return loss
 
     def check_weights(self, number: int) -> None:
-        """EncoderError where weights that step `number` left, counted from 0, are not finite."""
+        """EncoderError if the weights after step `number`, which counts from 0, are not finite."""
         for tensor in self.weights.state_dict().values():
             self._check("sum of weights", number, float(tensor.double().sum()))
 
@@ -127,18 +127,19 @@ class Trainer:
     def _check(what: str, number: int, value: float) -> None:
         if not math.isfinite(value):
             raise EncoderError(
-                f"the {what} of step {number + 1} is {value}: training has come apart; start anew"
+                f"the {what} of step {number + 1} is {value}: training has diverged; start again"
                 " with a lower --learning-rate or a longer --warmup"
             )
 
     def _loss(self, mine: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
-        """The loss over the features of all processes, and its gradient by each side of this one's,
-        times the number of processes, since DistributedDataParallel takes a mean."""
+        """The loss over the features of all processes, and its gradient by each side of this
+        process. The gradient is multiplied by the number of processes, because
+        DistributedDataParallel takes a mean."""
         every = [self._world.gather(side.detach()).requires_grad_() for side in mine]
         texts, others = (F.normalize(side, dim=-1) for side in every)
         loss = contrastive_loss(texts @ others.T / self.model.temperature)
         torch.autograd.backward(loss)
-        # the same everywhere but for rounding, which must not drift apart
+        # equal in all processes except for rounding, which must not make them drift apart
         self._world.average([cast(Tensor, self.model.temperature.grad)])
         share = slice(self._world.rank * len(mine[0]), (self._world.rank + 1) * len(mine[0]))
         return float(loss.detach()), [
@@ -152,8 +153,8 @@ class Trainer:
         gradients: Sequence[Tensor],
         before: Sequence[Tensor],
     ) -> None:
-        """The second pass of gradient caching. The running statistics of the norms, which every
-        part would move, become the mean of what each part alone would have made of them."""
+        """The second pass of gradient caching. Each part alone would change the running statistics
+        of the norms; they become the mean of these results."""
         live = [i for i in (0, 1) if self._settings.freeze != _tower(parts[0], i)]
         sums = [torch.zeros_like(buffer) for buffer in before]
         pieces = zip(*(gradients[i].chunk(len(parts)) for i in live), strict=True)
@@ -167,8 +168,8 @@ class Trainer:
             _copy([total / len(parts) for total in sums], self._statistics)
 
     def _embed(self, number: int, part: Part, sides: Sequence[int]) -> list[Tensor]:
-        """Features of these sides of a part: 0 the texts, 1 what they belong to. Dropout is the
-        same whenever the same part of the same step is embedded."""
+        """Features of some sides of a part: 0 is its texts, 1 its pictures or other texts. Dropout
+        is the same each time the same part of the same step is embedded."""
         device = self.model.temperature.device
         both = part.texts, part.others
         chosen: list[tuple[npt.NDArray[Any], ...]] = [
@@ -184,7 +185,7 @@ class Trainer:
             return cast(list[Tensor], towers(inputs))
 
     def _sharing(self, last: bool) -> AbstractContextManager[None]:
-        """Gradients are summed over processes only at the last part's backward pass."""
+        """Sum gradients over processes only in the backward pass of the last part."""
         wait = self._shared is not None and not last
         return cast(DistributedDataParallel, self._shared).no_sync() if wait else nullcontext()
 

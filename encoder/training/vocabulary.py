@@ -1,4 +1,4 @@
-"""A WordPiece vocabulary of one's own, from the captions that a model is trained on."""
+"""Learn a WordPiece vocabulary from the captions that a model is trained on."""
 
 import string
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 def train_tokenizer(captions: Iterable[str], vocab_size: int = 1024) -> Tokenizer:
     """Learn at most `vocab_size` pieces. Every ASCII letter and digit is a piece of its own, so
-    that an unknown word is spelt out instead of lost; normalisation is bert-base-uncased's."""
+    that an unknown word is spelt out and not lost. Normalisation is that of bert-base-uncased."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

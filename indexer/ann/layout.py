@@ -16,6 +16,7 @@ SAMPLE_PER_LIST = 64
 """Embeddings that a list is trained on; FAISS wants 39 at least and takes 256 at most."""
 
 SAMPLE_SEED = 20_240_601
+"""Seed of every random sample, so that the same rows give the same sample."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from indexer import Progress, TrialIndex, trial_index
-from indexer.ann.layout import SAMPLE_SEED
+from indexer import SAMPLE_SEED, Progress, TrialIndex, trial_index
 from retrieval.evaluation.metrics import mean_rank, median_rank, rank_in_list, ranks, recall
 from retrieval.evaluation.report import Direction, IndexUsed, Scores
 

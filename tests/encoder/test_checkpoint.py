@@ -204,16 +204,16 @@ DAMAGE: dict[str, tuple[Change, str]] = {
     "no config": (remove("config.json"), "it has no config.json"),
     "no preprocessor": (remove("preprocessor_config.json"), "no preprocessor_config.json"),
     "no tokenizer": (remove("tokenizer.json"), "neither tokenizer.json nor vocab.txt"),
-    "surplus": (rewrite(lambda s: s.update(extra=torch.ones(1))), "beyond the model, extra"),
+    "surplus": (rewrite(lambda s: s.update(extra=torch.ones(1))), "has extra names, extra"),
     "surplus head": (
         rewrite(lambda s: s.update({"vision_model.pooler.weight": torch.ones(1)})),
-        "beyond the model, vision_model.pooler.weight",
+        "has extra names, vision_model.pooler.weight",
     ),
     "missing": (rewrite(lambda s: s.pop(BIAS)), f"lacks {BIAS}"),
     "many missing": (rewrite(lambda s: [s.pop(n) for n in sorted(s)[:9]]), "and 6 more"),
     "misshapen": (
         rewrite(lambda s: s.update({STEM: torch.ones(8, 3, 5, 5)})),
-        f"{STEM} has shape (8, 3, 5, 5), but config.json makes it (8, 3, 3, 3)",
+        f"{STEM} has shape (8, 3, 5, 5), but config.json says (8, 3, 3, 3)",
     ),
     "truncated": (truncate, "model.safetensors cannot be read as safetensors"),
     "not safetensors": (
@@ -231,7 +231,7 @@ DAMAGE: dict[str, tuple[Change, str]] = {
     ),
     "another vocabulary": (
         lambda folder: [add_entry(folder), edit_json("config.json", **narrow(folder))(folder)],
-        "they are not of one checkpoint",
+        "they belong to different checkpoints",
     ),
     "config not JSON": (
         lambda folder: (folder / "config.json").write_text("{"),

@@ -1,4 +1,4 @@
-"""Animals, each drawn about the unit square, facing right where it faces a side."""
+"""Animals, each drawn in about the unit square; those seen from the side face right."""
 
 from encoder.scenes.canvas import Colour, Pen
 from encoder.scenes.colours import Tones

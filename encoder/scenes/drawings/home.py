@@ -1,4 +1,4 @@
-"""Small things of the house, each drawn about the unit square."""
+"""Small things in a house, each drawn in about the unit square."""
 
 from encoder.scenes.canvas import Colour, Pen
 from encoder.scenes.colours import Tones

@@ -1,4 +1,4 @@
-"""Buildings, plants and other things of the open air, each drawn about the unit square."""
+"""Buildings, plants and other outdoor things, each drawn in about the unit square."""
 
 from encoder.scenes.canvas import Colour, Pen, arc_points
 from encoder.scenes.colours import Tones

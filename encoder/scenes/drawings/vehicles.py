@@ -1,4 +1,4 @@
-"""Vehicles, each drawn about the unit square and heading right."""
+"""Vehicles, each drawn in about the unit square and heading right."""
 
 from encoder.scenes.canvas import Pen, arc_points
 from encoder.scenes.colours import Tones

@@ -112,7 +112,7 @@ def test_captions_of_a_sample(tmp_path: Path) -> None:
         ("mine.tar/i.jpg", ("人",)),
     ]
     assert dataset.notes == (
-        "Keys left out that have captions and no picture: 1.",
+        "Keys left out that have captions but no picture: 1.",
         "Empty captions left out: 2.",
         "Pictures left out that have no caption: 3, such as mine.tar/a.jpg.",
     )

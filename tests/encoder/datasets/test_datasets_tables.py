@@ -66,7 +66,7 @@ def test_tokens_keep_the_order_of_lines(tmp_path: Path, end: str, bom: bool) -> 
         ("997722733_0cb5439472.jpg", ("A man\tin a pink shirt",)),
     ]
     assert dataset.notes == (
-        "Left out, as no picture has such a name: 2258277193_586949ec62.jpg.1.",
+        "Left out, because no picture has such a name: 2258277193_586949ec62.jpg.1.",
         "tokens has no splits: this is the whole of it, not Karpathy's test split of 1,000"
         " pictures, which published figures are of.",
         "Empty captions left out: 1.",
@@ -134,7 +134,10 @@ def test_csv_rows_of_a_picture_may_lie_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["file,text", "a.jpg,a cat"], "first line: 'file,text' is neither .* columns image and"),
+        (
+            ["file,text", "a.jpg,a cat"],
+            "first line: 'file,text' has no known format; .* CSV table",
+        ),
         (["image;caption", "a.jpg;a cat"], "separated by commas"),
         (["a.jpg,a cat"], "nor the header of a table"),
         (

@@ -102,7 +102,9 @@ def test_another_picture_of_the_same_name_is_refused(tmp_path: Path, run: Path) 
     dataset = painted(tmp_path, 4)
     prepare_pictures(dataset, SMALL, run)
     Image.new("RGB", (21, 16), "red").save(tmp_path / "2.png")
-    with pytest.raises(DatasetError, match=r"2\.png is another picture than .*new folder"):
+    with pytest.raises(
+        DatasetError, match=r"2\.png has changed since it was decoded into .*new folder"
+    ):
         prepare_pictures(dataset, SMALL, run)
 
 
@@ -134,7 +136,7 @@ def test_missing_files_are_refused_before_anything_is_decoded(tmp_path: Path, ru
     dataset = painted(tmp_path, 6)
     for i in range(5):
         (tmp_path / f"{i}.png").unlink()
-    said = r"5 of 6 pictures .*: 0.png \(not there\), .* and 2 more; mend them"
+    said = r"5 of 6 pictures .*: 0.png \(not there\), .* and 2 more; repair them"
     with pytest.raises(DatasetError, match=said):
         prepare_pictures(dataset, SMALL, run, advance=lambda n: pytest.fail("decoded"))
     assert len(prepare_pictures(dataset, SMALL, run, allow_missing=True)) == 1
@@ -153,7 +155,7 @@ def test_a_picture_that_crashes_its_decoder_is_named(tmp_path: Path, run: Path) 
     with pytest.raises(DatasetError) as caught:
         prepare_pictures(dataset, SMALL, run)
     assert str(caught.value) == (
-        "1 of 21 pictures cannot be read: worst.png (crashed the decoder (exit status 1)); mend"
+        "1 of 21 pictures cannot be read: worst.png (crashed the decoder (exit status 1)); repair"
         " them, or leave them out with --allow-missing"
     )
     assert len(prepare_pictures(dataset, SMALL, run, allow_missing=True)) == 20

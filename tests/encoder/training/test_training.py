@@ -149,14 +149,14 @@ def test_weights_that_are_no_numbers_never_replace_the_best(tmp_path: Path, what
         else:
             buffers = dict(model.vision_model.named_buffers())
             buffers["embeddings.batchnorm.running_var"][0] = math.inf
-    with pytest.raises(EncoderError, match=r"of step 1 is .*: training has come apart"):
+    with pytest.raises(EncoderError, match=r"of step 1 is .*: training has diverged"):
         trainer.check_weights(0)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == kept
 
 
 def test_steps_that_throw_the_weights_away_end_in_a_sentence(tmp_path: Path) -> None:
     wild = replace(SETTINGS, learning_rate=1e30, warmup=0, paraphrase_steps=0, save_every=1)
-    with pytest.raises(EncoderError, match="training has come apart; start anew with a lower"):
+    with pytest.raises(EncoderError, match="training has diverged; start again with a lower"):
         run(tmp_path, wild, evaluate=lambda encoder: {"rsum": 600.0})
 
 
