@@ -6,9 +6,7 @@ import numpy as np
 
 from encoder import Encoder, Pixels
 from encoder.datasets import Dataset
-from retrieval.evaluation.metrics import ranks, recall
-
-KS = (1, 5, 10)
+from retrieval.evaluation.metrics import KS, ranks, recall
 
 
 def dataset_recall(
