@@ -1,4 +1,4 @@
-"""Answers to look at: a contact sheet as a picture, and as a page."""
+"""A contact sheet of answers, as a picture and as an HTML page."""
 
 import os
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Answer:
 
 
 def draw_sheet(answers: Sequence[Answer]) -> Image.Image:
-    """One row an answer: the query, then its pictures with their scores, best first; RGB."""
+    """Draw a row for each answer: the query, then its pictures with rank and score; RGB."""
     columns = max((len(answer.hits) for answer in answers), default=0)
     row = HEADING + SIDE + CAPTION
     width = GAP + max(columns, 2) * (SIDE + GAP)
