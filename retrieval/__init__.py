@@ -1,6 +1,6 @@
-"""Questions to a picture collection, and their answers.
+"""Search a picture collection by meaning.
 
-Names load on first use, so that ``align --help`` waits for no library.
+Each name loads on first use, so that ``align --help`` stays fast.
 """
 
 from importlib import import_module

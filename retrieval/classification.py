@@ -17,11 +17,11 @@ _BATCH = 32
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How probable a label is among those that were asked about."""
+    """How probable a label is among the labels given."""
 
     label: str
     probability: float
-    """In [0, 1]; those of one picture add up to 1."""
+    """In [0, 1]; the probabilities of one picture add up to 1."""
 
 
 def classify(
@@ -31,12 +31,13 @@ def classify(
     *,
     templates: Sequence[str] = (TEMPLATE,),
 ) -> list[list[LabelScore]]:
-    """For each picture, a path or an upright RGB image, all `labels`, the most probable first.
+    """Rank all `labels` for each picture, the most probable label first.
 
-    The probabilities are the softmax of cosine / temperature. A label stands for the mean of its
-    embeddings in all `templates`, each with a ``{}`` in the label's place. Raises QueryError for
-    fewer than two labels, one that is there twice or blank, and a template without ``{}``;
-    PictureError where a picture cannot be read.
+    A picture is a path or an upright RGB image. The probabilities are the softmax of cosine /
+    temperature. The embedding of a label is the mean of its embeddings in all `templates`; each
+    template has a ``{}`` where the label goes. Raises QueryError if there are fewer than two
+    labels, a label is blank or given twice, or a template has no ``{}``; PictureError if a picture
+    cannot be read.
     """
     texts = label_embeddings(encoder, labels, templates)
     found = []
@@ -65,7 +66,7 @@ def label_scores(
 def label_embeddings(
     encoder: Encoder, labels: Sequence[str], templates: Sequence[str] = (TEMPLATE,)
 ) -> Embeddings:
-    """What `labels` are in the space, (n, dim): the mean of their embeddings in all `templates`,
+    """The embeddings of `labels`, (n, dim): for each label the mean over all `templates`,
     normalised again (arXiv 2103.00020, section 3.1.4). Raises QueryError as `classify` does."""
     if isinstance(labels, str) or isinstance(templates, str):
         raise TypeError("labels and templates take a list, as in labels=['cat', 'dog']")
@@ -75,9 +76,9 @@ def label_embeddings(
         if not is_unicode(text):
             raise QueryError(f"{text!a} is not a text: give it in UTF-8")
     if len(set(labels)) < len(labels):
-        raise QueryError("a label is there twice: give each once")
+        raise QueryError("a label is given twice: give each label once")
     if len(labels) < 2:
-        raise QueryError("probabilities are among labels: give two or more")
+        raise QueryError("a single label cannot be compared: give two or more")
     if not templates:
         raise QueryError("there is no template: give one such as 'a photo of a {}'")
     for template in templates:

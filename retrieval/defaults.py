@@ -3,13 +3,13 @@
 DEFAULT_MODEL = "kakaobrain/align-base"
 DEFAULT_K = 10
 TEMPLATE = "a photo of a {}"
-"""What a label is put into, so that it reads as a caption does."""
+"""A label takes the place of ``{}``, so that it reads like a caption."""
 CONFIDENCE = 0.5
-"""Probability from which on a picture is tagged with a label."""
+"""A picture is tagged with a label if the label has at least this probability."""
 NEAR_DUPLICATE = 0.97
-"""Cosine of two embeddings from which on they are taken for near-duplicates. Recompressing or
-shrinking a picture should leave it above, another picture of the same subject below; where that
-line lies is the model's own, so it can be told wherever it is used."""
+"""Two pictures are near-duplicates if the cosine of their embeddings is at least this. A smaller or
+recompressed copy should stay above it, another picture of the same subject below. The best value
+depends on the model, so every use of it has an option."""
 LIBRARY_VARIABLE = "ALIGN_LIBRARY"
 MODEL_VARIABLE = "ALIGN_MODEL"
 DEVICE_VARIABLE = "ALIGN_DEVICE"

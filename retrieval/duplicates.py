@@ -1,4 +1,4 @@
-"""Pictures that are there more than once: exact copies, and near-duplicates."""
+"""Exact copies and near-duplicates among the pictures of a library."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,22 +13,23 @@ from retrieval.defaults import NEAR_DUPLICATE
 from retrieval.grouping import clock
 
 BURST_SECONDS = 3.0
-"""Frames of one burst are no further apart by their camera's clock."""
+"""Two frames of one burst are at most this far apart by the camera's clock."""
 
 BLOCK = 2048
-"""Embeddings compared with as many others at once. With 640 dimensions that takes 40 MB, and at
-worst, where every picture is like every other, 270 MB."""
+"""So many embeddings are compared with as many others at once. With 640 dimensions this takes
+40 MB; at worst, if all pictures are alike, it takes 270 MB."""
 
 _READ = 10_000
 
 Places = npt.NDArray[np.intp]
-"""(n,), each the number of a picture."""
+"""(n,), numbers of pictures."""
 
 Rows = Callable[[int, int], npt.NDArray[np.float32]]
-"""Embeddings of the pictures from the first number to before the second, (n, dim)."""
+"""(start, stop) to the embeddings of the pictures start to stop - 1, (n, dim)."""
 
 Apart = Callable[[Places, Places], npt.NDArray[np.bool_]]
-"""Which pairs, one of each at the same place, are no near-duplicates however alike; (n,)."""
+"""(left, right), of equal length, to which pairs (left[i], right[i]) are never near-duplicates,
+however alike they are; (n,)."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Duplicates:
     kind: Literal["copy", "near"]
     """``copy``: the same bytes. ``near``: embeddings that are nearly the same."""
     items: tuple[Item, ...]
-    """At least two: more pixels first, then more bytes, then by path."""
+    """At least two, ordered by pixels (most first), then bytes (most first), then path."""
 
     def to_dict(self) -> dict[str, Any]:
         """The group as JSON values."""
@@ -62,13 +63,14 @@ def find_duplicates(
     threshold: float = NEAR_DUPLICATE,
     progress: Progress = NULL,
 ) -> list[Duplicates]:
-    """The pictures of a library that are there more than once, each kind ordered by path: first the
-    copies, then, unless `exact`, the near-duplicates.
+    """Find the groups of copies in a library, then, unless `exact`, the groups of near-duplicates;
+    both are ordered by path.
 
-    Near-duplicates have a cosine of at least `threshold`, in (0, 1], and so on in a chain, but for
-    frames of a burst: pictures of one size and format within `BURST_SECONDS` of each other. Of
-    copies only one takes part. All pairs are compared, by their stored embeddings; besides the
-    answer, memory holds two blocks (see `BLOCK`) and 60 bytes a picture.
+    Two pictures are near-duplicates if their cosine is at least `threshold`, in (0, 1], and they
+    are not frames of one burst: pictures of one size and format within `BURST_SECONDS` of each
+    other. Near-duplicates of near-duplicates are in the same group. Only one of several copies
+    takes part. All pairs of stored embeddings are compared. Besides the answer, memory holds two
+    blocks (see `BLOCK`) and 60 bytes per picture.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
@@ -95,8 +97,9 @@ def near_groups(
     block: int = BLOCK,
     progress: Progress = NULL,
 ) -> list[list[int]]:
-    """Groups of two or more of the pictures 0 to `count` - 1 that near-duplicates connect: pairs
-    with a dot product of at least `threshold` that are not `apart`. Ascending; O(count^2)."""
+    """Group the pictures 0 to `count` - 1: a pair with a dot product of at least `threshold` that
+    is not `apart` is in one group. Groups have two or more members and are ascending; O(count^2).
+    """
     joined = _Joined(count)
     starts = range(0, count, block)
     progress.start(len(starts) * (len(starts) + 1) // 2, "comparing")
@@ -124,7 +127,7 @@ class _Joined:
         self._parent = np.arange(count)
 
     def join(self, left: Places, right: Places) -> None:
-        """Join each of `left`, ascending, with the one of `right` at its place."""
+        """Join each left[i] with right[i]; `left` is ascending."""
         rows, begins = np.unique(left, return_index=True)
         for row, others in zip(rows, np.split(right, begins[1:]), strict=False):
             members = np.append(others, row)
@@ -133,7 +136,7 @@ class _Joined:
             self._parent[roots] = self._parent[members] = min(roots)
 
     def groups(self) -> list[list[int]]:
-        """The trees of two or more."""
+        """The trees with two or more members."""
         roots = self._parent
         while ((above := roots[roots]) != roots).any():
             roots = above
@@ -149,7 +152,7 @@ class _Joined:
 
 
 def _bursts(library: Library, ids: npt.NDArray[np.int64]) -> Apart:
-    """Whether pairs of `ids`, ascending, are of one burst."""
+    """A test of which pairs of `ids`, which are ascending, belong to one burst."""
     seconds = np.full(len(ids), np.nan)
     shapes = np.zeros(len(ids), np.int64)
     known: dict[tuple[int | None, int | None, str | None], int] = {}
@@ -172,7 +175,7 @@ def _bursts(library: Library, ids: npt.NDArray[np.int64]) -> Apart:
 def _groups(
     library: Library, kind: Literal["copy", "near"], groups: list[list[int]]
 ) -> list[Duplicates]:
-    """What is still there of `groups` of ids."""
+    """The `groups` of ids as items, without items deleted in the meantime."""
     live = {item.id: item for item in library.items(id for ids in groups for id in ids)}
     found = (sorted((live[id] for id in ids if id in live), key=_rank) for ids in groups)
     whole = [Duplicates(kind, tuple(items)) for items in found if len(items) > 1]

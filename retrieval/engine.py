@@ -1,4 +1,4 @@
-"""Questions to a library: text to image, image to image, image to text."""
+"""Search a library: text to image, image to image, image to text."""
 
 import os
 import threading
@@ -38,8 +38,8 @@ class Engine:
 
     @property
     def encoder(self) -> Encoder:
-        """The library's model. Raises ModelMismatch where what loads under its name is not what
-        the library was indexed with, LibraryError where nothing was indexed yet."""
+        """The library's model. Raises ModelMismatch if another model loads under its name,
+        LibraryError if nothing was indexed yet."""
         with self._loading:
             if self._encoder is None:
                 model = self.library.model
@@ -50,9 +50,10 @@ class Engine:
                 encoder = self._load(model.name)
                 if encoder.fingerprint != model.fingerprint:
                     raise ModelMismatch(
-                        f"the library was indexed with {model.name} ({model.fingerprint}), but what"
-                        f" loaded is {encoder.name} ({encoder.fingerprint}): give the former as"
-                        f" --model, or embed anew with align index --reembed --model {encoder.name}"
+                        f"the library was indexed with {model.name} ({model.fingerprint}), but"
+                        f" {encoder.name} ({encoder.fingerprint}) was loaded: name the first one"
+                        " with --model, or embed everything again with align index --reembed"
+                        f" --model {encoder.name}"
                     )
                 self._encoder = encoder
             return self._encoder
@@ -70,20 +71,20 @@ class Engine:
         filters: Filters | None = None,
         sort: Sort = "score",
     ) -> Results:
-        """The `k` pictures that match best of those that `filters` let pass; fewer only where fewer
-        exist.
+        """Find the `k` pictures that match best among those that pass `filters`; fewer only if
+        fewer exist.
 
-        What is searched for is the weighted sum of `text`, `plus` and `images` (paths, or upright
-        RGB images) without `minus`, each of weight 1 unless it comes as a `Weighted`. Items of the
-        library that are files among `images` are left out. With `group` a hit stands for its
-        near-duplicates too, those whose cosine with it is at least `threshold`, in (0, 1], and that
-        were not taken at another time: k hits come back where there are k such groups.
+        The query is the weighted sum of `text`, `plus` and `images` (paths, or upright RGB images),
+        minus that of `minus`. A term has weight 1 unless it is a `Weighted`. If a file of the
+        library is among `images`, it is left out of the hits. With `group` a hit also stands for
+        its near-duplicates: pictures whose cosine with it is at least `threshold`, in (0, 1], and
+        that were not taken at another time. Then `k` is the number of groups.
 
-        With `sort` "date" the same pictures come newest first, by the wall clock where they were
-        taken, and those without a capture time last; ranks stay those of the score.
+        With `sort` "date" the same hits come newest first, by the local time where they were taken;
+        hits without a capture time come last. Ranks stay those of the score.
 
-        QueryError for an empty query or one whose terms cancel, ValueError for k < 1, FilterError
-        for a field that no item has, PictureError where a picture cannot be read.
+        Raises QueryError for an empty query or terms that cancel, ValueError for k < 1, FilterError
+        for a field that no item has, PictureError if a picture cannot be read.
         """
         query = Query.combine(text, plus, minus, images)
         grouped = threshold if group else None
@@ -101,8 +102,8 @@ class Engine:
         filters: Filters | None = None,
         sort: Sort = "score",
     ) -> Results:
-        """The `k` pictures most like `picture`, a path or an upright RGB image; as `search` with it
-        among the images."""
+        """Find the `k` pictures most like `picture`, a path or an upright RGB image. The same as
+        `search` with `picture` among the images."""
         query = Query.combine("", plus, minus, [picture])
         grouped = threshold if group else None
         return self._nearest(query, k, "image", filters, sort, grouped)
@@ -115,8 +116,9 @@ class Engine:
         filters: Filters | None = None,
         sort: Sort = "score",
     ) -> Results:
-        """The `k` texts of the library that describe `picture` best; a path or an upright RGB
-        image. `filters` and `sort` are those of `search`. PictureError where it cannot be read."""
+        """Find the `k` texts of the library that best describe `picture`, a path or an upright RGB
+        image. `filters` and `sort` are those of `search`. Raises PictureError if the picture cannot
+        be read."""
         return self._nearest(Query.combine(images=[picture]), k, "text", filters, sort)
 
     def tag(
@@ -127,13 +129,12 @@ class Engine:
         templates: Sequence[str] = (TEMPLATE,),
         wait: float = 0,
     ) -> dict[str, int]:
-        """Give every picture of the library, for each of `labels` whose probability among them all
-        is at least `confidence`, in (0, 1], a field of that name that holds it, to filter by;
-        returns the number of pictures by label. Files are not touched.
+        """For each picture and label, store the label's probability as a field of that name if it
+        is at least `confidence`, in (0, 1]. Returns the number of pictures for each label.
 
-        A field of a label's name that a picture had before goes, but for what a sidecar says.
-        Raises QueryError as `classify` does, and for a label that no filter could name;
-        LibraryLocked where another writer does not end within `wait` seconds.
+        Files are not touched. Earlier fields with the names of these labels are removed, unless a
+        sidecar set them. Raises QueryError as `classify` does, and for a label that no filter could
+        name; LibraryLocked if another process still writes after `wait` seconds.
         """
         if not 0 < confidence <= 1:
             raise QueryError(f"the confidence {confidence} must be above 0 and at most 1")
@@ -219,8 +220,8 @@ def open_library(
 ) -> Engine:
     """Open the library in the folder `path` (or the ``.align`` folder itself) for searching.
 
-    `model` replaces the name under which the library's model is looked up (a checkpoint folder
-    that has moved, say); it must still be the same model. Raises LibraryNotFound with the remedy.
+    `model` says where the library's model is now, such as a checkpoint folder that has moved; it
+    must be the same model. Raises LibraryNotFound with the remedy.
     """
 
     def load(name: str) -> Encoder:

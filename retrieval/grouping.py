@@ -1,4 +1,4 @@
-"""Near-duplicates among the hits, folded into the best of them."""
+"""Groups of near-duplicates among the hits; each group shows only its best hit."""
 
 from collections.abc import Set
 from datetime import UTC
@@ -11,16 +11,16 @@ import numpy.typing as npt
 from indexer import Item, Library, Neighbours
 
 NEAR_IN_TIME = 60.0
-"""Seconds: pictures taken further apart are not one moment, however alike they are."""
+"""Seconds. Pictures taken further apart are not near-duplicates, however alike they are."""
 
 _COPY = 0.99
-"""Copies share an embedding, whose product with itself is 1 but for its rounding to float16."""
+"""Copies have equal embeddings, but rounding to float16 moves their product away from 1."""
 
 _FETCH = 16
 
 
 class Search(Protocol):
-    """`Library.search` of one kind of item."""
+    """`Library.search` for one kind of item."""
 
     def __call__(
         self,
@@ -33,8 +33,8 @@ class Search(Protocol):
 
 
 def clock(item: Item) -> float:
-    """Capture time in seconds, NaN where there is none, as the camera's own clock showed it: the
-    same picture may have its UTC offset in one file and have lost it in another."""
+    """Capture time in seconds by the camera's own clock, NaN if there is none. The UTC offset is
+    ignored: one file of a picture may have it, and another may have lost it."""
     return item.taken_at.replace(tzinfo=UTC).timestamp() if item.taken_at else nan
 
 
@@ -46,11 +46,12 @@ def leaders(
     exclude: Set[int],
     threshold: float,
 ) -> tuple[Neighbours, dict[int, int]]:
-    """The best item of each of the `k` best groups, and how many others each stands for, by id.
+    """Find the best item of each of the `k` best groups, and the number of other items in its
+    group, by id. Fewer than k groups come back only if fewer exist.
 
-    Best first, every item joins the first group to whose best item it is a near-duplicate: the same
-    content, or a cosine of at least `threshold`, in (0, 1], and not taken at another time. Else it
-    begins a group. Fewer than k only where fewer groups exist. Items in `exclude` do not count.
+    Items are taken best first. An item joins the first group whose best item is its near-duplicate:
+    it has the same content, or a cosine of at least `threshold`, in (0, 1], and was not taken at
+    another time. If there is no such group, the item begins one. Items in `exclude` do not count.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")

@@ -8,28 +8,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Hit:
-    """One answer. `width`, `height` (upright, in pixels) and `taken_at` are None for texts; `text`
-    of a picture is the caption that a sidecar gives it, None where none does."""
+    """One answer. `width`, `height` (upright, in pixels) and `taken_at` are None for texts. The
+    `text` of a picture is its caption from a sidecar, None if there is none."""
 
     rank: int
     """1 is the best."""
     score: float
     """Cosine of query and item, in [-1, 1] up to rounding."""
     id: int
-    """The item's; never given to another."""
+    """The item's id, which no other item ever gets."""
     kind: str
     """``image`` or ``text``."""
     path: Path
-    """Absolute; for a text, the file it stands in."""
+    """Absolute; for a text, the file that holds it."""
     text: str | None
     taken_at: datetime | None
     width: int | None
     height: int | None
     similar: int | None = None
-    """Near-duplicates that the hit stands for besides itself; None where hits were not grouped."""
+    """How many near-duplicates the hit also stands for; None if hits were not grouped."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The hit as JSON values; with `similar` only where hits were grouped."""
+        """The hit as JSON values; `similar` is among them only if hits were grouped."""
         values = {
             **self.__dict__,
             "path": str(self.path),
@@ -41,10 +41,10 @@ class Hit:
 
 
 class Results(list[Hit]):
-    """Hits, best first unless another order was asked for.
+    """Hits, in the order that the search was asked for.
 
-    `degraded` says why the index could not be used as it was meant to be; None when all is well.
-    The hits are right either way.
+    `degraded` says why the search was slower than it should be, or that damage made it leave items
+    out; None when all is well. The hits themselves are right.
     """
 
     def __init__(self, hits: list[Hit], degraded: str | None = None) -> None:

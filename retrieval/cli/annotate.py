@@ -16,11 +16,12 @@ from retrieval.cli.output import count, print_json, say
 @library_option
 @json_option
 def command(file: Path, wait: float, library: Path | None, as_json: bool) -> None:
-    """Add the columns of a table to the pictures it names, for --field to search by.
+    """Add the columns of a table to the pictures it names, as fields for --field.
 
-    FILE is .csv, .jsonl or .parquet. Its column path (absolute, or relative to FILE's folder or to
-    an indexed folder) or sha256 says which pictures a row means; every other column becomes a
-    field of theirs, in place of a field of the same name. Either all of FILE is taken or nothing.
+    FILE is .csv, .jsonl or .parquet. Its column path or sha256 says which pictures a row belongs
+    to; a path is absolute, or relative to FILE's folder or to an indexed folder. Every other column
+    becomes a field of these pictures and replaces a field of the same name. FILE is taken as a
+    whole or not at all.
     """
     from indexer import Library
 

@@ -25,8 +25,9 @@ from retrieval.cli.output import print_hits
 def command(
     file: Path, k: int, as_json: bool, library: Path | None, model: str | None, device: str
 ) -> None:
-    """Find texts of the library that describe the picture FILE: rank, score, text.
+    """Find texts of the library that describe the picture FILE. Prints rank, score and text.
 
-    Texts come into a library with align index, from .txt, .csv or .jsonl files."""
+    `align index` adds texts to a library, from .txt, .csv or .jsonl files.
+    """
     with open_engine(library, model, device) as engine:
         print_hits(engine.captions(file, k), as_json)

@@ -27,9 +27,9 @@ def command(
     model: str | None,
     device: str,
 ) -> int:
-    """Say which of some labels describes each picture FILE best: probability, label, path.
+    """Say which label describes each picture FILE best. Prints probability, label and path.
 
-    A picture's probabilities are among the labels given and add up to 1; --json prints them all.
+    The probabilities of a picture add up to 1 over the labels given; --json prints them all.
 
     \b
       align classify holiday/*.jpg --labels beach,mountains,city

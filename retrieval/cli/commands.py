@@ -1,4 +1,5 @@
-"""The `align` group: commands load when they are called, errors become one line and a status."""
+"""The `align` command: subcommands load when they are called; an error becomes one line and a
+status."""
 
 import os
 import sys
@@ -16,14 +17,14 @@ COMMANDS = {
     "search": "Find pictures that match a text.",
     "similar": "Find pictures that look like a picture.",
     "captions": "Find texts that describe a picture.",
-    "classify": "Say which of some labels describes a picture best.",
-    "tag": "Write the labels of pictures into the library, to filter by.",
+    "classify": "Say which label describes a picture best.",
+    "tag": "Store the labels of pictures in the library, to filter by.",
     "roots": "List the watched folders, or say where one was moved.",
     "forget": "Forget files, folders or whole roots.",
     "annotate": "Add the columns of a table to the pictures it names.",
-    "duplicates": "List pictures that are there more than once.",
+    "duplicates": "List copies and near-duplicates.",
     "failures": "List the files that could not be read, and why.",
-    "rebuild": "Build the index anew, flat or IVF.",
+    "rebuild": "Build the index again, flat or IVF.",
     "status": "Say what a library holds.",
     "verify": "Look for damage in a library.",
     "repair": "Rebuild what can be rebuilt of a damaged library.",
@@ -38,7 +39,7 @@ INTERRUPTED = 130
 TRACEBACK_VARIABLE = "ALIGN_TRACEBACK"
 
 
-class CommandGroup(click.Group):
+class Commands(click.Group):
     """Lists commands without importing them; turns an AlignError into one line and status 1."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -88,7 +89,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-@click.command(cls=CommandGroup)
+@click.command(cls=Commands)
 @click.version_option(package_name="align-retrieval", prog_name="align")
 def main() -> None:
     """Search a picture collection by meaning."""

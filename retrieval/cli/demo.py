@@ -28,8 +28,8 @@ QUESTIONS = (
 def command(folder: Path) -> None:
     """Draw 500 scenes into FOLDER, index them and ask five questions.
 
-    Prints the hits and writes FOLDER/results.html and FOLDER/results.png. The scenes' names say
-    nothing of what they show. Nothing is fetched: the model is the bundled align-mini.
+    Prints the hits and writes FOLDER/results.html and FOLDER/results.png. The names of the scenes
+    say nothing about what they show. Nothing is downloaded: the model is the bundled align-mini.
     """
     from indexer import Library
     from retrieval.contact_sheet import Answer, draw_sheet, page
@@ -57,7 +57,7 @@ def command(folder: Path) -> None:
         "Then try:\n"
         f'  align search "two red birds" --library {folder}\n'
         f"  align similar {folder / 'pictures' / _name(0)} --library {folder}\n"
-        "  align index ~/Pictures        (your own photos; fetches kakaobrain/align-base, 690 MB)"
+        "  align index ~/Pictures        (your own photos; downloads kakaobrain/align-base, 690 MB)"
     )
 
 

@@ -10,16 +10,17 @@ from retrieval.cli.output import ProgressBar, count, print_json, say
 
 
 @click.command()
-@click.option("--exact", is_flag=True, help="List exact copies alone.")
+@click.option("--exact", is_flag=True, help="List exact copies only.")
 @threshold_option
 @json_option
 @library_option
 def command(exact: bool, threshold: float, as_json: bool, library: Path | None) -> None:
-    """List pictures that are there more than once, a group of paths each, the best first.
+    """List copies and near-duplicates: groups of paths, the best picture of a group first.
 
-    First come exact copies, then near-duplicates, such as resized or recompressed ones, but not
-    frames of a burst: pictures of one size and format taken within 3 seconds. Of copies only one is
-    listed among the near-duplicates. The best has the most pixels, then the most bytes.
+    Exact copies come first, then near-duplicates, such as resized or recompressed pictures. Frames
+    of a burst are not listed: pictures of one size and format taken within 3 seconds. Only one of
+    several copies is listed among the near-duplicates. The best picture has the most pixels, then
+    the most bytes.
     """
     from indexer import Library
     from retrieval.duplicates import find_duplicates

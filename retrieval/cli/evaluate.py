@@ -20,12 +20,12 @@ _DIGITS = 10
 def _parse_ks(ctx: click.Context, param: click.Parameter, value: str) -> Sequence[int]:
     parts = [part.strip() for part in value.split(",")]
     if not all(part.isdecimal() and len(part) < _DIGITS and int(part) for part in parts):
-        raise click.BadParameter("takes numbers from 1 on, such as 1,5,10", ctx, param)
+        raise click.BadParameter("takes whole numbers of at least 1, such as 1,5,10", ctx, param)
     return sorted({int(part) for part in parts})
 
 
 def _check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """What is found out too late costs the whole run."""
+    """Refuse a file that cannot be written before the run starts, not after it."""
     if path is None:
         return None
     folder = path.resolve().parent
@@ -49,26 +49,26 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 @click.option(
     "--images",
     type=click.Path(path_type=Path),
-    help="Folder of the pictures; by default that of the annotations.",
+    help="Folder of the pictures; by default the folder of the annotations.",
 )
 @click.option(
     "--annotations",
     type=click.Path(path_type=Path),
-    help="File of the captions, in any layout that the field uses.",
+    help="File of the captions, in any common layout.",
 )
 @click.option(
     "--names",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File that lists the pictures of the split, one a line, where the captions do not say.",
+    help="File that lists the pictures of the split, one per line, if the captions do not.",
 )
-@click.option("--split", help="Which of its splits, by default test; + joins several.")
-@click.option("--pictures", type=click.IntRange(min=1), help="Only the first so many.")
+@click.option("--split", help="Split of the dataset, by default test; + joins several: train+val.")
+@click.option("--pictures", type=click.IntRange(min=1), help="Use only the first so many pictures.")
 @click.option(
     "--captions",
     type=click.Choice(["all", "first5"]),
     default="all",
     show_default=True,
-    help="Captions of each picture that count.",
+    help="Captions of each picture to use.",
 )
 @click.option(
     "--folds", type=click.Choice(["5x1k"]), help="Mean over five blocks of 1,000 pictures."
@@ -78,7 +78,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     type=click.Choice(["exact", "flat", "ivf"]),
     default="exact",
     show_default=True,
-    help="Beside the exact figures those through an index, as a library would have it.",
+    help="Also measure recall through an index, built as a library would build it.",
 )
 @click.option(
     "--k",
@@ -95,28 +95,28 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     type=click.Choice(["table", "json", "clip_benchmark"]),
     default="table",
     show_default=True,
-    help="What is printed; clip_benchmark is the result file of that program.",
+    help="What to print; clip_benchmark is the result file of that program.",
 )
 @click.option(
     "--json",
     "json_file",
     type=_OUTPUT,
     callback=_check_file,
-    help="File to write the whole report to, as JSON.",
+    help="Also write the whole report to this file, as JSON.",
 )
 @click.option(
     "--plot",
     "plot_file",
     type=_OUTPUT,
     callback=_check_file,
-    help="HTML file to write curves, ranks and the worst misses to.",
+    help="Also write curves, ranks and the worst misses to this HTML file.",
 )
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
     default=_cache_folder,
     show_default="~/.cache/align-retrieval",
-    help="Folder where embeddings are kept: a second run takes seconds.",
+    help="Folder that keeps embeddings: a second run takes seconds.",
 )
 @click.option("--allow-missing", is_flag=True, help="Leave out pictures that cannot be read.")
 @click.option(
@@ -133,7 +133,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     type=click.IntRange(min=1),
     default=32,
     show_default=True,
-    help="Pictures embedded and kept at once.",
+    help="Pictures to embed and keep at once.",
 )
 def command(
     dataset: str,
@@ -157,8 +157,8 @@ def command(
 ) -> None:
     """Measure Recall@K of a model on DATASET, text to image and image to text.
 
-    scenes are drawn and need no files; custom is any pictures with captions of your own. Embeddings
-    are kept, so that the same run again takes seconds and gives the same figures.
+    scenes are drawn and need no files; custom means your own pictures with captions. Embeddings are
+    kept, so the same run takes seconds the next time and gives the same figures.
 
     \b
       align evaluate scenes --pictures 500 --model align-mini

@@ -15,8 +15,8 @@ from retrieval.cli.output import print_json
 def command(as_json: bool, library: Path | None) -> None:
     """List the files that could not be read, and why.
 
-    Files with bad bytes are tried again when they change, files that could not be opened at every
-    run.
+    A file with bad bytes is tried again when it changes. A file that could not be opened is tried
+    again at every run.
     """
     from indexer import Library
 

@@ -19,8 +19,8 @@ from retrieval.cli.output import count, print_json, say
 def command(paths: tuple[Path, ...], wait: float, library: Path | None, as_json: bool) -> None:
     """Forget files, folders or whole roots, whether they still exist or not.
 
-    Nothing is deleted on disk. What still lies in a watched folder is left out from now on, until
-    `align index PATH` names it again. A watched folder that is named is no longer watched.
+    Nothing is deleted on disk. A file that is still in a watched folder is left out from now on,
+    until `align index PATH` names it. If PATH is a watched folder, it is no longer watched.
     """
     from indexer import Library
 

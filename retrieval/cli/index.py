@@ -30,24 +30,26 @@ from retrieval.cli.output import ProgressBar, count, print_json, say
     type=click.IntRange(min=1),
     default=32,
     show_default=True,
-    help="Pictures embedded and committed at once.",
+    help="Pictures to embed and commit at once.",
 )
-@click.option("--reembed", is_flag=True, help="Embed everything anew, with another --model.")
+@click.option("--reembed", is_flag=True, help="Embed everything again, with another --model.")
 @layout_option
 @click.option(
-    "--allow-missing", is_flag=True, help="Forget what is gone with a folder that is gone or empty."
+    "--allow-missing",
+    is_flag=True,
+    help="Also forget files whose folder is missing or empty.",
 )
 @click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help='Leave out what matches: a name anywhere, or with a "/" a path in the folder, where "*"'
-    ' crosses "/". Repeat it for more globs; remembered, replaces earlier ones, "" clears them.',
+    help='Leave out what matches: a name anywhere or, if GLOB has a "/", a path in the folder ("*"'
+    ' also matches "/"). Repeatable. Remembered; new globs replace the old ones, "" removes them.',
 )
 @click.option(
     "--follow-symlinks/--no-follow-symlinks",
     default=None,
-    help="Follow symbolic links to files and folders; remembered. Not by default.",
+    help="Follow symbolic links to files and folders; remembered. By default they are ignored.",
 )
 @wait_option
 @json_option
@@ -69,17 +71,18 @@ def command(
 ) -> None:
     """Add pictures and texts to a library, or bring it up to date.
 
-    A folder is searched for pictures; a later run embeds only what is new or changed and forgets
-    what is gone. Texts come from .txt (one a line), .csv (column caption or text) and .jsonl files
-    that are named here. Without a PATH, everything the library watches is looked at again.
-    --exclude and --follow-symlinks hold for the folders of the PATHs, or without a PATH for all.
+    A folder is searched for pictures, with all folders in it. A later run embeds only new and
+    changed files and forgets files that are gone. Texts come from .txt (one per line), .csv (column
+    caption or text) and .jsonl files, each named as a PATH. Without a PATH, all that the library
+    watches is looked at again. --exclude and --follow-symlinks apply to the folders of the PATHs,
+    or to all watched folders if there is no PATH.
 
-    A watched folder that is missing, suddenly empty, or on another device and incomplete is left
-    alone with all it held; the others are brought up to date, and the exit status is 1. So is a
-    folder below it on a device of its own.
+    If a watched folder is missing, suddenly empty, or on another device and incomplete, the library
+    keeps all its items, brings the other folders up to date, and the exit status is 1. The same
+    holds for a folder inside it that is on a device of its own.
 
-    The library is the one given, or found from PATH or the current folder upwards; where there is
-    none, a new one is made inside the first folder, in .align.
+    The library is the one given, or the one found from PATH or the current folder upwards. If there
+    is none, a new one is made inside the first folder, in .align.
     """
     from indexer import Library
 

@@ -15,7 +15,7 @@ def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 
 
 def label_options(command: Command) -> Command:
-    """``--labels``, ``--labels-file``, ``--template`` and ``--templates-file``, handed on as
+    """``--labels``, ``--labels-file``, ``--template`` and ``--templates-file``, passed on as
     `labels` and `templates`."""
 
     @wraps(command)
@@ -37,16 +37,16 @@ def label_options(command: Command) -> Command:
     file = click.Path(path_type=Path, exists=True, dir_okay=False)
     wrapped: Any = labelled
     for option in (
-        click.option("--templates-file", type=file, help="Templates, one a line of a .txt file."),
+        click.option("--templates-file", type=file, help="File of templates (.txt), one per line."),
         click.option(
             "--template",
             "templates",
             multiple=True,
             metavar="TEXT",
-            help="What a label, in place of {}, is put into; repeatable, then the mean counts."
+            help="Text around a label, which takes the place of {}. Repeatable: the mean counts."
             f"  [default: {TEMPLATE}]",
         ),
-        click.option("--labels-file", type=file, help="Labels, one a line of a .txt file."),
+        click.option("--labels-file", type=file, help="File of labels (.txt), one per line."),
         click.option(
             "--labels", metavar="A,B,...", callback=_split, help="Labels, separated by commas."
         ),

@@ -1,4 +1,4 @@
-"""Which library a command means."""
+"""Find the library that a command is for."""
 
 import sys
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from retrieval.engine import Engine, open_library
 
 
 def encoder_loader(library: Library, model: str | None, device: str) -> Callable[[], Encoder]:
-    """What loads the model asked for, else the library's own, else the default one."""
+    """A function that loads the model named, else the library's own, else the default one."""
     known = library.model
     name = model or (known.name if known else DEFAULT_MODEL)
 
@@ -27,12 +27,12 @@ def encoder_loader(library: Library, model: str | None, device: str) -> Callable
 
 
 def open_engine(library: Path | None, model: str | None, device: str) -> Engine:
-    """The library asked for, else the one found from the current folder upwards."""
+    """Open the library named, else the one found from the current folder upwards."""
     return open_library(locate(library), model=model, device=device)
 
 
 def locate(library: Path | None) -> Path:
-    """The folder of the library asked for or found; LibraryNotFound with the remedy otherwise."""
+    """The folder of the library named or found. Raises LibraryNotFound with the remedy."""
     found = library or find_library(Path.cwd())
     if found is None:
         raise LibraryNotFound(
@@ -43,8 +43,8 @@ def locate(library: Path | None) -> Path:
 
 
 def locate_for_indexing(library: Path | None, paths: tuple[Path, ...]) -> Path:
-    """As `locate`, but first from the first path upwards, and where there is none a new one in the
-    first folder that is to be indexed."""
+    """As `locate`, but from the first path upwards, then from the current folder. If there is no
+    library and the first path is a folder, that folder gets a new one."""
     if library is not None or not paths:
         return locate(library)
     first = paths[0].absolute()

@@ -16,13 +16,13 @@ from retrieval.defaults import (
 )
 
 MAX_WAIT = 366 * 24 * 3600
-"""Seconds; a year is for ever."""
+"""Seconds, a year: as good as forever."""
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class NumberRange(click.FloatRange):
-    """A number in a range, which nan is not in."""
+    """A number in a range; nan is in none."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -50,8 +50,8 @@ def model_option(command: Command) -> Command:
         "--model",
         envvar=MODEL_VARIABLE,
         show_envvar=True,
-        help="Checkpoint: a folder, a hub id or align-mini; by default the library's own, for a"
-        " new one kakaobrain/align-base.",
+        help="Checkpoint: a folder, a hub id or align-mini. By default the library's own; a new"
+        " library takes kakaobrain/align-base.",
     )(command)
 
 
@@ -61,8 +61,8 @@ def layout_option(command: Command) -> Command:
         "--index",
         "layout",
         type=click.Choice(["auto", "flat", "ivf"]),
-        help="Layout of the index, kept for later ones: flat is exact, ivf (of 64 items or"
-        " more) faster for millions, auto (at first) flat up to 200,000 items.",
+        help="Layout of this index and later ones: flat is exact; ivf, from 64 items on, is faster"
+        " for millions; auto, as a new library has it, is flat up to 200,000 items.",
     )(command)
 
 
@@ -108,12 +108,15 @@ def threshold_option(command: Command) -> Command:
         type=NumberRange(0, 1, min_open=True),
         default=NEAR_DUPLICATE,
         show_default=True,
-        help="Cosine from which on pictures are near-duplicates.",
+        help="Pictures with at least this cosine are near-duplicates.",
     )(command)
 
 
 def json_option(command: Command) -> Command:
     """``--json``."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object a line instead of a table."
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print JSON, one object per line, not a table.",
     )(command)

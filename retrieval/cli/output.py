@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, talk and progress on stderr."""
+"""What commands print: data on stdout, messages and progress on stderr."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def print_hits(results: Results, as_json: bool) -> None:
 
 
 def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, str]]:
-    """Two rows an index at most: what it holds, and how it was measured."""
+    """At most two rows for each index: what it holds, and how it was measured."""
     rows = []
     for g in generations:
         lists = f" with {g.nlist:,} lists" if g.nlist else ""
@@ -71,7 +71,7 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def say(line: str) -> None:
-    """Talk, on stderr."""
+    """Print a message on stderr."""
     click.echo(line, err=True)
 
 
@@ -84,7 +84,7 @@ class ProgressBar:
     """Progress on stderr, only when it is a terminal; an `indexer.Progress`."""
 
     def __init__(self, unit: str | None = None) -> None:
-        """`unit` is what a step is called; by default what `start` says."""
+        """`unit` is the name of one step; by default the name that `start` gets."""
         self._unit = unit
         self._bar: tqdm[Any] | None = None
 
@@ -94,7 +94,7 @@ class ProgressBar:
         return self._bar is not None
 
     def start(self, total: int, what: str, done: int = 0) -> None:
-        """Begin a bar of `total` units, of which `done` are behind us."""
+        """Begin a bar of `total` units, of which `done` are finished."""
         self.finish()
         self._bar = tqdm(
             total=total,
@@ -106,12 +106,12 @@ class ProgressBar:
         )
 
     def advance(self, n: int = 1) -> None:
-        """Say that `n` more are done."""
+        """Count `n` more as finished."""
         if self._bar is not None:
             self._bar.update(n)
 
     def note(self, text: str) -> None:
-        """Show a few words behind the bar."""
+        """Show a few words after the bar."""
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
 

@@ -22,14 +22,14 @@ from retrieval.cli.output import ProgressBar, generation_rows, print_rows, say
 @click.option(
     "--target-recall",
     type=NumberRange(0, 1, min_open=True),
-    help="Recall@10 against exact search that an IVF index must reach; kept for later ones. At"
-    " first 0.95.",
+    help="Recall@10, against exact search, that this and later IVF indexes must reach. A new"
+    " library has 0.95.",
 )
 @click.option(
     "--captions",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Texts to measure that with, from a .txt, .csv or .jsonl file; by default those of the"
-    " library, else 500 everyday phrases.",
+    help="File of texts (.txt, .csv or .jsonl) to measure this recall with. By default the texts of"
+    " the library are used, or 500 everyday phrases if it has none.",
 )
 @wait_option
 @library_option
@@ -44,10 +44,10 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Build the index anew, whether or not much has changed.
+    """Build the index again, even if little has changed.
 
-    `align index` does so by itself when enough has changed; searches go on meanwhile. An IVF index
-    looks into no more of its lists than the wanted recall takes, measured with texts.
+    `align index` does so by itself when enough has changed. Searches go on meanwhile. A search of
+    an IVF index looks into only as many lists as the target recall needs, measured with texts.
     """
     texts = read_text_file(captions) if captions else []
     with Library.open(locate(library), wait=wait) as opened:

@@ -29,8 +29,8 @@ def command(
 ) -> None:
     """Rebuild what can be rebuilt of a damaged library, and say what was lost.
 
-    What `align verify` finds is mended from the database, or marked for the next `align index` to
-    read and embed again.
+    The damage that `align verify` finds is repaired from the database, or the files concerned are
+    marked for the next `align index` to read and embed again.
     """
     with Library.open(locate(library), wait=wait) as opened:
         done = opened.repair(encoder_loader(opened, model, device), wait=wait)

@@ -15,11 +15,11 @@ from retrieval.cli.output import count, print_json, root_values, say
 @json_option
 @click.pass_context
 def command(ctx: click.Context, library: Path | None, as_json: bool) -> None:
-    """List the watched folders: path, files known in it, state and options.
+    """List the watched folders. Prints path, number of known files, state and options.
 
     The state is ok, missing, unreadable, empty (although files are known) or other device (than
-    before). A folder below that had a device of its own is listed where its state is not ok.
-    `align roots move` says where a folder is now.
+    before). A folder inside that was on a device of its own is listed if its state is not ok. Use
+    `align roots move` for a folder that was moved.
     """
     ctx.obj = library
     if ctx.invoked_subcommand is not None:
@@ -53,9 +53,9 @@ def _options(root: RootStatus) -> str:
 @library_option
 @click.pass_context
 def move(ctx: click.Context, old: Path, new: Path, wait: float, library: Path | None) -> None:
-    """Say that the watched folder OLD is NEW now.
+    """Say that the watched folder OLD is now at NEW.
 
-    Move or copy the files first; this changes the library alone. Nothing is embedded again.
+    Move or copy the files first: this command changes only the library. Nothing is embedded again.
     """
     with Library.open(locate(library or ctx.obj), wait=wait) as opened:
         opened.move_root(old, new, wait=wait)

@@ -31,11 +31,11 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Find pictures that match TEXT, best first: rank, score, path.
+    """Find pictures that match TEXT, best first. Prints rank, score and path.
 
-    Queries combine: with --plus, --minus and --image the weighted sum is searched for, and query
-    pictures are left out of the hits. A number before a colon is a weight, 1 otherwise; TEXT has
-    none, and 1:16:9 is how an option says the text 16:9.
+    --plus, --minus and --image add terms, and the weighted sum of all terms is searched for. Query
+    pictures are left out of the hits. A number before a colon is the weight of a term, which is
+    otherwise 1. TEXT takes no weight. To search for a text such as 16:9 with --plus, write 1:16:9.
 
     \b
       align search "a beach" --plus 2:sunset --minus people

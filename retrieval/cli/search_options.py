@@ -20,43 +20,43 @@ _FILTERS = {
     "after": click.option(
         "--after",
         metavar="DATE",
-        help="Taken then or later: 2024, 2024-05, 2024-05-01 or 2024-05-01T12:30.",
+        help="Taken at this time or later: 2024, 2024-05, 2024-05-01 or 2024-05-01T12:30.",
     ),
-    "before": click.option("--before", metavar="DATE", help="Taken earlier than that."),
+    "before": click.option("--before", metavar="DATE", help="Taken before this time."),
     "under": click.option(
-        "--under", metavar="PATH", help="In this folder, at any depth, or this very file."
+        "--under", metavar="PATH", help="In this folder, at any depth, or this file itself."
     ),
     "glob": click.option(
         "--glob",
         metavar="PATTERN",
-        help="The path, or the end of it from a folder on, like 'trip/*.jpg'; * spans folders.",
+        help="Path, or its last parts, such as 'trip/*.jpg'; * also matches \"/\".",
     ),
-    "camera": click.option("--camera", metavar="TEXT", help="A part of the camera's name."),
+    "camera": click.option("--camera", metavar="TEXT", help="Part of the camera's name."),
     "near": click.option(
-        "--near", metavar="LAT,LON,KM", help="Taken at most KM kilometres from that place."
+        "--near", metavar="LAT,LON,KM", help="Taken at most KM kilometres from this place."
     ),
-    "min_width": click.option("--min-width", metavar="PIXELS", help="At least that wide."),
-    "min_height": click.option("--min-height", metavar="PIXELS", help="At least that high."),
+    "min_width": click.option("--min-width", metavar="PIXELS", help="At least this wide."),
+    "min_height": click.option("--min-height", metavar="PIXELS", help="At least this high."),
     "formats": click.option(
         "--format",
         "formats",
         metavar="NAME",
         multiple=True,
-        help="jpeg, png, heic and so on; several mean any of them.",
+        help="jpeg, png, heic and so on. Repeatable: any of them passes.",
     ),
     "fields": click.option(
         "--field",
         "fields",
         metavar="TEST",
         multiple=True,
-        help="Like 'aesthetic>=5' or 'place=Oslo'; several mean all of them.",
+        help="Such as 'aesthetic>=5' or 'place=Oslo'. Repeatable: all of them must hold.",
     ),
 }
 """By the name of the argument that `Filters.parse` takes."""
 
 
 def filter_options(command: Command) -> Command:
-    """``--after`` to ``--field``, handed on as `filters`; a FilterError is wrong usage."""
+    """``--after`` to ``--field``, passed on as `filters`; a FilterError is wrong usage."""
 
     @wraps(command)
     def filtered(**values: Any) -> Any:
@@ -96,13 +96,16 @@ def _parse_terms(ctx: click.Context, param: click.Parameter, terms: tuple[str, .
 
 def plus_and_minus_options(command: Command) -> Command:
     """``--plus`` and ``--minus``, tuples of weighted texts."""
-    for name, meaning in (("--minus", "away from"), ("--plus", "for")):
+    for name, meaning in (
+        ("--minus", "Search away from this text; 0.5:people counts half."),
+        ("--plus", "Also search for this text; 2:sunset counts twice."),
+    ):
         command = click.option(
             name,
             metavar="TEXT",
             multiple=True,
             callback=_parse_terms,
-            help=f"Search {meaning} this as well; 2:sunset counts twice. Repeatable.",
+            help=f"{meaning} Repeatable.",
         )(command)
     return command
 
@@ -115,7 +118,7 @@ def image_option(command: Command) -> Command:
         metavar="FILE",
         multiple=True,
         callback=_parse_terms,
-        help="Search for what looks like this picture as well; 0.5:a.jpg counts half. Repeatable.",
+        help="Also search for pictures like this one; 0.5:a.jpg counts half. Repeatable.",
     )(command)
 
 
@@ -124,12 +127,12 @@ def group_option(command: Command) -> Command:
     return click.option(
         "--group",
         is_flag=True,
-        help="Show of near-duplicates the best alone, and say how many others there are.",
+        help="Show only the best of each group of near-duplicates, and say how many others it has.",
     )(command)
 
 
 def search_options(command: Command) -> Command:
-    """All that the commands that search for pictures have in common."""
+    """The options that `align search` and `align similar` share."""
     for option in (
         device_option,
         model_option,

@@ -29,9 +29,9 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Find pictures that look like the picture FILE, itself left out: rank, score, path.
+    """Find pictures that look like the picture FILE. Prints rank, score and path.
 
-    With --plus and --minus it is looked for together with texts: --plus "at night" --minus 0.5:car.
+    FILE itself is left out. --plus and --minus add texts: --plus "at night" --minus 0.5:car.
     """
     with open_engine(library, model, device) as engine:
         hits = engine.similar(

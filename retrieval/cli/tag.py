@@ -25,7 +25,7 @@ from retrieval.defaults import CONFIDENCE
     type=NumberRange(0, 1, min_open=True),
     default=CONFIDENCE,
     show_default=True,
-    help="Probability, among the labels given, from which on a picture gets a label.",
+    help="A picture gets a label with at least this probability, among the labels given.",
 )
 @wait_option
 @json_option
@@ -42,10 +42,10 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Write the labels of pictures into the library, never into the files: label, pictures.
+    """Store the labels of pictures in the library, never in the files. Prints label and pictures.
 
-    A picture gets a field with the label's name that holds the probability, so that --field can ask
-    for it; run again, it replaces what these labels were before.
+    The probability of a label becomes a field with the label's name, for --field to filter by. A
+    later run with the same labels replaces these fields.
 
     \b
       align tag --labels beach,mountains,city --confidence 0.8

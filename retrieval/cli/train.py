@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 def command(**options: Any) -> None:
     """Train a model on the pictures and captions of DATASET, from a checkpoint or from scratch.
 
-    OUT becomes a checkpoint, which align index takes as --model: of the weights measured on
-    --val-split those with the best recall. Run again after an interruption, training goes on where
-    it was saved last. Under torchrun it runs on several GPUs; see docs/training.md.
+    OUT becomes a checkpoint for align index --model. It holds the weights with the best recall on
+    --val-split. After an interruption, run the same command again: training goes on from the last
+    saved step. Under torchrun it runs on several GPUs; see docs/training.md.
     """
     asked = Asked(**options)
     recipe = _recipe(asked)
@@ -75,7 +75,7 @@ def command(**options: Any) -> None:
 
 
 def _recipe(asked: Asked) -> Recipe:
-    """What stands for options not given; UsageError where those given do not go together."""
+    """The defaults of the options. Raises UsageError if the options given exclude each other."""
     if asked.preset == ALIGN_MINI:
         if asked.source != SCRATCH or asked.dataset != "scenes":
             raise click.UsageError(f"--preset {ALIGN_MINI} is for: scenes --from {SCRATCH}")
@@ -135,7 +135,7 @@ def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "
 def _evaluation(
     asked: Asked, recipe: Recipe, start: "Start"
 ) -> "tuple[Callable[[Encoder], Mapping[str, float]], str]":
-    """What measures the recall of an encoder, and the identity of what it measures on."""
+    """A function that measures an encoder's recall, and the identity of the pictures for it."""
     from retrieval.evaluation import dataset_recall
 
     if asked.val_split == NONE:
@@ -194,7 +194,7 @@ def _settings(
 
 
 class _Talk:
-    """What is said on stderr: a bar where there is a terminal, a line where there is a recall."""
+    """Messages on stderr: a bar if it is a terminal, and a line for every measured recall."""
 
     def __init__(self, settings: "TrainingSettings") -> None:
         self._steps, self._began = settings.steps, time.monotonic()

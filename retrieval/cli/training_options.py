@@ -1,4 +1,4 @@
-"""The options of `align train`, and what stands for those that are not given."""
+"""The options of `align train`, and their defaults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,20 +19,30 @@ _FILE = click.Path(path_type=Path, exists=True)
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("dataset", type=click.Choice(DATASETS)),
-    click.option("--annotations", type=_FILE, help="Captions, as for align evaluate."),
+    click.option("--annotations", type=_FILE, help="File of the captions, as for align evaluate."),
     click.option("--images", type=_FOLDER, help="Folder of the pictures."),
-    click.option("--split", default="train", show_default=True, help="Pictures to train on."),
+    click.option("--split", default="train", show_default=True, help="Split to train on."),
     click.option(
         "--val-split",
         default="val",
         show_default=True,
-        help="Pictures to measure recall on; none keeps the last weights, not the best.",
+        help="Split to measure recall on; none keeps the last weights instead of the best.",
     ),
-    click.option("--val-annotations", type=_FILE, help="Their captions, where in another file."),
-    click.option("--val-images", type=_FOLDER, help="Their folder, where another."),
-    click.option("--pictures", type=_POSITIVE, help="Train on the first so many; scenes to draw."),
     click.option(
-        "--val-pictures", type=_POSITIVE, default=1000, show_default=True, help="At most so many."
+        "--val-annotations", type=_FILE, help="File of the captions of --val-split, if another."
+    ),
+    click.option(
+        "--val-images", type=_FOLDER, help="Folder of the pictures of --val-split, if another."
+    ),
+    click.option(
+        "--pictures", type=_POSITIVE, help="How many pictures to train on, or scenes to draw."
+    ),
+    click.option(
+        "--val-pictures",
+        type=_POSITIVE,
+        default=1000,
+        show_default=True,
+        help="At most so many pictures of --val-split.",
     ),
     click.option(
         "--allow-missing", is_flag=True, help="Leave out the pictures that cannot be read."
@@ -42,66 +52,76 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "source",
         required=True,
         metavar="MODEL|scratch",
-        help="Weights to start from: align-mini, a folder or a hub id; or fresh ones.",
+        help="Weights to start from: align-mini, a folder or a hub id; scratch means fresh ones.",
     ),
     click.option(
         "--preset",
         type=click.Choice(["mini", "base", ALIGN_MINI]),
-        help="Sizes of a model from scratch: those of align-mini or of align-base. align-mini makes"
-        " it again, from scenes. [default: mini]",
+        help="Size of a model from scratch: mini is that of align-mini, base that of align-base;"
+        " align-mini makes align-mini itself again, from scenes. [default: mini]",
     ),
     click.option("--image-size", type=_POSITIVE, help="Side in pixels of a model from scratch."),
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
         required=True,
-        help="Folder to write.",
+        help="Folder of the new checkpoint.",
     ),
     click.option(
-        "--epochs", type=_RATE, help="Times that every picture is seen. [default: 5 or 30]"
+        "--epochs",
+        type=_RATE,
+        help="Passes over all pictures. [default: 5, from scratch 30]",
     ),
     click.option(
         "--batch-size",
         type=_POSITIVE,
         default=128,
         show_default=True,
-        help="Pictures that are told apart in a step.",
+        help="Pictures that a step compares with each other.",
     ),
     click.option(
         "--micro-batch",
         type=_POSITIVE,
-        help="Pictures in memory at once, in each process; by default all, of a large model 8.",
+        help="Pictures in memory at once, in each process. [default: all, for a large model 8]",
     ),
     click.option(
-        "--learning-rate", type=_RATE, help="The highest. [default: 1e-5, from scratch 1e-3]"
+        "--learning-rate",
+        type=_RATE,
+        help="Highest learning rate. [default: 1e-5, from scratch 1e-3]",
     ),
-    click.option("--image-lr", type=_RATE, help="Of the picture tower, if not the same."),
-    click.option("--text-lr", type=_RATE, help="Of the text tower, if not the same."),
+    click.option(
+        "--image-lr",
+        type=_RATE,
+        help="Highest learning rate of the picture tower. [default: --learning-rate]",
+    ),
+    click.option(
+        "--text-lr",
+        type=_RATE,
+        help="Highest learning rate of the text tower. [default: --learning-rate]",
+    ),
     click.option(
         "--warmup",
         type=click.IntRange(min=0),
-        help="Steps up to it. [default: 200, at most a tenth]",
+        help="Steps until the learning rate is highest. [default: 200, at most a tenth of all]",
     ),
     click.option(
         "--paraphrase-steps",
         type=click.IntRange(min=0),
-        help="First steps, on the text tower alone: two captions of one picture are a pair."
-        " [default: from scratch 150, at most a fifth]",
+        help="Steps at the start that train only the text tower, with two captions of one picture"
+        " as a pair. [default: 0, from scratch 150, at most a fifth of all]",
     ),
-    click.option(
-        "--freeze", type=click.Choice(["image", "text"]), help="Tower that stays as it is."
-    ),
+    click.option("--freeze", type=click.Choice(["image", "text"]), help="Tower not to train."),
     click.option(
         "--ema",
         type=NumberRange(0, 1, max_open=True),
         default=0.0,
         show_default=True,
-        help="Keep a running mean of the weights, with this share of it at each step.",
+        help="Keep a running mean of the weights; each step keeps this share of the mean.",
     ),
     click.option(
         "--min-crop",
         type=NumberRange(0, 1, min_open=True),
-        help="Smallest share of a picture that is shown; 1 shows it whole."
+        help="Smallest share of a picture that a crop shows; 1 shows whole pictures."
         " [default: 0.6, from scratch 0.8]",
     ),
     click.option(
@@ -110,28 +130,28 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--precision",
         type=click.Choice(["float32", "bfloat16"]),
-        help="Of the towers. [default: bfloat16 on CUDA, else float32]",
+        help="Number format of the towers. [default: bfloat16 on CUDA, else float32]",
     ),
     click.option(
         "--save-every",
         type=_POSITIVE,
         default=250,
         show_default=True,
-        help="Steps between saved states, each with its recall.",
+        help="Steps between saved states; each measures recall.",
     ),
     click.option(
         "--seed",
         type=click.IntRange(min=0),
         default=0,
         show_default=True,
-        help="Of fresh weights, the order of pictures and what is shown of them.",
+        help="Seed of fresh weights, of the order of pictures, and of crops and flips.",
     ),
 )
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the options say; None stands for the recipe's."""
+    """The values of the options; None means the value of the recipe."""
 
     dataset: str
     annotations: Path | None
@@ -167,7 +187,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What stands for the options that are not given."""
+    """Defaults of the options."""
 
     pictures: int | None
     epochs: float
@@ -183,7 +203,7 @@ OF_ALIGN_MINI = Recipe(80_000, 7.2, 1e-3, 200, 1.0, False)
 
 
 def training_options(command: Command) -> Command:
-    """All but the device."""
+    """Every option of `align train` except --device."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

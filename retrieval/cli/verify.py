@@ -30,8 +30,8 @@ def _part(
     "--read-data",
     callback=_part,
     metavar="N/T",
-    help="Also read the Nth of T parts of the files and compare them with their hashes; 1/1 means"
-    " all.",
+    help="Also read part N of T parts of the files and compare them with their hashes; 1/1 reads"
+    " all files.",
 )
 @json_option
 @library_option
@@ -39,10 +39,10 @@ def _part(
 def command(
     context: click.Context, read_data: tuple[int, int] | None, as_json: bool, library: Path | None
 ) -> None:
-    """Look for damage in a library: its database, its indexes and, if told to, its files.
+    """Look for damage in a library: in its database, its indexes and, with --read-data, its files.
 
-    Changes nothing. The exit status is 0 where all is well, 10 where `align repair` can mend
-    everything that was found, 11 where it cannot.
+    Nothing is changed. The exit status is 0 if there is no damage, 10 if `align repair` can repair
+    all of it, and 11 if not.
     """
     where = locate(library)
     try:

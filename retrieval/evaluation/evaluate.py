@@ -15,13 +15,13 @@ from encoder.errors import DatasetError
 from indexer import NULL, Progress, bundled_phrases
 from retrieval.evaluation.cache import EmbeddingCache
 from retrieval.evaluation.embedding import embed_pictures, embed_texts
+from retrieval.evaluation.metrics import KS
 from retrieval.evaluation.misses import worst_misses
 from retrieval.evaluation.published import published
 from retrieval.evaluation.report import Evaluation, Index, IndexUsed, Report
 from retrieval.evaluation.scoring import Embedded, exact_scores, index_scores
 
 CaptionRule = Literal["all", "first5"]
-KS = (1, 5, 10)
 FOLD = 1000
 """Pictures of each fold, if there are several folds."""
 NAMED = 3

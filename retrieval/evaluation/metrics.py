@@ -7,6 +7,9 @@ with at least one right answer among the first K.
 import numpy as np
 import numpy.typing as npt
 
+KS = (1, 5, 10)
+"""The K of the field's tables."""
+
 BLOCK = 1024
 
 NOT_FOUND = np.iinfo(np.int64).max
@@ -23,8 +26,8 @@ def ranks(
 
     `queries` (n, d) and `gallery` (m, d) are unit rows; an entry is right when its owner is the
     query's. Ties count against the query: a right answer stands behind every wrong one of the same
-    score, so a matrix of equal scores earns nothing; equal rows of the gallery always tie.
-    NaN scores also count against the query. ValueError where a query has no right answer.
+    score, so a matrix of equal scores earns nothing; equal rows of the gallery always tie. NaN
+    scores also count against the query. ValueError where a query has no right answer.
     """
     distinct, place = _distinct(gallery)
     found = np.empty(len(queries), np.int64)

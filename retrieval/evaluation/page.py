@@ -1,15 +1,16 @@
 """An evaluation as one HTML file that needs nothing else: figures, curves, and the worst misses."""
 
 import base64
-import html
 import io
 from pathlib import Path
 
 from encoder import Decoders, PictureError
 from encoder.datasets import Dataset, make_thumbnail
+from retrieval import html_page
 from retrieval.evaluation.charts import Ranks, rank_histogram, recall_curves
 from retrieval.evaluation.output import DIRECTIONS, columns, facts, lines, rsum, write_report
 from retrieval.evaluation.report import Evaluation, Miss, Report
+from retrieval.html_page import escape
 
 SIDE = 160
 """Pixels of the longer side of a thumbnail."""
@@ -31,11 +32,10 @@ def _page(evaluation: Evaluation, dataset: Dataset) -> str:
     report = evaluation.report
     texts, images = evaluation.text_ranks, evaluation.image_ranks
     pooled = " Ranks are those within the folds." if report.folds > 1 else ""
-    title = html.escape(f"{report.model} on {report.dataset}, {report.split}")
-    return "\n".join(
+    title = f"{report.model} on {report.dataset}, {report.split}"
+    body = "\n".join(
         [
-            _HEAD.replace("TITLE", title),
-            f"<h1>{title}</h1>",
+            f"<h1>{escape(title)}</h1>",
             f"<p>{report.images:,} images, {report.captions:,} captions</p>",
             _figures(report),
             "<h2>Recall at K</h2>",
@@ -49,24 +49,24 @@ def _page(evaluation: Evaluation, dataset: Dataset) -> str:
             _misses(evaluation.misses, dataset),
             "<h2>What was measured</h2>",
             _facts(report),
-            "</html>\n",
         ]
     )
+    return html_page.page(title, body, style=_STYLE, images="data:")
 
 
 def _figures(report: Report) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in columns(report))
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns(report))
     rows = []
     for line in lines(report):
-        name = html.escape(line.name.replace("->", "\N{RIGHTWARDS ARROW}"))
+        name = escape(line.name.replace("->", "\N{RIGHTWARDS ARROW}"))
         # A browser would drop the space that keeps decimal points in line.
         cells = "".join(f"<td>{cell.replace(' ', FIGURE_SPACE)}</td>" for cell in line.cells)
         kind = ' class="below"' if line.below else ""
         rows.append(f'<tr{kind}><th scope="row">{name}</th>{cells}</tr>')
     return (
         f'<div class="wide"><table><tr><th>recall in %</th>{head}</tr>{"".join(rows)}</table></div>'
-        f"<p>{html.escape(rsum(report))}</p>"
-        + "".join(f'<p class="note">{html.escape(note)}</p>' for note in report.notes)
+        f"<p>{escape(rsum(report))}</p>"
+        + "".join(f'<p class="note">{escape(note)}</p>' for note in report.notes)
     )
 
 
@@ -75,7 +75,7 @@ def _histogram(name: str, unit: str, ranks: Ranks, side: int) -> str:
 
 
 def _facts(report: Report) -> str:
-    rows = (f"<dt>{name}</dt><dd>{html.escape(value)}</dd>" for name, value in facts(report))
+    rows = (f"<dt>{name}</dt><dd>{escape(value)}</dd>" for name, value in facts(report))
     return f"<dl>{''.join(rows)}</dl>"
 
 
@@ -93,7 +93,7 @@ def _misses(misses: tuple[Miss, ...], dataset: Dataset) -> str:
     for miss in misses:
         right = picture(miss.image, f"right, rank {miss.rank:,}", "right")
         first = (picture(example, f"{i}", "first") for i, example in enumerate(miss.first, 1))
-        rows.append(f"<h3>{html.escape(miss.caption)}</h3><ol>{right}{''.join(first)}</ol>")
+        rows.append(f"<h3>{escape(miss.caption)}</h3><ol>{right}{''.join(first)}</ol>")
     return (
         "<h2>The worst misses</h2><p>Captions whose image came late: the right image, then those"
         f" that came first.</p>\n{''.join(rows)}"
@@ -102,7 +102,7 @@ def _misses(misses: tuple[Miss, ...], dataset: Dataset) -> str:
 
 def _thumbnail(decoders: Decoders, dataset: Dataset, example: int) -> str:
     picture = dataset.examples[example].picture
-    name = html.escape(picture.name)
+    name = escape(picture.name)
     try:
         image = make_thumbnail(decoders, picture, SIDE)
     except PictureError:
@@ -116,31 +116,8 @@ def _thumbnail(decoders: Decoders, dataset: Dataset, example: int) -> str:
     )
 
 
-_HEAD = f"""<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>TITLE</title>
-<style>
-:root {{
- color-scheme: light dark;
- --paper: #faf9f6; --ink: #22252a; --faint: #666b73; --grid: #e2e0da; --tile: #efede7;
- --s0: #0072b2; --s1: #b84a00;
-}}
-@media (prefers-color-scheme: dark) {{
- :root {{
-  --paper: #17191c; --ink: #e6e4df; --faint: #9a9fa8; --grid: #33373d; --tile: #24272c;
-  --s0: #56b4e9; --s1: #e69f00;
- }}
-}}
-body {{ background: var(--paper); color: var(--ink); font: 16px/1.45 system-ui, sans-serif;
- margin: 2rem auto; max-width: 1080px; padding: 0 1.25rem; }}
-h1 {{ font-size: 1.6rem; }}
-h2 {{ font-size: 1.25rem; margin: 2.4rem 0 .4rem; }}
+_STYLE = f"""\
 h3 {{ font-size: 1rem; font-weight: 600; margin: 1.4rem 0 .5rem; overflow-wrap: anywhere; }}
-p {{ color: var(--faint); margin: .4rem 0; }}
 p.note {{ border-left: 3px solid var(--s1); color: var(--ink); padding-left: .6rem; }}
 .wide {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }}
@@ -167,18 +144,14 @@ text {{ fill: var(--ink); }}
 .dot.s0, .bar.s0, .name.s0 {{ fill: var(--s0); }}
 .dot.s1, .bar.s1, .name.s1 {{ fill: var(--s1); }}
 .name {{ font-weight: 600; }}
-ol {{ display: flex; flex-wrap: wrap; gap: .75rem; list-style: none; margin: 0; padding: 0; }}
 li {{ width: {SIDE}px; }}
-img, .gone {{ background: var(--tile); border-radius: 6px; box-sizing: border-box; display: block;
- height: {SIDE}px; object-fit: contain; width: {SIDE}px; }}
-.gone {{ color: var(--faint); font-size: .8rem; overflow: hidden; overflow-wrap: anywhere;
- padding: .6rem; }}
+img, .gone {{ height: {SIDE}px; object-fit: contain; width: {SIDE}px; }}
+.gone {{ background: var(--tile); border-radius: 6px; box-sizing: border-box; color: var(--faint);
+ font-size: .8rem; overflow: hidden; overflow-wrap: anywhere; padding: .6rem; }}
 .right img, .right .gone {{ outline: 3px solid var(--s0); outline-offset: 2px; }}
 .right {{ margin-right: 1rem; }}
-li span {{ color: var(--faint); display: block; font-size: .85rem; margin-top: .35rem; }}
 .right span {{ color: var(--s0); font-weight: 600; }}
 dl {{ display: grid; gap: .2rem 1rem; grid-template-columns: max-content 1fr; }}
 dt {{ color: var(--faint); }}
 dd {{ margin: 0; overflow-wrap: anywhere; }}
-</style>
 """

@@ -7,9 +7,7 @@ import numpy as np
 
 from encoder import DatasetError, Encoder, Pixels
 from encoder.datasets import Dataset, decode_pictures
-from retrieval.evaluation.metrics import ranks, recall
-
-KS = (1, 5, 10)
+from retrieval.evaluation.metrics import KS, ranks, recall
 
 
 def dataset_recall(

@@ -122,7 +122,7 @@ def test_the_most_probable_label_first(tmp_path: Path) -> None:
         (["cat"], ["{}"], "give two or more"),
         ([], ["{}"], "give two or more"),
         (["cat", " "], ["{}"], "a label is blank"),
-        (["cat", "cat"], ["{}"], "there twice"),
+        (["cat", "cat"], ["{}"], "given twice"),
         (["cat", "dog"], ["photo"], "'photo' has no {} where the label goes"),
         (["cat", "dog"], [], "there is no template"),
         (["cat", "d\udcffg"], ["{}"], "is not a text"),

@@ -73,4 +73,3 @@ def test_the_page_points_to_the_pictures_from_its_folder(
     text = "".join(found.text)
     assert "red <b>things</b>" in text
     assert "0.900" in text
-    assert "ROWS" not in text
