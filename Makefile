@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test slow faults check format clean
+.PHONY: demo test slow faults check format docs clean
 
 demo: .venv/runtime.stamp
 	$(BIN)/align demo demo
@@ -26,6 +26,9 @@ check: .venv/dev.stamp
 format: .venv/dev.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/runtime.stamp  ## write the commands' help into docs/cli.md
+	$(BIN)/python -m retrieval.cli.document docs/cli.md
 
 clean:
 	rm -rf .venv demo *.egg-info
