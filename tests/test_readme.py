@@ -117,7 +117,9 @@ def test_the_python_examples_run(pictures: Path, capsys: pytest.CaptureFixture[s
     run(second)
 
     names = run(third)
-    assert names["vectors"].shape == (1, names["encoder"].dim)
+    assert "# (1, 256) float32" in third
+    assert names["vectors"].shape == (1, 256)
+    assert names["vectors"].dtype == "float32"
     ((best, other),) = names["labels"]
     assert {best.label, other.label} == {"boat", "car"}
     assert best.probability + other.probability == pytest.approx(1)
