@@ -60,7 +60,7 @@ def test_the_numbers_of_align_mini() -> None:
 
 
 def test_the_numbers_of_the_index() -> None:
-    said = re.search(r"Up to ([\d,]+) pictures search is exact\..* (\d+) % of", README, re.DOTALL)
+    said = re.search(r"Up to ([\d,]+) pictures search is exact\..*? (\d+) % of", README, re.DOTALL)
     assert said is not None
     assert int(said[1].replace(",", "")) == FLAT_LIMIT
     assert int(said[2]) / 100 == TARGET_RECALL
