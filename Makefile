@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test slow faults coverage check format clean help
+.PHONY: demo test slow faults coverage check format docs clean help
 
 demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html
 	$(BIN)/align demo demo
@@ -32,6 +32,9 @@ check: .venv/dev.stamp  ## run the static checks: ruff, mypy, import-linter
 format: .venv/dev.stamp  ## format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/runtime.stamp  ## write the commands' help into docs/cli.md
+	$(BIN)/python -m retrieval.cli.document docs/cli.md
 
 clean:  ## remove .venv, the demo and what the tests measured
 	rm -rf .venv .venv-newest demo *.egg-info .coverage .coverage.*

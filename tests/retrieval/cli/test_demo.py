@@ -11,6 +11,7 @@ from PIL import Image
 from encoder import load_encoder
 from encoder.scenes import make_scene
 from retrieval.cli import demo, main
+from tests.test_readme import terminal_answer
 
 FEW = 60
 
@@ -73,6 +74,10 @@ def test_the_hits_are_mostly_right() -> None:
         right = [any(is_right(scene, thing) for thing in scene.things) for scene in best]
         assert right[0], question
         assert sum(right) >= 4, question
+
+    question, shown = terminal_answer()
+    best_first = np.argsort(-found[demo.QUESTIONS.index(question)])
+    assert [demo._name(int(i)) for i in best_first[: len(shown)]] == [name for _, _, name in shown]
 
 
 def test_the_demo_leaves_other_folders_alone(few: Path) -> None:
