@@ -1,7 +1,7 @@
 """Vectors, rows and files on disk: a library of embedded pictures and texts."""
 
 from indexer.ann.layout import SAMPLE_SEED
-from indexer.ann.trial import TrialIndex, trial_index
+from indexer.ann.trial_index import TrialIndex, trial_index
 from indexer.ann.tuning_queries import bundled_phrases
 from indexer.errors import (
     AnnotationError,

@@ -49,8 +49,8 @@ from indexer.records import (
     Status,
 )
 from indexer.search import view
+from indexer.search.filter_sql import check_known, matching_ids
 from indexer.search.filters import Filters
-from indexer.search.matching import check_known, matching_ids
 
 
 class Library:

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from PIL import Image
 
-from encoder.ahead import ahead
 from encoder.datasets.dataset import DatasetPicture
 from encoder.errors import PictureError
 from encoder.pictures.decoders import Decoders, Prepare, children_for
 from encoder.protocol import Pixels
+from encoder.read_ahead import ahead
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from encoder.ahead import ahead
 from encoder.protocol import Pixels
+from encoder.read_ahead import ahead
 from encoder.tokenizer import Tokenizer
 from encoder.training.data import PairData
 from encoder.training.distributed import World

@@ -62,7 +62,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
         return connection
 
     # No limit: every thread that searches holds a connection until it has its answer. The one that
-    # was used last comes first: it remembers filters (`indexer.search.matching`).
+    # was used last comes first: it remembers filters (`indexer.search.filter_sql`).
     engine = create_engine(
         "sqlite://",
         creator=open_connection,

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from indexer.database import catalogue
 from indexer.database.rows import File, Root
 from indexer.folders import devices, guard, watching
+from indexer.folders.disk import Disk, look
 from indexer.folders.excludes import Excludes
-from indexer.folders.look import Disk, look
 from indexer.folders.sources import parts_to_scan
 from indexer.folders.walk import lies_in
 from indexer.metadata.sidecars import Sidecars

@@ -10,9 +10,9 @@ from functools import partial
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from encoder.ahead import ahead
 from encoder.pictures.decoders import Decoders, children_for
 from encoder.protocol import Embeddings, Encoder
+from encoder.read_ahead import ahead
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
 from indexer.database.rows import FileItem

@@ -10,11 +10,11 @@ from sqlalchemy.exc import DatabaseError
 
 from indexer.database.catalogue import generation_names
 from indexer.integrity import database_check
-from indexer.integrity.consistency_check import inconsistencies
 from indexer.integrity.file_check import Part, chosen_files, read_files
 from indexer.integrity.findings import merged
 from indexer.integrity.generation_check import damaged_generations, location
 from indexer.integrity.sequences import sequences
+from indexer.integrity.table_check import inconsistencies
 from indexer.progress import NULL, Progress
 from indexer.records import Finding
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
-from encoder.ahead import ahead
 from encoder.datasets import DatasetPicture, decode_picture, digest_picture
 from encoder.pictures.decoders import children_for
 from encoder.protocol import TEXT_BATCH
+from encoder.read_ahead import ahead
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 

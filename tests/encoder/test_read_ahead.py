@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from encoder.ahead import ahead
+from encoder.read_ahead import ahead
 
 
 def running() -> list[str]:
@@ -57,7 +57,7 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
             cancelled.set()
             super().shutdown(wait)
 
-    monkeypatch.setattr("encoder.ahead.ThreadPoolExecutor", Pool)
+    monkeypatch.setattr("encoder.read_ahead.ThreadPoolExecutor", Pool)
     return cancelled
 
 
