@@ -1,4 +1,4 @@
-"""A model that trains in seconds, and pictures to train it on; also for processes of their own."""
+"""A model that trains in seconds, and its pictures; child processes can import them."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ SETTINGS = TrainingSettings(
 
 
 class Blots:
-    """`count` pictures, each a colour of its own, noisy."""
+    """`count` noisy pictures, each in a colour of its own."""
 
     def __init__(self, count: int = 12) -> None:
         self.count = count
@@ -67,7 +67,7 @@ def tiny_model(seed: int = 0, dropout: float = 0.1) -> AlignModel:
 
 
 def run(out: Path, settings: TrainingSettings = SETTINGS, **rest: object) -> list[float]:
-    """Train into `out`; the losses."""
+    """Train into `out`; returns the losses."""
     losses: list[float] = []
     model = rest.pop("model", None) or tiny_model()
     train(
