@@ -41,7 +41,8 @@ def _read_text(path: Path, text: str) -> Source:
         return read_csv(path, text)
     raise Place(path, "first line").error(
         f"{line.strip()[:80]!r} has no known format; expected is name.jpg#0, a tab and a caption,"
-        " or the header of a CSV table with the columns image and caption, or JSON, or a tar file"
+        " or the header of a table with the columns image and caption, separated by commas, or"
+        " JSON, or a tar file"
     )
 
 

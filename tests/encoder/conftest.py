@@ -1,4 +1,4 @@
-"""Small models that react to their input, drawn pictures, and the folders made of them."""
+"""Small models that react to their input, drawn pictures, and folders of checkpoints."""
 
 import shutil
 from collections.abc import Callable
@@ -31,20 +31,20 @@ ALIGN_BASE = Preprocessor(
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Small tensors gain nothing from more, and lose much where the other cores are busy."""
+    """More threads gain nothing for small tensors, and lose much if the other cores are busy."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def align_base() -> Preprocessor:
-    """What the published `preprocessor_config.json` says."""
+    """The preprocessor of the published `preprocessor_config.json`."""
     return ALIGN_BASE
 
 
 @pytest.fixture(scope="session")
 def pictures() -> list[Image.Image]:
-    """Six RGB pictures with gradients, shapes and noise, as different as photographs; of odd and
-    even sizes, lying and standing."""
+    """Six RGB pictures with gradients, shapes and noise, as different as photographs. Their sizes
+    are odd and even, some wide and some tall."""
     sizes = [(400, 300), (301, 401), (289, 289), (640, 127), (97, 331), (346, 347)]
     return [draw_picture(seed, size) for seed, size in enumerate(sizes)]
 
@@ -109,7 +109,7 @@ def tiny_config(
 
 @pytest.fixture(scope="session")
 def enliven() -> Callable[[AlignModel, Tensor], AlignModel]:
-    """Random weights under which a model does not forget its input, as it does under plain ones."""
+    """Random weights with which a model reacts to its input; with plain ones it hardly does."""
     return enliven_model
 
 
@@ -128,7 +128,7 @@ def enliven_model(model: AlignModel, pixels: Tensor, seed: int = 0) -> AlignMode
                 nn.init.uniform_(module.weight, 0.5, 1.5)
                 nn.init.normal_(module.bias, std=0.2)
         model.eval()
-        for norm in norms:  # statistics of these very pictures: the mean over one batch
+        for norm in norms:  # the statistics of these pictures: the mean over one batch
             nn.init.uniform_(norm.weight, 0.5, 1.0)
             nn.init.normal_(norm.bias, std=0.2)
             norm.reset_running_stats()
@@ -136,11 +136,11 @@ def enliven_model(model: AlignModel, pixels: Tensor, seed: int = 0) -> AlignMode
             norm.train()
         blocks: Any = model.vision_model.encoder.blocks
         for block in blocks:
-            if block.dropout is not None:  # small steps, lest a deep tower be chaotic
+            if block.dropout is not None:  # small steps, or a deep tower is chaotic
                 block.projection.project_bn.weight *= 0.3
         model.get_image_features(pixels)
         model.eval()
-        # What all pictures, or all texts, have in common goes: embeddings lie around the origin.
+        # Remove what all pictures, or all texts, have in common: embeddings lie around the origin.
         last = blocks[-1].projection.project_bn
         last.bias -= model.get_image_features(pixels).mean(0)
         ids = torch.randint(1, model.config.text_config.vocab_size, (16, 12))
@@ -197,7 +197,7 @@ def saved(
     to_pixels: Callable[[list[Image.Image], int], Tensor],
     tokenizer_json: str,
 ) -> Path:
-    """A small checkpoint as `save` writes it; not to be changed."""
+    """A small checkpoint that `save` wrote; tests must not change it."""
     directory = tmp_path_factory.mktemp("checkpoint")
     model = enliven_model(AlignModel(tiny_config()), to_pixels(pictures, 96))
     preprocessor = Preprocessor(
@@ -216,5 +216,5 @@ def saved(
 
 @pytest.fixture
 def folder(saved: Path, tmp_path: Path) -> Path:
-    """A copy of the small checkpoint, to be changed."""
+    """A copy of the small checkpoint, which tests may change."""
     return Path(shutil.copytree(saved, tmp_path / "model"))

@@ -1,4 +1,4 @@
-"""Checkpoint folders: strict reading, writing that the reference reads, identity, and the hub."""
+"""Checkpoint folders: strict reading, writing for the reference, identity, and the hub."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def assert_reference_agrees(directory: Path, pictures: list[Image.Image]) -> Non
     model, info = transformers.AlignModel.from_pretrained(
         directory, output_loading_info=True, dtype=torch.float32
     )
-    # What is not saved: the unused pooler, and the counters, of no use outside training.
+    # Not saved: the unused pooler, and the counters, which only training uses.
     missing = {n for n in info["missing_keys"] if not n.endswith("num_batches_tracked")}
     assert missing == {"text_model.pooler.dense.weight", "text_model.pooler.dense.bias"}
     assert not info["unexpected_keys"]
@@ -62,7 +62,7 @@ def assert_reference_agrees(directory: Path, pictures: list[Image.Image]) -> Non
     images, texts = encoder.encode_images(pictures), encoder.encode_texts(TEXTS)
     np.testing.assert_allclose(images, wanted.image_embeds.numpy(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(texts, wanted.text_embeds.numpy(), rtol=0, atol=1e-5)
-    for rows in (images, texts):  # or agreement would prove nothing
+    for rows in (images, texts):  # else the agreement would prove nothing
         assert np.max(rows @ rows.T - 2 * np.eye(len(rows))) < 0.99
 
 
@@ -199,7 +199,7 @@ def truncate(folder: Path) -> None:
 BIAS = "text_projection.bias"
 STEM = "vision_model.embeddings.convolution.weight"
 DAMAGE: dict[str, tuple[Change, str]] = {
-    "a pickle": (only_a_pickle, "only pytorch_model.bin, a pickle, which can run any code"),
+    "a pickle": (only_a_pickle, "only pytorch_model.bin, a pickle; pickles can run any code"),
     "no weights": (remove(WEIGHTS), "it has no model.safetensors"),
     "no config": (remove("config.json"), "it has no config.json"),
     "no preprocessor": (remove("preprocessor_config.json"), "no preprocessor_config.json"),
@@ -282,7 +282,7 @@ def test_fingerprint_is_that_of_the_contents(
     saved: Path, folder: Path, words: list[str], tmp_path: Path
 ) -> None:
     wanted = load(saved).fingerprint
-    assert load(folder).fingerprint == wanted  # a copy elsewhere
+    assert load(folder).fingerprint == wanted  # a copy in another folder
     (folder / "README.md").write_text("not part of it")
     (folder / "tokenizer.json").unlink()
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
@@ -309,7 +309,7 @@ def test_no_such_folder(name: str, no_network: None) -> None:
 
 
 @pytest.mark.parametrize("name", ["my photos/model", "models/mini.git", "a/b..c"])
-def test_what_cannot_be_a_hub_id(name: str, no_network: None) -> None:
+def test_a_name_that_cannot_be_a_hub_id(name: str, no_network: None) -> None:
     with pytest.raises(CheckpointError, match="is neither a folder nor a hub id"):
         find(name)
 
@@ -332,7 +332,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(cache: Path, source: Path, commit: str = COMMIT, ref: str = "main") -> Path:
-    """Lay a model out as the hub's client does."""
+    """Store a model as the hub's client does."""
     repo = cache / "models--someone--small"
     snapshot = repo / "snapshots" / commit
     shutil.copytree(source, snapshot)
@@ -349,7 +349,7 @@ def test_a_cached_model_needs_no_network(cache: Path, saved: Path, no_network: N
     assert encoder.fingerprint == load(saved).fingerprint
 
 
-def test_a_revision_is_taken_and_recorded(cache: Path, saved: Path, no_network: None) -> None:
+def test_a_revision_is_used_and_recorded(cache: Path, saved: Path, no_network: None) -> None:
     put(cache, saved)
     other = put(cache, saved, commit="a" * 40, ref="v2")
     assert find("someone/small", "v2") == (other, "a" * 40)
@@ -358,7 +358,7 @@ def test_a_revision_is_taken_and_recorded(cache: Path, saved: Path, no_network: 
 
 
 def test_offline_without_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client itself raises here, as it does where there is no network."""
+    """The client itself raises the error, as it does without a network."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(HubError) as caught:
         find("someone/small")
@@ -368,7 +368,7 @@ def test_offline_without_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 class Client:
-    """Stands for `huggingface_hub.snapshot_download`: nothing is here, and the hub answers so."""
+    """Replaces `huggingface_hub.snapshot_download`: nothing is cached, the hub gives `answer`."""
 
     def __init__(self, answer: Exception | Path) -> None:
         self.answer = answer
@@ -384,7 +384,7 @@ class Client:
 
 
 def answer(kind: type[Exception]) -> Exception:
-    return kind.__new__(kind)  # their constructors want a response of the server
+    return kind.__new__(kind)  # their constructors need a response of the server
 
 
 @pytest.mark.parametrize(
@@ -416,11 +416,11 @@ def test_what_is_fetched(saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
         {**call, "local_files_only": False},
     ]
     (snapshot / WEIGHTS).rename(snapshot / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="pickled weights, which can run any code, are never"):
+    with pytest.raises(CheckpointError, match="pickled weights can run any code and are never"):
         find("someone/small")
 
 
-def test_an_interrupted_download_is_taken_up(
+def test_an_interrupted_download_is_continued(
     cache: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (put(cache, saved) / WEIGHTS).unlink()
@@ -435,7 +435,7 @@ def test_an_interrupted_download_is_taken_up(
 
 
 def test_an_unknown_parameter_count_is_not_loaded_partly(folder: Path) -> None:
-    """A model one layer deeper than its weights lacks that layer, and says so."""
+    """A model with one layer more than its weights names what is missing."""
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["num_hidden_layers"] += 1
     (folder / "config.json").write_text(json.dumps(config))

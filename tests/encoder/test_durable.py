@@ -14,7 +14,7 @@ from encoder.durable import make_folder, replacing, sync, write_whole
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The syncs and renames, with the names of what they are applied to."""
+    """The syncs and renames, each with the name of its file or folder."""
     made: list[tuple[str, str]] = []
 
     def recording(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,7 +120,7 @@ def test_a_file_that_comes_out_shorter_than_written_is_refused(folder: Path) -> 
     assert contents(folder) == {"file": b"old"}
 
 
-def test_what_a_killed_writer_left_is_written_over(folder: Path) -> None:
+def test_a_file_that_a_killed_writer_left_is_overwritten(folder: Path) -> None:
     (folder / "file.align.tmp").write_bytes(b"a longer text than the new one")
     with write_whole(folder / "file") as file:
         file.write(b"new")

@@ -1,4 +1,4 @@
-"""`load_encoder` on a small saved checkpoint, and the package's one door."""
+"""`load_encoder` on a small checkpoint, and the names that the package exports."""
 
 import ast
 import subprocess
@@ -28,7 +28,7 @@ def small(saved: Path) -> AlignEncoder:
     return load_encoder(str(saved), device="cpu")
 
 
-def test_what_an_encoder_says_of_itself(small: AlignEncoder, saved: Path) -> None:
+def test_what_an_encoder_says_about_itself(small: AlignEncoder, saved: Path) -> None:
     checkpoint = load(saved)
     assert small.name == str(saved)
     assert small.revision is None
@@ -38,10 +38,10 @@ def test_what_an_encoder_says_of_itself(small: AlignEncoder, saved: Path) -> Non
     assert small.device == torch.device("cpu")
 
 
-def test_rows_are_the_models_normalised(
+def test_rows_are_the_normalised_features_of_the_model(
     small: AlignEncoder, saved: Path, pictures: list[Image.Image]
 ) -> None:
-    """The slow way: one by one, norms not folded, by the model itself."""
+    """Compared with the slow way: one by one, norms not folded, by the model itself."""
     checkpoint = load(saved)
     images, texts = small.encode_images(pictures), small.encode_texts(TEXTS)
     for rows, inputs in ((images, pictures), (texts, TEXTS)):
@@ -61,7 +61,7 @@ def test_rows_are_the_models_normalised(
             np.testing.assert_allclose(row, wanted.numpy(), rtol=0, atol=1e-5)
 
 
-def test_nothing_in_nothing_out(small: AlignEncoder) -> None:
+def test_no_input_gives_no_rows(small: AlignEncoder) -> None:
     for rows in (small.encode_images([]), small.encode_texts([])):
         assert (rows.shape, rows.dtype) == ((0, 24), np.dtype(np.float32))
 
@@ -117,12 +117,12 @@ def test_a_device_that_is_not_there(device: str, saved: Path) -> None:
         load_encoder(str(saved), device=device)
 
 
-def test_the_device_is_looked_for_before_the_model() -> None:
+def test_the_device_is_checked_before_the_model() -> None:
     with pytest.raises(EncoderError, match="there is no device 'potato' here"):
         load_encoder("/no/such/folder", device="potato")
 
 
-def test_auto_takes_cuda_where_there_is_one(saved: Path) -> None:
+def test_auto_takes_cuda_if_there_is_one(saved: Path) -> None:
     wanted = "cuda" if torch.cuda.is_available() else "cpu"
     assert load_encoder(str(saved)).device.type == wanted
 
@@ -167,7 +167,7 @@ def test_type_checkers_see_the_same_members() -> None:
 
 
 def test_importing_the_package_is_light() -> None:
-    """Neither the door, nor its errors, its protocol and its fake, load torch or tokenizers."""
+    """The package, its errors, its protocol and its fake load neither torch nor tokenizers."""
     code = """
 import sys, encoder
 encoder.Encoder, encoder.AlignError

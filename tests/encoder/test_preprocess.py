@@ -1,4 +1,4 @@
-"""Preprocessing against the reference's PIL image processor, and the file that carries it."""
+"""Preprocessing compared with the reference's PIL image processor, and its config file."""
 
 import dataclasses
 import json
@@ -72,17 +72,17 @@ def theirs(values: dict[str, Any], picture: Image.Image) -> "np.ndarray[Any, Any
 @pytest.mark.parametrize("name", VARIANTS)
 def test_equals_the_reference(name: str, read: Read, pictures: list[Image.Image]) -> None:
     values = VARIANTS[name]
-    for picture in pictures:  # lying, standing, odd and even, one of exactly the crop's size
+    for picture in pictures:  # wide, tall, odd and even, one of exactly the crop's size
         found, wanted = ours(read(values), picture), theirs(values, picture)
         assert found.dtype == np.float32
-        scale = max(1, np.abs(wanted).max())  # 255 of raw pixels: rounding grows with the number
+        scale = max(1, np.abs(wanted).max())  # 255 for raw pixels: rounding grows with the numbers
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6 * scale)
         assert np.ptp(found) > 0.5
 
 
 @pytest.mark.parametrize("size", [(289, 289), (288, 400), (1, 1), (2, 700), (700, 3)])
 def test_unresized_crops_equal_the_reference(size: tuple[int, int], read: Read) -> None:
-    """Without the resize, pictures are smaller or larger than the crop on either side."""
+    """Without the resize, pictures may be smaller or larger than the crop, in width and height."""
     values = {**PUBLISHED, "do_resize": False, "crop_size": {"height": 290, "width": 37}}
     pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
     picture = Image.fromarray(pixels)

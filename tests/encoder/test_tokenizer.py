@@ -1,4 +1,4 @@
-"""Token ids against golden ones of bert-base-uncased, and against the reference's tokenizer."""
+"""Token ids compared with known ids of bert-base-uncased and with the reference's tokenizer."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ TEXTS = [
 
 @pytest.fixture
 def from_vocab(tmp_path: Path, words: list[str]) -> Path:
-    """A folder with vocab.txt alone."""
+    """A folder with only vocab.txt."""
     directory = tmp_path / "vocab"
     directory.mkdir()
     (directory / "vocab.txt").write_text("\n".join(words) + "\n", "utf-8")
@@ -36,7 +36,7 @@ def from_vocab(tmp_path: Path, words: list[str]) -> Path:
 
 @pytest.fixture
 def from_json(tmp_path: Path, tokenizer_json: str) -> Path:
-    """A folder with tokenizer.json alone, of the same vocabulary."""
+    """A folder with only tokenizer.json, of the same vocabulary."""
     directory = tmp_path / "json"
     directory.mkdir()
     (directory / "tokenizer.json").write_text(tokenizer_json, "utf-8")
@@ -72,10 +72,10 @@ def test_ids_equal_the_reference(
     wanted = reference(TEXTS, truncation=True, max_length=MAX_TOKENS)["input_ids"]
     found = lists(Tokenizer(request.getfixturevalue(source)), TEXTS)
     assert found == wanted
-    assert len({tuple(row) for row in found}) == len(TEXTS) - 1  # the two blank texts are one
+    assert len({tuple(row) for row in found}) == len(TEXTS) - 1  # the two blank texts are equal
 
 
-def test_either_file_is_the_same_tokenizer(
+def test_both_files_give_the_same_tokenizer(
     from_vocab: Path, from_json: Path, words: list[str], tmp_path: Path
 ) -> None:
     by_vocab, by_json = Tokenizer(from_vocab), Tokenizer(from_json)
@@ -88,7 +88,7 @@ def test_either_file_is_the_same_tokenizer(
     assert Tokenizer(from_json).identity() != by_json.identity()
 
 
-def test_tokenizer_json_goes_before_vocab_txt(from_json: Path, words: list[str]) -> None:
+def test_tokenizer_json_is_preferred_to_vocab_txt(from_json: Path, words: list[str]) -> None:
     (from_json / "vocab.txt").write_text("\n".join([*words, "zebra"]) + "\n", "utf-8")
     assert Tokenizer(from_json).vocab_size == len(words)
 
@@ -123,7 +123,7 @@ def test_pads_to_the_longest(from_vocab: Path, words: list[str]) -> None:
 
 
 def test_text_that_was_never_utf_8(from_vocab: Path) -> None:
-    """The command line hands such bytes on as lone surrogates."""
+    """The command line passes such bytes as lone surrogates."""
     tokenizer = Tokenizer(from_vocab)
     assert lists(tokenizer, ["dog \udcff cat"]) == lists(tokenizer, ["dog ? cat"])
 

@@ -1,4 +1,4 @@
-"""A model that trains in seconds, and pictures to train it on; also for processes of their own."""
+"""A model that trains in seconds, and its pictures; child processes can import them."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ SETTINGS = TrainingSettings(
 
 
 class Blots:
-    """`count` pictures, each a colour of its own, noisy."""
+    """`count` noisy pictures, each in a colour of its own."""
 
     def __init__(self, count: int = 12) -> None:
         self.count = count
@@ -75,7 +75,7 @@ def run(
     data: PairData | None = None,
     **rest: Any,
 ) -> list[float]:
-    """Train into `out`; the losses."""
+    """Train into `out`; returns the losses."""
     losses: list[float] = []
     train(
         Start(model or tiny_model(), PREPROCESSOR, TOKENIZER.to_str()),

@@ -1,8 +1,8 @@
-"""A training in a process of its own: ``python -m tests.encoder.training_worker OUT JSON``.
+"""Training in a process of its own: ``python -m tests.encoder.training_worker OUT JSON``.
 
-JSON holds `settings` (of TrainingSettings) and `die`: "step 5" or "evaluation 2" stops there for
-ever, after a line on stdout, to be killed; null trains to the end. In several processes, told of
-each other as torchrun tells them, the first prints the losses.
+JSON holds `settings` (of TrainingSettings) and `die`. "step 5" or "evaluation 2" prints a line and
+then waits there to be killed; null trains to the end. Several processes get torchrun's environment
+variables; the first prints the losses.
 """
 
 import json

@@ -40,7 +40,7 @@ def contents(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def karpathy(file: Path, images: list[dict[str, Any]], dataset: str = "coco") -> Path:
-    """Karpathy's file, from images with the key `raws` in place of `sentences`."""
+    """Write Karpathy's file, from images with the key `raws` instead of `sentences`."""
     sentids = iter(range(1_000_000))
     written: list[dict[str, Any]] = []
     for imgid, image in enumerate(images):
@@ -60,7 +60,7 @@ SPLITS = ("test", "train", "restval", "val", "restval", "test", "train")
 
 @pytest.fixture
 def coco_json(tmp_path: Path) -> Path:
-    """Seven pictures of all four splits; the first of the two in test has six captions."""
+    """Seven pictures in all four splits; the first of the two in `test` has six captions."""
     images = [
         {
             "filepath": "val2014" if split != "train" else "train2014",
@@ -126,7 +126,7 @@ def test_splits_join_in_the_order_of_the_file(
 
 
 @pytest.mark.parametrize("split", ["dev", "train+dev", "train,val", "TEST"])
-def test_a_split_that_is_not_there_names_those_that_are(coco_json: Path, split: str) -> None:
+def test_a_missing_split_is_an_error_that_names_the_others(coco_json: Path, split: str) -> None:
     with pytest.raises(DatasetError) as caught:
         opened(coco_json, "coco", split=split)
     assert str(caught.value) == (
@@ -135,7 +135,7 @@ def test_a_split_that_is_not_there_names_those_that_are(coco_json: Path, split: 
     )
 
 
-def test_no_test_split_is_no_silent_other_one(tmp_path: Path) -> None:
+def test_without_a_test_split_no_other_is_taken_silently(tmp_path: Path) -> None:
     file = karpathy(tmp_path / "mine.json", [{"filename": "a", "split": "train", "raws": ["a"]}])
     with pytest.raises(DatasetError, match=r"no split test: choose from .*, train \(1\)"):
         opened(file)
@@ -155,7 +155,7 @@ def test_flattened_folders_are_found(coco_json: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_no_picture_is_taken_for_one_of_another_folder(tmp_path: Path) -> None:
+def test_a_picture_in_another_folder_is_not_taken(tmp_path: Path) -> None:
     images = [
         {"filepath": folder, "filename": "1.jpg", "split": "test", "raws": [folder]}
         for folder in ("cats", "dogs")
@@ -165,7 +165,7 @@ def test_no_picture_is_taken_for_one_of_another_folder(tmp_path: Path) -> None:
     assert not any(example.picture.exists() for example in dataset.examples)
 
 
-def test_empty_captions_and_bare_pictures_are_left_out_and_said(tmp_path: Path) -> None:
+def test_empty_captions_and_pictures_without_any_are_left_out_and_noted(tmp_path: Path) -> None:
     images = [
         {"filename": "a.jpg", "split": "test", "raws": [" ", "\u3000a cat\t", ""]},
         {"filename": "b.jpg", "split": "test", "raws": []},
@@ -183,7 +183,7 @@ def test_empty_captions_and_bare_pictures_are_left_out_and_said(tmp_path: Path) 
         opened(tmp_path / "mine.json", split="train")
 
 
-def test_a_limit_keeps_the_first_and_says_so(flickr_json: Path) -> None:
+def test_a_limit_keeps_the_first_pictures_and_notes_it(flickr_json: Path) -> None:
     dataset = opened(flickr_json, split="val+test", limit=2)
     assert [picture for picture, _ in contents(dataset)] == ["7.jpg", "3.jpg"]
     assert dataset.notes == ("Only the first 2 of 3 pictures are read.",)
@@ -225,7 +225,7 @@ def test_official_coco_joins_captions_by_id_in_both_orders(tmp_path: Path) -> No
     assert opened(file.rename(tmp_path / "mine.json")).split == "all"
 
 
-def test_a_standard_dataset_without_splits_is_said_to_be_whole(tmp_path: Path) -> None:
+def test_a_standard_dataset_without_splits_gets_a_note(tmp_path: Path) -> None:
     images = [(n, f"{n}.jpg") for n in range(1000)]
     file = coco(tmp_path / "captions_val2017.json", images, [(n, "a cat") for n in range(1000)])
     assert opened(file, "coco").notes == (
@@ -242,7 +242,7 @@ def test_names_keep_pictures_within_a_split(flickr_json: Path, tmp_path: Path) -
     dataset = opened(flickr_json, "flickr30k", names=names)
     assert (dataset.split, [picture for picture, _ in contents(dataset)]) == ("test", ["5.jpg"])
     assert dataset.notes == ("Names in names.txt that no picture has: 2, such as 1.jpg.",)
-    names.write_text("3\n5\n")  # as the lists of Flickr30k Entities are written
+    names.write_text("3\n5\n")  # the format of the lists of Flickr30k Entities
     with pytest.raises(DatasetError, match=r"names no picture of .*, such as 3\.jpg"):
         opened(flickr_json, "flickr30k", names=names)
 
@@ -267,9 +267,7 @@ def test_scenes_need_no_files(tmp_path: Path) -> None:
         open_dataset("scenes", annotations=None, images=tmp_path, split=None)
 
 
-def test_whether_a_picture_is_there_reads_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_exists_reads_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     there = StoredPicture("a.png", tmp_path / "a.png")
     Image.new("RGB", (3, 2), "red").save(there.path)
     assert there.digest() == hashlib.sha256(there.path.read_bytes()).digest()
@@ -327,7 +325,7 @@ def test_bad_json_is_one_clear_sentence(tmp_path: Path, text: str, message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_odd_names_within_the_folder_are_fine(tmp_path: Path) -> None:
+def test_odd_names_inside_the_folder_are_accepted(tmp_path: Path) -> None:
     images = [
         {"filename": name, "split": "test", "raws": ["a cat"]}
         for name in ("a/../b.jpg", "..c.jpg", "Strasse in Köln 你.jpg", "d e\t.jpg")
@@ -356,7 +354,7 @@ def test_bad_coco_is_one_clear_sentence(
         opened(coco(tmp_path / "instances_val2017.json", images, annotations))
 
 
-def test_what_is_no_file_of_annotations(tmp_path: Path, flickr_json: Path) -> None:
+def test_what_is_not_an_annotations_file(tmp_path: Path, flickr_json: Path) -> None:
     with pytest.raises(DatasetError, match="there is no dataset flickr: choose one of flickr30k,"):
         opened(flickr_json, "flickr")
     with pytest.raises(DatasetError, match="coco needs its annotations"):
@@ -383,7 +381,7 @@ def test_what_is_no_file_of_annotations(tmp_path: Path, flickr_json: Path) -> No
 
 
 @pytest.mark.parametrize("place", [".", "images"])
-def test_the_photographs_are_equal_by_both_files(data_dir: Path, place: str) -> None:
+def test_both_files_give_the_same_photographs(data_dir: Path, place: str) -> None:
     folder = data_dir / "coco_photos"
     ours = opened(folder / "dataset_coco.json", "coco", images=folder / place)
     official = opened(

@@ -1,4 +1,4 @@
-"""WebDataset shards, against what tarfile itself extracts."""
+"""WebDataset shards, compared with what tarfile itself extracts."""
 
 import gzip
 import io
@@ -47,7 +47,9 @@ def shard(
 
 
 @pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
-def test_pictures_are_read_in_place_as_tarfile_extracts_them(tmp_path: Path, format: int) -> None:
+def test_pictures_read_in_place_equal_those_that_tarfile_extracts(
+    tmp_path: Path, format: int
+) -> None:
     rng = random.Random(3)
     members: dict[str, bytes] = {}
     for n in range(40):
@@ -123,7 +125,7 @@ def test_captions_of_a_sample(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Shards 8 to 11, written in another order, with the same keys, beside other files."""
+    """Shards 8 to 11 with the same keys, written in another order, beside other files."""
     folder = tmp_path / "test"
     folder.mkdir()
     for n in (11, 8, 10, 9):
@@ -152,7 +154,7 @@ def test_shards_come_in_the_order_of_their_numbers(folder: Path, pattern: str, w
     assert dataset.split == "test"
 
 
-def test_zeros_of_a_pattern_stay(tmp_path: Path) -> None:
+def test_a_pattern_keeps_its_zeros(tmp_path: Path) -> None:
     for n in range(12):
         shard(tmp_path / f"{n:03}.tar", {"0.jpg": picture(n), "0.txt": f"{n}".encode()})
     dataset = opened(tmp_path / "{000..011}.tar")
@@ -161,7 +163,7 @@ def test_zeros_of_a_pattern_stay(tmp_path: Path) -> None:
         opened(tmp_path / "{000..020}.tar")
 
 
-def test_what_is_no_whole_shard(tmp_path: Path) -> None:
+def test_what_is_not_a_whole_shard(tmp_path: Path) -> None:
     jpg = picture(0)
     whole = shard(tmp_path / "whole.tar", {f"{n}.jpg": jpg for n in range(5)} | {"0.txt": b"a"})
     data = whole.read_bytes()
@@ -180,7 +182,7 @@ def test_what_is_no_whole_shard(tmp_path: Path) -> None:
     assert refusal(data[: third.offset + 99]).startswith(f" is damaged at byte {third.offset:,}")
     broken = data[: third.offset] + b"#" * 512 + data[third.offset_data :]
     assert refusal(broken).startswith(f" is damaged at byte {third.offset:,}; download it again")
-    # What stops between two members is a whole tar file to every reader.
+    # A file that ends between two members is a whole tar file for every reader.
     bad.write_bytes(data[: third.offset])
     with pytest.raises(DatasetError, match="has no caption in the split all"):
         opened(bad)

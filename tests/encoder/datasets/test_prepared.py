@@ -13,7 +13,7 @@ SMALL = Preprocessor(size=(12, 10), resample=Image.Resampling.BILINEAR)
 
 
 def painted(folder: Path, count: int) -> Dataset:
-    """`count` pictures, each of its own colour."""
+    """`count` pictures, each of another colour."""
     examples = []
     for i in range(count):
         path = folder / f"{i}.png"
@@ -49,7 +49,7 @@ def test_a_second_call_decodes_nothing(tmp_path: Path, run: Path) -> None:
     assert second.identity == first.identity
 
 
-def test_what_does_not_fit_is_decoded_when_it_is_asked_for(
+def test_pictures_that_are_not_kept_are_decoded_at_each_use(
     tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = painted(tmp_path, 4)
@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_decoded_when_it_is_asked_for(
         assert np.array_equal(pictures.pixels(2), kept.pixels(2))
 
 
-def test_pictures_that_look_alike_are_one_with_the_captions_of_all(
+def test_pictures_with_equal_pixels_are_one_with_the_captions_of_all(
     tmp_path: Path, run: Path
 ) -> None:
     dataset = painted(tmp_path, 3)
@@ -88,7 +88,7 @@ def test_unreadable_pictures_are_counted_and_named_or_left_out(tmp_path: Path, r
         prepare_pictures(dataset, SMALL, run)
     (tmp_path / "1.png").unlink()
     pictures = prepare_pictures(dataset, SMALL, run, allow_missing=True)
-    # 1.png was decoded before it went, and is kept
+    # 1.png was decoded before it was deleted, and is kept
     assert [e.captions[0] for e in pictures.examples] == ["number 0", "number 1", "number 3"]
     assert np.array_equal(pictures.pixels(2), SMALL.prepare(dataset.examples[3].picture.open()))
 
@@ -122,8 +122,8 @@ def test_a_picture_that_vanishes_and_was_not_kept(
     assert len(prepare_pictures(dataset, SMALL, run, allow_missing=True)) == 3
 
 
-def test_nothing_new_is_written_nowhere(tmp_path: Path, run: Path) -> None:
-    """Processes that come after the first one must not write what others read."""
+def test_a_call_that_decodes_nothing_writes_nothing(tmp_path: Path, run: Path) -> None:
+    """Processes after the first one must not write files that others read."""
     dataset = painted(tmp_path, 4)
     (tmp_path / "2.png").write_bytes(b"nonsense")
     prepare_pictures(dataset, SMALL, run, allow_missing=True)

@@ -1,4 +1,4 @@
-"""Configs against the reference's, and the errors of damaged ones."""
+"""Configs compared with the reference's, and the errors for damaged ones."""
 
 import dataclasses
 import json
@@ -16,13 +16,13 @@ ALIGN_BASE = AlignConfig(vision_config=VisionConfig(image_size=289, hidden_dim=6
 
 
 def published() -> dict[str, Any]:
-    """A `config.json` as the reference writes it, with all that does not concern the model."""
+    """A `config.json` of the reference, with the parts that do not concern the model."""
     reference = transformers.AlignConfig(
         text_config=transformers.AlignTextConfig(),
         vision_config=transformers.AlignVisionConfig(image_size=289, hidden_dim=640),
     )
     values: dict[str, Any] = json.loads(reference.to_json_string(use_diff=False))
-    # What the file of kakaobrain/align-base carries besides.
+    # The other values in the file of kakaobrain/align-base.
     values |= {"architectures": ["AlignModel"], "torch_dtype": "float32", "logit_scale": None}
     values["text_config"] |= {
         "position_embedding_type": "absolute",
@@ -57,7 +57,7 @@ def test_reads_a_published_file(tmp_path: Path) -> None:
     assert AlignConfig.read(tmp_path / "config.json") == ALIGN_BASE
 
 
-def test_what_a_file_leaves_out_is_default() -> None:
+def test_what_a_file_leaves_out_has_its_default() -> None:
     assert AlignConfig.from_dict({}) == AlignConfig()
     assert AlignConfig.from_dict({"text_config": None, "vision_config": {}}) == AlignConfig()
     assert AlignConfig.from_dict({"text_config": {"vocab_size": 9}}) == AlignConfig(
@@ -97,7 +97,7 @@ def test_sizes_of_b7() -> None:
     ]
     assert [vision.repeats(n) for n in vision.num_block_repeats] == [4, 7, 7, 10, 10, 13, 4]
     assert vision.embedding_size == 640
-    # 15 is more than 10 % above 8, the nearest multiple, so that the next one is taken.
+    # 8, the nearest multiple, is more than 10 % below 15, so the next one is taken.
     assert VisionConfig(width_coefficient=1.0, depth_divisor=12).channels(17) == 24
     assert VisionConfig(width_coefficient=0.1).channels(24) == 8
 
@@ -135,7 +135,7 @@ def test_errors_name_the_field(named: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", '{"text_config": [1]}'])
-def test_a_file_that_is_no_config_is_named(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_config_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json is not a config of an ALIGN model"):
         AlignConfig.read(tmp_path / "config.json")

@@ -79,7 +79,7 @@ def peer(model: AlignModel) -> transformers.AlignModel:
 
 
 def texts(config: AlignConfig, b: int, t: int) -> tuple[Tensor, Tensor]:
-    """Random ids and masks, text i with t - i tokens and padding after them."""
+    """Random ids and masks; text i has t - i tokens, then padding."""
     rng = torch.Generator().manual_seed(0)
     ids = torch.randint(1, config.text_config.vocab_size, (b, t), generator=rng)
     mask = (torch.arange(t)[None] < t - torch.arange(b)[:, None]).long()
@@ -141,7 +141,7 @@ def test_gradients_equal_the_reference(
         vision={**parts.get("vision", {}), "drop_connect_rate": 0.0},
     )
     pixels = to_pixels(pictures, 65)
-    # In double precision; the reference's attention has a softmax in float32 all the same.
+    # In double precision; but the reference's attention has a softmax in float32.
     model = enliven(AlignModel(config), pixels).double()
     reference = peer(model).train(mode == "train")
     model.train(mode == "train")
@@ -158,12 +158,12 @@ def test_gradients_equal_the_reference(
     assert found.keys() == wanted.keys()
     largest = max(float(gradient.abs().max()) for gradient in wanted.values())
     for name, gradient in wanted.items():
-        # Some are zero in theory, as the attention's key biases: those are compared with the rest.
+        # Some are zero in theory, such as the attention's key biases: compare them with the rest.
         scale = max(float(gradient.abs().max()), 1e-3 * largest)
         assert float((found[name] - gradient).abs().max()) < 1e-5 * scale, name
 
 
-def test_a_wrong_resample_is_seen_and_a_right_one_agrees(
+def test_a_wrong_resample_is_noticed_and_the_right_one_agrees(
     tiny: Tiny, enliven: Enliven, pictures: list[Image.Image], align_base: Preprocessor
 ) -> None:
     assert_sees_the_resample(AlignModel(tiny()).double(), enliven, pictures, align_base, 1e-6)
@@ -205,8 +205,8 @@ def assert_sees_the_resample(
     align_base: Preprocessor,
     tolerance: float,
 ) -> None:
-    """Bicubic instead of bilinear moves every embedding by 1e-3 and more; the reference's whole
-    path, its image processor included, agrees to `tolerance`."""
+    """Bicubic instead of bilinear moves every embedding by at least 1e-3. The whole path of the
+    reference, with its image processor, agrees within `tolerance`."""
     kind = model.temperature.dtype
     bilinear = pixels_of(align_base, pictures).to(kind)
     enliven(model, bilinear)
@@ -289,7 +289,7 @@ def test_dropout_acts_in_training_only(
 def test_norms_keep_the_share_that_the_config_says(
     tiny: Tiny, pictures: list[Image.Image], to_pixels: ToPixels
 ) -> None:
-    """The one deviation: the reference takes the share that is kept for the one that is new."""
+    """The only deviation: the reference uses the share that is kept as the share that is new."""
     model = AlignModel(tiny(vision={"batch_norm_momentum": 0.75})).train()
     norm, pixels = model.vision_model.embeddings.batchnorm, to_pixels(pictures, 65)
     with torch.no_grad():
@@ -300,7 +300,7 @@ def test_norms_keep_the_share_that_the_config_says(
     assert {m.momentum for m in moved} == {0.25}
 
 
-def test_loss_is_asked_for(tiny: Tiny, pictures: list[Image.Image], to_pixels: ToPixels) -> None:
+def test_the_loss_is_optional(tiny: Tiny, pictures: list[Image.Image], to_pixels: ToPixels) -> None:
     config = tiny()
     model = AlignModel(config).eval()
     ids, mask = texts(config, 2, 5)
@@ -348,7 +348,7 @@ def published_names() -> set[str]:
     names += [f"{vision}.convolution.weight", *norm(f"{vision}.batchnorm")]
     for i in range(55):
         block = f"vision_model.encoder.blocks.{i}"
-        if i >= 4:  # the first stage, 1 x 3.1 blocks rounded up, does not expand
+        if i >= 4:  # the first stage (1 x 3.1 blocks, rounded up) does not expand
             names += [f"{block}.expansion.expand_conv.weight"]
             names += norm(f"{block}.expansion.expand_bn")
         names += [f"{block}.depthwise_conv.depthwise_conv.weight"]
@@ -367,7 +367,7 @@ def test_names_and_numbers_are_those_of_align_base() -> None:
     published = {name: t.shape for name, t in reference.state_dict().items()}
     counters = {name for name in published if name.endswith("num_batches_tracked")}
     pooler = {f"text_model.pooler.dense.{kind}" for kind in ("weight", "bias")}
-    # 1,394 tensors: 1,230 that are used, 2 of the pooler, and one counter for each of 162 norms.
+    # 1,394 tensors: 1,230 in use, 2 of the pooler, and a counter for each of 162 norms.
     assert (len(published), len(published_names()), len(counters)) == (1394, 1230, 162)
     assert published.keys() - pooler - counters == published_names()
     assert shapes.keys() - counters == published_names()

@@ -1,5 +1,5 @@
-"""Decoding in child processes: whatever a picture does to one of them, it is a picture or a reason,
-and the next picture is decoded."""
+"""Decoding in child processes: whatever a picture does to a child, the answer is a picture or a
+reason, and the next picture is decoded."""
 
 import csv
 import gc
@@ -32,7 +32,7 @@ from tests.encoder.deadly import Deadly
 
 PREPARE = Preprocessor(size=(7, 9)).prepare
 STARTED_SOON = 60
-"""Seconds after which a child that ought to have died is taken to be alive."""
+"""Seconds after which a child that should have died counts as alive."""
 
 HARMFUL = '''
 import os, signal, time
@@ -88,7 +88,7 @@ def pids(decoders: Decoders) -> list[int]:
 
 
 def peak(pid: int) -> int:
-    """Most bytes of memory that a process had at any time."""
+    """The most bytes of memory that a process ever had."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) * 1024
 
@@ -130,7 +130,7 @@ def test_every_thread_has_a_child_of_its_own(harm: Callable[[Image.Image], Pixel
         assert 1 <= len(pids(decoders)) <= 3
 
 
-def test_leaving_ends_the_children() -> None:
+def test_leaving_the_block_ends_the_children() -> None:
     with Decoders() as decoders:
         decoders.decode(png(9), PREPARE)
         (pid,) = pids(decoders)
@@ -162,7 +162,7 @@ def test_harm_is_a_reason_and_the_next_picture_is_decoded(
         assert str(caught.value) == reason
         assert np.array_equal(decoders.decode(png(9, 1), harm).pixels, [[[255, 0, 0]] * 9])
         after = pids(decoders)
-        assert (after == before) == (width == 6)  # replaced, unless it lived on
+        assert (after == before) == (width == 6)  # replaced, unless it survived
         assert len(after) == 1
         assert peak(after[0]) < 1.5e9
 
@@ -182,7 +182,7 @@ def test_noise_on_stdout_does_not_reach_the_answers(
     assert [decoders.decode(png(width), harm).width for width in (7, 9, 7)] == [7, 9, 7]
 
 
-def test_an_encoder_that_cannot_be_used_over_there_is_no_failure_of_a_picture(
+def test_an_encoder_that_a_child_cannot_use_is_not_a_failure_of_the_picture(
     decoders: Decoders, harm: Callable[[Image.Image], Pixels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(EncoderError, match="make it a function, or a method of a small class"):
@@ -200,7 +200,7 @@ def test_an_encoder_that_cannot_be_used_over_there_is_no_failure_of_a_picture(
     assert decoders.decode(png(9), PREPARE).width == 9
 
 
-def test_a_child_that_cannot_start_is_no_failure_of_a_picture(
+def test_a_child_that_cannot_start_is_not_a_failure_of_the_picture(
     decoders: Decoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -209,7 +209,7 @@ def test_a_child_that_cannot_start_is_no_failure_of_a_picture(
     assert pids(decoders) == []
 
 
-def test_a_folder_named_as_a_package_is_not_imported(
+def test_a_folder_with_the_name_of_a_package_is_not_imported(
     decoders: Decoders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("encoder", "PIL", "numpy"):
@@ -240,7 +240,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert loaded == []
     deadline = time.monotonic() + STARTED_SOON
     while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
-        time.sleep(0.01)  # whoever adopts it has to wait for it
+        time.sleep(0.01)  # until the process that adopts it has waited for it
         if "(zombie)" in Path(f"/proc/{pid}/status").read_text():
             return
     assert not os.path.exists(f"/proc/{pid}")
@@ -284,7 +284,7 @@ def test_a_call_returns_or_raises_what_the_work_does(decoders: Decoders, tmp_pat
         decoders.call(lambda: 1)
 
 
-def test_what_nobody_closed_ends_when_nobody_holds_it() -> None:
+def test_children_end_with_an_object_that_was_never_closed() -> None:
     decoders = Decoders()
     decoders.decode(png(9), PREPARE)
     (pid,) = pids(decoders)
@@ -299,7 +299,7 @@ def test_few_pictures_start_few_children() -> None:
     assert [(count, children_for(count, 4)) for count, _ in wanted] == wanted
 
 
-def test_whoever_is_decoding_when_it_ends_gets_a_reason(
+def test_a_thread_that_decodes_while_it_is_closed_gets_a_reason(
     harm: Callable[[Image.Image], Pixels],
 ) -> None:
     decoders = Decoders()
@@ -314,8 +314,8 @@ def test_whoever_is_decoding_when_it_ends_gets_a_reason(
 
 
 def test_awkward_images(data_dir: Path) -> None:
-    """Each is a picture or a plain reason, soon, within the limit of memory, in a child that lives
-    on; what the table calls truncated or broken is no picture."""
+    """Each is soon a picture or a plain reason, within the limit of memory, and the child survives.
+    A file that the table calls truncated or broken is not a picture."""
     with open(data_dir / "awkward_images.tsv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file, delimiter="\t") if row[0] != "path"]
     assert len(rows) == 268
@@ -340,4 +340,4 @@ def test_awkward_images(data_dir: Path) -> None:
         assert peak(child) < 1.5e9
     assert (
         read == sum(row[-1].startswith("ok") for row in rows) - 1
-    )  # see tests/encoder/test_images
+    )  # see test_awkward_images of test_picture.py

@@ -1,4 +1,4 @@
-"""What is taken over of an EXIF block, and that a broken one costs nothing."""
+"""What is read from an EXIF block; a broken block costs nothing."""
 
 import io
 from typing import Any
@@ -11,7 +11,7 @@ from encoder.pictures.picture import Picture, read_picture
 
 SOUTH_EAST: dict[int, Any] = {1: "S", 2: (33.0, 51.0, 30.6), 3: "E", 4: (151.0, 12.0, 36.0)}
 NO_NUMBER = TiffImagePlugin.IFDRational(0, 0)
-"""How cameras write that they found no satellite."""
+"""The value that cameras write if they found no satellite."""
 
 
 def shot(kind: str = "JPEG", *, gps: dict[int, Any] | None = None, **tags: Any) -> Picture:
@@ -35,7 +35,7 @@ def place(gps: dict[int, Any]) -> tuple[float | None, float | None]:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_every_format_that_carries_exif(kind: str) -> None:
+def test_every_format_with_exif(kind: str) -> None:
     picture = shot(kind, gps=SOUTH_EAST, Make="Apple", Model="iPhone 12", LensModel="back camera")
     assert picture.format == kind
     assert (picture.camera, picture.lens) == ("Apple iPhone 12", "back camera")
@@ -68,7 +68,9 @@ def test_the_make_is_not_repeated(make: str | None, model: str | None, camera: s
     ("north_south", "east_west", "signs"),
     [("N", "E", (1, 1)), ("S", "W", (-1, -1)), ("n\0", "w", (1, -1))],
 )
-def test_halves_of_the_globe(north_south: str, east_west: str, signs: tuple[int, int]) -> None:
+def test_the_halves_of_the_globe_give_the_signs(
+    north_south: str, east_west: str, signs: tuple[int, int]
+) -> None:
     found = place({1: north_south, 2: (10.0, 30.0, 0.0), 3: east_west, 4: (20.0, 0.0, 36.0)})
     assert found == pytest.approx((signs[0] * 10.5, signs[1] * 20.01))
 
@@ -95,12 +97,12 @@ def test_poles_and_the_date_line_are_places() -> None:
         {1: "?"},
     ],
 )
-def test_nonsense_is_no_place(wrong: dict[int, Any]) -> None:
+def test_nonsense_is_not_a_place(wrong: dict[int, Any]) -> None:
     gps = {tag: value for tag, value in (SOUTH_EAST | wrong).items() if value is not None}
     assert place(gps) == (None, None)
 
 
-def test_a_picture_that_says_nothing() -> None:
+def test_a_picture_without_exif() -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, "BMP")
     picture = read_picture(buffer)

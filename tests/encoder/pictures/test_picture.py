@@ -1,4 +1,4 @@
-"""Reading pictures: whatever the format, upright, RGB and whole, or refused with a reason."""
+"""Reading pictures of any format: upright, RGB and whole, or refused with a reason."""
 
 import csv
 import io
@@ -41,11 +41,11 @@ TURNS = [
     Image.Transpose.ROTATE_180,
     Image.Transpose.FLIP_TOP_BOTTOM,
     Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_90,  # undone by turning 270 degrees
+    Image.Transpose.ROTATE_90,  # turning by 270 degrees undoes it
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_270,
 ]
-"""How the sensor saw an upright picture that orientation 1, 2, ... 8 puts right again."""
+"""How the sensor saw an upright picture that orientation 1, 2, ... 8 turns upright again."""
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -61,7 +61,7 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def read(data: bytes, **options: Any) -> "np.ndarray[Any, Any]":
-    """Pixels as signed numbers, that differences may be taken of."""
+    """Pixels as signed numbers, so that they can be subtracted."""
     picture = read_picture(io.BytesIO(data), **options)
     assert picture.image.mode == "RGB"
     assert (picture.width, picture.height) == picture.image.size
@@ -69,7 +69,7 @@ def read(data: bytes, **options: Any) -> "np.ndarray[Any, Any]":
 
 
 def asymmetric() -> Image.Image:
-    """48 x 32, no two orientations of it alike: red top left, green top right, blue bottom left."""
+    """48 x 32, different in every orientation: red top left, green top right, blue bottom left."""
     image = Image.new("RGB", (48, 32), (128, 128, 128))
     for box, colour in (
         ((0, 0, 16, 16), (255, 0, 0)),
@@ -101,7 +101,7 @@ def test_every_orientation_is_turned_upright(kind: str, orientation: int) -> Non
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 255])
-def test_an_orientation_that_is_none_changes_nothing(orientation: int) -> None:
+def test_an_unknown_orientation_changes_nothing(orientation: int) -> None:
     data = encode(asymmetric(), "PNG", exif=exif_of(orientation))
     assert np.array_equal(read(data), UPRIGHT)
 
@@ -109,7 +109,7 @@ def test_an_orientation_that_is_none_changes_nothing(orientation: int) -> None:
 @pytest.mark.parametrize("mode", ["L", "P", "1", "I;16", "I", "F", "RGBA", "CMYK", "LA"])
 def test_pictures_of_every_mode_are_turned(mode: str) -> None:
     values = np.zeros((4, 9))
-    values[0] = 1  # a white line on top, stored as one on the left
+    values[0] = 1  # a white line at the top, stored at the left
     turned = np.ascontiguousarray(np.rot90(values))
     if mode == "I;16":
         stored = Image.fromarray((turned * 65535).astype(np.uint16))
@@ -139,10 +139,10 @@ TURN = (ExifTags.Base.Orientation, 3, 1, 6)
 @pytest.mark.parametrize(
     "entry",
     [
-        (ExifTags.Base.GPSInfo, 4, 1, 0xFFFFF),  # a directory beyond the end
-        (ExifTags.Base.ExifOffset, 4, 1, 8),  # one that holds itself
-        (ExifTags.Base.Make, 2, 200, 9000),  # a text beyond the end
-        (ExifTags.Base.Make, 99, 1, 5),  # of no known type
+        (ExifTags.Base.GPSInfo, 4, 1, 0xFFFFF),  # a directory beyond the end of the block
+        (ExifTags.Base.ExifOffset, 4, 1, 8),  # a directory that holds itself
+        (ExifTags.Base.Make, 2, 200, 9000),  # a text beyond the end of the block
+        (ExifTags.Base.Make, 99, 1, 5),  # a value of unknown type
         (ExifTags.Base.XResolution, 9, 1, 0xFFFFFFFF),  # negative: Pillow cannot write it back
     ],
 )
@@ -163,11 +163,11 @@ def test_outside_photographs_in_every_orientation(data_dir: Path) -> None:
         assert len({read_picture(file).image.size for file in files}) == 1
         for shot in shots[1:]:
             assert np.abs(shot - shots[0]).mean() < 4
-        assert np.abs(shots[0] - shots[0][::-1]).mean() > 20  # it would be seen
+        assert np.abs(shots[0] - shots[0][::-1]).mean() > 20  # so a wrong turn would be noticed
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF", "AVIF", "HEIF"])
-def test_transparency_is_laid_on_white(kind: str) -> None:
+def test_transparent_parts_become_white(kind: str) -> None:
     image = Image.new("RGBA", (32, 16), (255, 0, 0, 255))
     image.paste((0, 0, 0, 0), (16, 0, 32, 16))
     found = read(encode(image, kind, **{"WEBP": {"lossless": True}}.get(kind, {})))
@@ -175,13 +175,13 @@ def test_transparency_is_laid_on_white(kind: str) -> None:
     assert np.abs(found[8, 24] - 255).max() < 9
 
 
-def test_half_transparency_is_mixed_with_white() -> None:
+def test_half_transparent_parts_are_mixed_with_white() -> None:
     image = Image.new("RGBA", (4, 4), (0, 0, 200, 128))
     assert np.abs(read(encode(image, "PNG")) - (127, 127, 227)).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
-def test_a_colour_that_stands_for_transparency_is_white(mode: str) -> None:
+def test_a_colour_that_means_transparent_becomes_white(mode: str) -> None:
     image = Image.new("RGB", (4, 2))
     image.paste("white" if mode == "1" else (0, 0, 80), (2, 0, 4, 2))
     image = image.convert(mode)
@@ -233,7 +233,7 @@ def test_a_dark_16_bit_picture_stays_dark_and_a_flat_one_flat() -> None:
     assert np.unique(read(encode(Image.new("F", (3, 3), -7.5), "TIFF"))).tolist() == [0]
 
 
-def test_float_pixels_that_are_no_numbers() -> None:
+def test_float_pixels_that_are_not_numbers() -> None:
     values = (RAMP / 257).astype(np.float32)
     values[0, 0] = np.nan
     assert read(encode(Image.fromarray(values), "TIFF"))[0, :3, 0].tolist() == [0, 1, 2]
@@ -268,7 +268,7 @@ def test_an_animation_is_its_first_frame(kind: str) -> None:
 @pytest.mark.parametrize("kind", [*LOSSLESS, *LOSSY, "BMP", "GIF", "ICO", "PCX", "PPM", "TGA"])
 def test_every_format_is_read(kind: str, tmp_path: Path) -> None:
     options = (LOSSLESS | LOSSY).get(kind, {"sizes": [(48, 32)]} if kind == "ICO" else {})
-    path = tmp_path / "picture"  # found out by its bytes, not by its name
+    path = tmp_path / "picture"  # found by its bytes, not by its name
     path.write_bytes(encode(asymmetric(), kind, **options))
     for source in (path, str(path), bytes(path)):
         picture = read_picture(source)
@@ -319,7 +319,7 @@ def test_bombs_are_refused_by_their_header(
 
 
 def test_the_pixels_of_the_largest_sensors_are_within_the_limit() -> None:
-    """16,320 x 12,240, beyond what Pillow allows by itself: only the missing data is refused."""
+    """16,320 x 12,240, more than Pillow allows by default: only the missing data is refused."""
     assert 178_956_970 < 16_320 * 12_240 < MAX_PIXELS
     with pytest.raises(PictureError, match="damaged"):
         read(png_header(16_320, 12_240))
@@ -346,7 +346,7 @@ def test_a_truncated_picture_is_damaged(kind: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\0", b"hello, I am a text" * 99, b"%PDF-1.7", b"%!PS-Adobe"]
 )
-def test_what_is_no_picture(data: bytes, tmp_path: Path) -> None:
+def test_what_is_not_a_picture(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "file.jpg").write_bytes(data)
     with pytest.raises(PictureError) as caught:
         read_picture(tmp_path / "file.jpg")
@@ -434,7 +434,7 @@ def test_reading_in_threads_leaves_the_warnings_alone() -> None:
 
 
 def test_awkward_images(data_dir: Path) -> None:
-    """Each is read or refused, soon; what Pillow reads as one picture, we read, and as large."""
+    """Each is soon read or refused. We read what Pillow reads as one picture, in the same size."""
     with open(data_dir / "awkward_images.tsv", newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file, delimiter="\t"))
     rows = [row for row in rows if row[0] != "path"]
@@ -455,7 +455,7 @@ def test_awkward_images(data_dir: Path) -> None:
             assert picture.image.size == (sides[::-1] if turned else sides), path
             assert picture.image.mode == "RGB", path
         assert time.monotonic() - start < 10, path
-    # Damaged in its animation alone: Pillow fails at the first try and gives pixels at the second.
+    # Only its animation is damaged: Pillow fails at the first try and gives pixels at the second.
     assert [p for p, *_, result in rows if result.startswith("ok") and p in refused] == [
         "pillow/apng/chunk_no_fctl.png"
     ]

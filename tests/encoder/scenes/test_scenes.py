@@ -1,4 +1,4 @@
-"""The drawn scenes: decided by their seed, true to their captions, and drawn as they say."""
+"""The drawn scenes: the seed decides them, their captions are true, and the drawing agrees."""
 
 import colorsys
 import hashlib
@@ -61,7 +61,7 @@ def drawn(scene: Scene, size: int = 96) -> npt.NDArray[np.float64]:
     return np.asarray(scene.draw(size)).astype(np.float64)
 
 
-def test_there_are_enough_kinds_colours_and_settings() -> None:
+def test_there_are_enough_kinds_colours_and_backgrounds() -> None:
     assert len(KINDS) == len(set(KINDS)) >= 26
     assert len(COLOURS) == 11
     assert len(BACKGROUNDS) == 8
@@ -79,7 +79,7 @@ def test_a_seed_decides_layout_captions_and_pixels() -> None:
     assert make_scene(1) != make_scene(2)
 
 
-def test_layout_and_captions_stay_what_they_were() -> None:
+def test_layout_and_captions_do_not_change() -> None:
     told = [
         (scene, scene.captions(), scene.full_caption())
         for scene in (make_scene(seed, pairs) for seed in range(20) for pairs in ("any", "seen"))
@@ -158,7 +158,7 @@ def test_held_out_pairs_are_spread_evenly() -> None:
     assert all(colour in COLOURS and kind in KINDS for colour, kind in HELD_OUT)
 
 
-def test_held_out_pairs_are_never_seen_and_always_asked_for() -> None:
+def test_held_out_pairs_are_never_in_seen_and_always_in_held_out() -> None:
     for seed in range(400):
         seen = {(thing.colour, thing.kind) for thing in make_scene(seed, "seen").things}
         assert not seen & HELD_OUT
@@ -166,7 +166,7 @@ def test_held_out_pairs_are_never_seen_and_always_asked_for() -> None:
         assert (first.colour, first.kind) in HELD_OUT
 
 
-def test_captions_differ_and_are_plain(scenes: list[Scene]) -> None:
+def test_captions_differ_and_are_plain_text(scenes: list[Scene]) -> None:
     for scene in scenes:
         told = scene.captions()
         assert len(told) == len(set(told)) == 5
@@ -181,7 +181,7 @@ def test_full_captions_are_nearly_unique(scenes: list[Scene]) -> None:
     assert len({scene.full_caption() for scene in scenes}) >= 970
 
 
-def test_full_captions_tell_everything(scenes: list[Scene]) -> None:
+def test_full_captions_name_everything(scenes: list[Scene]) -> None:
     for scene in scenes:
         for text in (scene.full_caption(), scene.captions()[0]):
             assert any(phrase in text for phrase in BACKGROUND_PHRASES[scene.background])
@@ -296,7 +296,7 @@ def test_a_picture_is_the_same_at_every_size(scenes: list[Scene]) -> None:
         assert np.abs(np.asarray(small).astype(float) - shrunk).mean() < 6
 
 
-def test_a_brief_caption_names_every_group_and_nothing_else() -> None:
+def test_a_brief_caption_names_every_thing_and_nothing_else() -> None:
     for seed in range(200):
         scene = make_scene(seed)
         words = set(scene.brief_caption().replace(",", "").split())

@@ -13,7 +13,7 @@ CROPPING = replace(PLAIN, size=(50, 40), do_center_crop=True, crop_size=(40, 32)
 
 
 def slopes(preprocessor: Preprocessor) -> Pixels:
-    """A picture as kept, whose red is its row, green its column."""
+    """A picture as it is kept; red is the row, green the column."""
     height, width = preprocessor.size
     rows, columns = np.mgrid[:height, :width]
     return np.stack([rows, columns, 0 * rows], -1).astype(np.uint8) * 4
@@ -22,7 +22,7 @@ def slopes(preprocessor: Preprocessor) -> Pixels:
 def views(
     augmentation: Augmentation, caption: str = "a cat", count: int = 200
 ) -> list[tuple[Pixels, Pixels]]:
-    """What is kept of a picture, and each random view of it."""
+    """The picture as it is kept, and random views of it."""
     kept = slopes(augmentation.kept)
     return [
         (kept, augmentation.view(kept, caption, np.random.default_rng(seed)))
@@ -30,7 +30,7 @@ def views(
     ]
 
 
-def test_a_whole_picture_is_what_the_model_embeds() -> None:
+def test_without_a_crop_training_sees_what_the_model_embeds() -> None:
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 70, 3), np.uint8))
     for preprocessor in (PLAIN, CROPPING):
         augmentation = Augmentation(preprocessor)
@@ -52,7 +52,7 @@ def test_a_model_that_crops_is_trained_on_random_crops_of_its_own_margin() -> No
     assert {left for _, left in corners} == set(range(9))
 
 
-def test_others_are_trained_on_resized_crops_of_at_least_the_area_asked() -> None:
+def test_other_models_are_trained_on_resized_crops_of_at_least_min_area() -> None:
     augmentation = Augmentation(PLAIN, min_area=0.5)
     assert augmentation.kept.size == (50, 40)
     areas, aspects = [], []
@@ -79,9 +79,7 @@ def test_others_are_trained_on_resized_crops_of_at_least_the_area_asked() -> Non
         ("bright lights on a cleft rock", True),
     ],
 )
-def test_half_are_mirrored_but_for_captions_that_say_left_or_right(
-    caption: str, flips: bool
-) -> None:
+def test_half_are_mirrored_unless_the_caption_says_left_or_right(caption: str, flips: bool) -> None:
     found = []
     for kept, view in views(Augmentation(PLAIN, flip=True), caption):
         mirrored = np.array_equal(view, kept[:, ::-1])
@@ -90,5 +88,5 @@ def test_half_are_mirrored_but_for_captions_that_say_left_or_right(
     assert (70 < sum(found) < 130) if flips else not any(found)
 
 
-def test_no_flip_unless_asked() -> None:
+def test_nothing_is_flipped_by_default() -> None:
     assert all(np.array_equal(kept, view) for kept, view in views(Augmentation(PLAIN)))

@@ -127,7 +127,7 @@ def test_the_best_is_remembered_over_an_interruption(tmp_path: Path) -> None:
     assert load(tmp_path).fingerprint == first[0]
 
 
-def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_a_number_stops_the_training(tmp_path: Path) -> None:
     model = tiny_model()
     with torch.no_grad():
         model.text_projection.bias.fill_(float("nan"))
@@ -136,8 +136,8 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["weight", "statistic"])
-def test_weights_that_are_no_numbers_never_replace_the_best(tmp_path: Path, what: str) -> None:
-    """Nor the state: what came apart after a finite loss is noticed before it is measured."""
+def test_weights_that_are_not_numbers_never_replace_the_best(tmp_path: Path, what: str) -> None:
+    """They do not replace the state either: they are noticed before the evaluation."""
     run(tmp_path, evaluate=lambda encoder: {"rsum": 300.0})
     kept = {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")}
     model = tiny_model()
@@ -154,7 +154,7 @@ def test_weights_that_are_no_numbers_never_replace_the_best(tmp_path: Path, what
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.safetensors")} == kept
 
 
-def test_steps_that_throw_the_weights_away_end_in_a_sentence(tmp_path: Path) -> None:
+def test_steps_that_are_too_large_end_in_a_clear_error(tmp_path: Path) -> None:
     wild = replace(SETTINGS, learning_rate=1e30, warmup=0, paraphrase_steps=0, save_every=1)
     with pytest.raises(EncoderError, match="training has diverged; start again with a lower"):
         run(tmp_path, wild, evaluate=lambda encoder: {"rsum": 600.0})
@@ -172,7 +172,7 @@ def test_paraphrase_steps_train_the_text_tower_alone(tmp_path: Path) -> None:
     assert {"text_projection.weight", "text_model.encoder.layer.0.output.dense.weight"} <= changed
 
 
-def test_captions_are_drawn_for_how_far_the_training_is(tmp_path: Path) -> None:
+def test_captions_depend_on_the_progress_of_the_training(tmp_path: Path) -> None:
     asked: list[float] = []
 
     class Asked(Blots):
@@ -226,7 +226,7 @@ def test_an_epoch_shows_every_picture_once() -> None:
     assert batch_indices(12, 4, seed=7, step=1) == batch_indices(12, 4, seed=7, step=1)
 
 
-def test_align_mini_s_data_are_whole_pictures_and_captions_in_shares(tmp_path: Path) -> None:
+def test_the_data_of_align_mini_are_whole_pictures_and_captions_in_shares(tmp_path: Path) -> None:
     dataset = drawn_scenes(3, "train")
     data = SceneData(prepare_pictures(dataset, PREPROCESSOR, tmp_path))
     rng = np.random.default_rng(0)

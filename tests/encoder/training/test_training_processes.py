@@ -34,14 +34,14 @@ def start(
 
 
 @pytest.mark.parametrize("place", ["step 5", "evaluation 2"])
-def test_killed_training_goes_on_to_the_bit(place: str, tmp_path: Path) -> None:
+def test_killed_training_continues_to_the_same_bits(place: str, tmp_path: Path) -> None:
     settings = replace(SETTINGS, ema=0.5, micro_batch=2)
     whole = run(tmp_path / "whole", settings)
     with start(tmp_path / "cut", settings, place) as process:
         assert process.stdout.readline() == "here\n"
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    assert load(tmp_path / "cut").model  # whole, whenever it was killed
+    assert load(tmp_path / "cut").model  # whole, at whatever moment it was killed
 
     rest = run(tmp_path / "cut", settings)
     done = {"step 5": 4, "evaluation 2": 2}[place]
@@ -53,10 +53,10 @@ def test_killed_training_goes_on_to_the_bit(place: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("micro_batch", "freeze"), [(None, None), (1, None), (None, "image")])
-def test_two_processes_are_one_with_as_many_micro_batches(
+def test_two_processes_equal_one_with_two_micro_batches(
     micro_batch: int | None, freeze: Literal["image"] | None, tmp_path: Path
 ) -> None:
-    """Loss, gradients (through the weights) and statistics, paraphrases and dropout included."""
+    """Loss, gradients (through the weights) and statistics, with paraphrases and dropout."""
     settings = replace(
         SETTINGS, steps=4, paraphrase_steps=1, micro_batch=micro_batch, save_every=4, freeze=freeze
     )
@@ -76,6 +76,6 @@ def test_two_processes_are_one_with_as_many_micro_batches(
     assert losses == pytest.approx(alone, abs=1e-5)
     one, two = (load(tmp_path / name).model.state_dict() for name in ("one", "two"))
     for name, tensor in one.items():
-        if not name.endswith("self.key.bias"):  # its gradient is zero but for rounding
+        if not name.endswith("self.key.bias"):  # its gradient is zero except for rounding
             torch.testing.assert_close(two[name], tensor, atol=2e-5, rtol=1e-4, msg=name)
     assert not torch.allclose(one["text_projection.weight"], tiny_model().text_projection.weight)

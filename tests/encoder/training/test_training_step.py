@@ -1,4 +1,4 @@
-"""One step against slow oracles: the model's own loss on the whole batch."""
+"""One step compared with a slow way: the model's own loss on the whole batch."""
 
 import copy
 from contextlib import closing
@@ -51,7 +51,7 @@ def pixels_of(part: Part) -> np.ndarray:
 
 
 def with_still_norms(model: AlignModel) -> AlignModel:
-    """Whose batch norms use their running statistics in training too."""
+    """Make its batch norms use their running statistics in training too."""
     norms: list[Any] = [norm for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)]
     for norm in norms:
         nn.init.normal_(norm.running_mean, std=0.1)
@@ -67,7 +67,8 @@ def gradients(model: AlignModel) -> dict[str, Tensor]:
 def assert_alike(
     found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float = 1e-4
 ) -> None:
-    """Equal to this share of each tensor's largest, but for what is zero in theory (key biases)."""
+    """Equal within `tolerance` times a tensor's largest value. Key biases are zero in theory, so
+    this value counts as at least a thousandth of the largest value of all tensors."""
     assert found.keys() == wanted.keys()
     largest = max(float(t.abs().max()) for t in wanted.values())
     for name, tensor in wanted.items():
@@ -76,7 +77,7 @@ def assert_alike(
 
 
 @pytest.mark.parametrize("micro_batch", [None, 1, 2, 4])
-def test_loss_and_gradients_are_those_of_the_whole_batch(
+def test_loss_and_gradients_equal_those_of_the_whole_batch(
     micro_batch: int | None, tmp_path: Path
 ) -> None:
     settings = replace(WHOLE, micro_batch=micro_batch)
@@ -95,7 +96,7 @@ def test_loss_and_gradients_are_those_of_the_whole_batch(
 
 
 @pytest.mark.parametrize("micro_batch", [None, 2])
-def test_loss_and_gradients_are_those_of_the_reference_library(
+def test_loss_and_gradients_equal_those_of_the_reference_library(
     micro_batch: int | None, tmp_path: Path
 ) -> None:
     settings = replace(WHOLE, micro_batch=micro_batch)
@@ -147,7 +148,7 @@ def test_statistics_become_the_mean_over_micro_batches(tmp_path: Path) -> None:
         other = copy.deepcopy(model).train()
         other.get_image_features(torch.from_numpy(PREPROCESSOR.to_floats(pixels_of(part))))
         alone.append(dict(other.vision_model.named_buffers()))
-    # dropout moves the later norms: those before any are compared
+    # dropout changes the later norms, so only those before it are compared
     Trainer(model, PREPROCESSOR, settings, World()).step(0, parts)
     found = dict(model.vision_model.named_buffers())
     for name in ("embeddings.batchnorm.running_mean", "embeddings.batchnorm.running_var"):
@@ -161,7 +162,7 @@ def test_statistics_become_the_mean_over_micro_batches(tmp_path: Path) -> None:
     ("freeze", "prefixes"),
     [("image", ("vision_model.",)), ("text", ("text_model.", "text_projection."))],
 )
-def test_a_frozen_tower_stays_to_the_bit(
+def test_a_frozen_tower_keeps_its_bits(
     freeze: Literal["image", "text"],
     prefixes: tuple[str, ...],
     micro_batch: int | None,
@@ -201,7 +202,7 @@ def test_towers_have_learning_rates_of_their_own(tmp_path: Path) -> None:
     model = tiny_model()
     before = copy.deepcopy(model.state_dict())
     Trainer(model, PREPROCESSOR, settings, World()).step(0, parts_of(settings, tmp_path))
-    # AdamW's first step moves whatever has a gradient by the learning rate
+    # AdamW's first step moves each weight with a gradient by the learning rate
     for name, rate in (
         ("vision_model.embeddings.convolution.weight", 1e-5),
         ("text_projection.weight", 1e-3),
@@ -220,7 +221,7 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_the_running_mean_of_the_weights_is_what_is_stored(tmp_path: Path) -> None:
+def test_the_running_mean_of_the_weights_is_stored(tmp_path: Path) -> None:
     settings = replace(WHOLE, steps=4, save_every=4, ema=0.3)
     model = tiny_model()
     mean = {n: t.clone() for n, t in model.state_dict().items()}
@@ -251,7 +252,7 @@ def test_a_batch_that_cannot_be_divided_is_refused(
         settings.parts(processes)
 
 
-def test_shares_of_two_processes_are_the_micro_batches_of_one(tmp_path: Path) -> None:
+def test_the_shares_of_two_processes_are_the_micro_batches_of_one(tmp_path: Path) -> None:
     settings = replace(WHOLE, micro_batch=4)
     one = parts_of(settings, tmp_path)
     tokenizer = Tokenizer(tmp_path, 16)
