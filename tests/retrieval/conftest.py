@@ -1,4 +1,4 @@
-"""A library of coloured pictures and texts, searched with an encoder computed in the head."""
+"""A library of coloured pictures and texts, and an encoder that a reader can compute by hand."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -45,7 +45,7 @@ def paint(tmp_path: Path) -> Callable[..., Path]:
         path = tmp_path / "album" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         exif = Image.Exif()
-        exif[ExifTags.Base.Orientation] = 1  # without a tag outside the block PNG leaves it out
+        exif[ExifTags.Base.Orientation] = 1  # else PNG leaves the whole EXIF block out
         if taken_at:
             stamp = taken_at.strftime("%Y:%m:%d %H:%M:%S")
             exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = stamp

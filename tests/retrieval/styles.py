@@ -9,7 +9,7 @@ from encoder.datasets import Dataset, DatasetPicture
 
 @dataclass(frozen=True)
 class Negative:
-    """A picture as a photographic negative: what is red is cyan."""
+    """A picture as a photographic negative: red becomes cyan."""
 
     picture: DatasetPicture
 

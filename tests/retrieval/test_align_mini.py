@@ -1,4 +1,4 @@
-"""The bundled model: how well it finds scenes that it never saw."""
+"""How well the bundled model finds scenes that it never saw."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from retrieval.cli import main
 from retrieval.evaluation import dataset_recall
 
 FRESH = 30_000_000
-"""Seeds far from training's, from the evaluation's on the way, and from the demo's."""
+"""The first seed; training, its evaluation and the demo use others, far away."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_recall_on_pairs_that_training_never_showed(mini: AlignEncoder) -> None:
 
 
 def test_single_things_are_named_right(mini: AlignEncoder) -> None:
-    """Colours and backgrounds tell most scenes apart: recall alone says little of shapes."""
+    """Colours and backgrounds tell most scenes apart, so recall says little about shapes."""
     scenes = [make_scene(seed, "seen") for seed in range(FRESH, FRESH + 1500)]
     alone = [s for s in scenes if len(s.things) == 1 and s.things[0].count == 1][:200]
     images = mini.encode_images([mini.prepare(scene.draw(224)) for scene in alone])
@@ -65,7 +65,7 @@ def test_single_things_are_named_right(mini: AlignEncoder) -> None:
 def test_captions_find_their_scenes_through_the_whole_path(
     mini: AlignEncoder, tmp_path: Path
 ) -> None:
-    """Files on disk, library and FAISS, not only in memory; JPEG as a camera would."""
+    """Through files on disk, the library and FAISS; the files are JPEG, as from a camera."""
     scenes = [make_scene(seed) for seed in range(2 * FRESH, 2 * FRESH + 200)]
     for i, scene in enumerate(scenes):
         scene.draw(256).save(tmp_path / f"{i:03}.jpg", quality=90)

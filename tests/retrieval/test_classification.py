@@ -1,4 +1,4 @@
-"""Zero-shot classification, and tags made with it."""
+"""Zero-shot classification, and the tags it makes."""
 
 import json
 import math
@@ -28,7 +28,7 @@ TEMPLATES = ["a photo of a {}", "this is a {} on a beach", "{}"]
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model of random weights that tell pictures and texts apart."""
+    """A small model with random weights that still tells pictures and texts apart."""
     directory = tmp_path_factory.mktemp("checkpoint")
     pixels = torch.rand(6, 3, 80, 80, generator=torch.Generator().manual_seed(0)) * 2 - 1
     model = models.enliven_model(AlignModel(models.tiny_config()), pixels)
@@ -64,7 +64,7 @@ def test_equals_the_pipeline_of_the_reference(checkpoint: Path, photos: list[Ima
         for score, expected in zip(mine, other, strict=True):
             assert score.probability == pytest.approx(expected["score"], abs=1e-5)
         winners.add(mine[0].label)
-    assert len(winners) > 1  # or the pictures were not told apart, and nothing was compared
+    assert len(winners) > 1  # if one label won everywhere, the test would compare nothing
 
 
 def test_probabilities_by_hand() -> None:
@@ -109,7 +109,7 @@ def test_the_most_probable_label_first(tmp_path: Path) -> None:
         ["red", "blue", "green"],
         ["green", "blue", "red"],
     ]
-    total = math.exp(10) + 2 * math.exp(5)  # cosines 1 and twice 1/2, divided by 0.1
+    total = math.exp(10) + 2 * math.exp(5)  # cosines 1, 1/2 and 1/2, divided by 0.1
     best = found[0][0]
     assert best.label == "red"
     assert best.probability == pytest.approx(math.exp(10) / total, rel=1e-5)
@@ -134,7 +134,7 @@ def test_what_is_refused(labels: list[str], templates: list[str], complaint: str
         classify(FakeEncoder(), [], labels, templates=templates)
 
 
-def test_a_string_is_no_list_of_labels() -> None:
+def test_a_string_is_not_a_list_of_labels() -> None:
     with pytest.raises(TypeError, match="labels and templates take a list"):
         classify(FakeEncoder(), [], "cat")
 
@@ -171,7 +171,7 @@ class _AnyNumber(float):
 ANY_NUMBER = _AnyNumber()
 
 
-def test_tagging_again_replaces_these_labels_alone(engine: Engine) -> None:
+def test_tagging_again_replaces_only_these_labels(engine: Engine) -> None:
     engine.tag(["red", "green"], confidence=0.6, templates=["{}"])
     engine.tag(["blue", "white"], confidence=0.9, templates=["{}"])
     engine.tag(["red", "yellow"], confidence=0.999, templates=["{}"])
@@ -184,7 +184,7 @@ def test_half_is_enough_for_both_of_two_labels(engine: Engine) -> None:
     assert fields(engine.library)["blue"] == {"red": 0.5, "green": 0.5}
 
 
-def test_what_a_sidecar_says_stays(folder: Path) -> None:
+def test_fields_from_a_sidecar_stay(folder: Path) -> None:
     (folder / "blue.json").write_text(json.dumps({"green": "no"}))
     with Library.open(folder) as library:
         library.index([], FakeEncoder)
@@ -193,7 +193,7 @@ def test_what_a_sidecar_says_stays(folder: Path) -> None:
         assert fields(engine.library)["blue"] == {"green": "no"}
 
 
-def test_pictures_deleted_meanwhile_are_left_out(
+def test_pictures_deleted_during_tagging_are_left_out(
     engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = Library.replace_fields
@@ -211,7 +211,7 @@ def test_pictures_deleted_meanwhile_are_left_out(
 def test_pictures_without_an_embedding_get_no_tag(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row of zeros is as near to either label, and half is enough."""
+    """A row of zeros is equally near to both labels, and half is enough."""
     before = engine.tag(["blue", "yellow"], templates=["{}"])
     ids = engine.library.ids("image")
     monkeypatch.setattr(engine.library, "ids", lambda kind: np.append(ids, 99))
@@ -225,7 +225,7 @@ def test_a_label_that_no_filter_could_name(engine: Engine, label: str) -> None:
 
 
 @pytest.mark.parametrize("confidence", [0, -1, 1.01, math.nan])
-def test_a_confidence_that_is_none(engine: Engine, confidence: float) -> None:
+def test_a_confidence_out_of_range(engine: Engine, confidence: float) -> None:
     with pytest.raises(QueryError, match="above 0 and at most 1"):
         engine.tag(["red", "green"], confidence=confidence)
 
@@ -285,7 +285,7 @@ def test_labels_are_embedded_once_for_all_files(
     assert asked == [2]
 
 
-def test_classify_goes_on_after_a_file_that_is_no_picture(align: Callable[..., Result]) -> None:
+def test_classify_goes_on_after_a_file_that_is_not_a_picture(align: Callable[..., Result]) -> None:
     result = align(
         "classify", "captions.txt", "gone.png", "red.png", "--labels", "red,blue", status=1
     )

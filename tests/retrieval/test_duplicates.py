@@ -1,4 +1,4 @@
-"""Copies and near-duplicates, against comparing every pair one by one."""
+"""Copies and near-duplicates, compared with a slow search through all pairs."""
 
 import shutil
 import tracemalloc
@@ -23,7 +23,7 @@ NOON = datetime(2024, 5, 6, 12)
 def brute_force(
     rows: npt.NDArray[np.float32], threshold: float, apart: npt.NDArray[np.bool_]
 ) -> list[list[int]]:
-    """Grow every group until nothing joins it any more."""
+    """Grow every group until no picture joins it."""
     left, groups = set(range(len(rows))), []
     while left:
         group = [min(left)]
@@ -68,7 +68,7 @@ def test_near_groups_equal_brute_force(block: int, spread: float) -> None:
 
 
 def test_a_long_chain_is_one_group() -> None:
-    """Neighbours on a circle are alike, opposite ones are not; in an order that mixes them."""
+    """Neighbours on a circle are alike, opposite points are not; their order is random."""
     count = 500
     turns = np.random.default_rng(0).permutation(count) * 2 * np.pi / count
     rows = np.stack([np.cos(turns), np.sin(turns)], axis=1).astype(np.float32)
@@ -90,7 +90,7 @@ def test_memory_does_not_grow_with_the_square() -> None:
 
 
 class Steps:
-    """Remembers its progress."""
+    """Records the calls it gets."""
 
     def __init__(self) -> None:
         self.said: list[Any] = []
@@ -157,7 +157,7 @@ def test_the_best_has_more_pixels_then_more_bytes(
         ({"taken_at": NOON - timedelta(seconds=3)}, False),
         ({"taken_at": NOON + timedelta(seconds=4)}, True),
         ({"taken_at": None}, True),
-        # a smaller version keeps the capture time, a frame of a burst has the size of the others
+        # a smaller version has the same capture time; frames of a burst have the same size
         ({"taken_at": NOON, "size": (4, 4)}, True),
         ({"taken_at": NOON, "name": "b.jpg"}, True),
     ],
@@ -178,7 +178,7 @@ def test_without_capture_times_nothing_is_a_burst(
     assert duplicates(tmp_path / "album") == [("near", ["a.png", "b.png"])]
 
 
-def test_texts_are_no_pictures(tmp_path: Path, paint: Callable[..., Path]) -> None:
+def test_texts_are_not_listed(tmp_path: Path, paint: Callable[..., Path]) -> None:
     paint("a.png", "red")
     texts = tmp_path / "album" / "texts.txt"
     texts.write_text("red\nred\n")

@@ -50,7 +50,7 @@ def test_a_text_finds_pictures_best_first(engine: Engine, folder: Path) -> None:
     assert [h.path.name for h in engine.search("green", k=1)] == ["green.png"]
 
 
-def test_fewer_hits_only_where_fewer_pictures_exist(engine: Engine) -> None:
+def test_fewer_hits_only_if_fewer_pictures_exist(engine: Engine) -> None:
     assert [hit.rank for hit in engine.search("red", k=50)] == [1, 2, 3]
 
 
@@ -166,7 +166,7 @@ def test_another_model_than_the_librarys_is_refused(folder: Path) -> None:
         assert "other (0123)" in str(one.value)
 
 
-def test_the_model_is_asked_for_by_the_librarys_name_once(folder: Path) -> None:
+def test_the_model_is_loaded_once_by_the_name_in_the_library(folder: Path) -> None:
     asked = []
 
     def load(name: str) -> FakeEncoder:
@@ -209,7 +209,9 @@ def test_new_pictures_are_found_by_an_engine_that_is_already_open(
     assert {h.path.name for h in engine.search("yellow")} == {"red.png", "green.png", "blue.png"}
 
 
-def test_a_damaged_index_is_said_and_the_answer_stays_right(engine: Engine, folder: Path) -> None:
+def test_a_damaged_index_is_reported_and_the_answer_stays_right(
+    engine: Engine, folder: Path
+) -> None:
     whole = list(engine.search("red"))
     for file in (folder / ".align" / "generations").iterdir():
         file.write_bytes(b"not an index")
@@ -245,7 +247,7 @@ def test_capture_time_is_written_in_iso_form() -> None:
 
 
 def test_flat_search_equals_a_matrix_product(folder: Path) -> None:
-    """The whole path on many pictures, against the obvious way."""
+    """The whole path on many pictures, compared with a plain matrix product."""
     rng = np.random.default_rng(0)
     colours = rng.integers(0, 256, (60, 3))
     for i, colour in enumerate(colours):
@@ -314,7 +316,9 @@ def test_hits_that_lost_their_rows_give_their_places_to_others(
     assert engine.library.repair(FakeEncoder).lost
     engine.library.index([], FakeEncoder)
     mended = engine.search("red", group=group)
-    assert sorted(hit.path.stem for hit in mended) == sorted(whole)  # new ids: ties may turn round
+    assert sorted(hit.path.stem for hit in mended) == sorted(
+        whole
+    )  # new ids may change the order of ties
     assert mended.degraded is None
 
 
@@ -325,7 +329,7 @@ def test_items_stand_beside_ids_and_scores(engine: Engine, folder: Path) -> None
     assert len(found.items) == len(found.scores) == 2
 
 
-def test_a_damaged_index_and_a_lost_row_are_both_said(engine: Engine, folder: Path) -> None:
+def test_a_damaged_index_and_a_lost_row_are_both_reported(engine: Engine, folder: Path) -> None:
     engine.library.close()
     for file in (folder / ".align" / "generations").iterdir():
         file.write_bytes(b"not an index")

@@ -1,4 +1,4 @@
-"""Near-duplicates folded into the best of them."""
+"""Groups of near-duplicates that show only their best hit."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def seconds(after: float) -> datetime:
 
 @pytest.fixture
 def album(tmp_path: Path) -> Iterator[Engine]:
-    """The folder `album` as it is when the fixture's `index` is called."""
+    """An engine on the folder `album`; `index` brings its library up to date."""
     (tmp_path / "album").mkdir(exist_ok=True)
     library = Library.create(tmp_path / "album")
     with Engine(library, lambda name: FakeEncoder()) as engine:
@@ -85,7 +85,7 @@ def test_copies_fold_whatever_the_threshold(album: Engine, paint: Callable[..., 
         ((None, None), [("a", 1)]),
     ],
 )
-def test_time_divides_where_both_have_one(
+def test_time_divides_if_both_pictures_have_one(
     album: Engine,
     paint: Callable[..., Path],
     times: tuple[datetime | None, datetime | None],
@@ -97,7 +97,7 @@ def test_time_divides_where_both_have_one(
     assert stems(album.search("red", group=True)) == groups
 
 
-def test_the_clock_is_the_cameras(album: Engine, paint: Callable[..., Path]) -> None:
+def test_the_clock_is_that_of_the_camera(album: Engine, paint: Callable[..., Path]) -> None:
     paint("a.png", "red")
     index(album)
     (item,) = album.library.items([1])
@@ -118,7 +118,7 @@ def test_the_query_picture_is_neither_hit_nor_counted(
     assert stems(album.search("red", images=[asked], group=True)) == [("copy", 1)]
 
 
-def test_json_tells_of_similar_ones_only_where_grouped(
+def test_json_counts_similar_pictures_only_if_grouped(
     album: Engine, paint: Callable[..., Path]
 ) -> None:
     paint("a.png", "red")
@@ -144,7 +144,7 @@ def test_grouping_an_empty_library(album: Engine, paint: Callable[..., Path]) ->
 
 
 def expected(engine: Engine, words: str, threshold: float) -> list[tuple[int, int]]:
-    """Ids and sizes of all groups, the slow way: the full ranking, item by item."""
+    """Ids and sizes of all groups, found slowly: item by item along the full ranking."""
     library = engine.library
     ids = [item.id for item in library.items(range(1, 1000))]
     query = FakeEncoder().encode_texts([words])[0].astype(np.float64)

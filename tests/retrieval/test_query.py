@@ -1,4 +1,4 @@
-"""Queries of several terms, with colours that can be added in the head."""
+"""Queries of several terms, with colours that a reader can add by hand."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ PURPLE = np.array([1, 0, 1, 1]) / 3**0.5
 
 
 class Counting(FakeEncoder):
-    """Remembers what it was asked for."""
+    """Records its calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def test_a_query_is_the_weighted_sum_normalised(
     assert vector == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_encoder_is_asked_once_for_texts_and_once_for_pictures() -> None:
+def test_the_encoder_is_called_once_for_texts_and_once_for_pictures() -> None:
     encoder = Counting()
     images = [picture("red"), picture("green")]
     Query.combine("red", ["blue", "green"], ["black"], images).embed(encoder, DECODERS)
@@ -108,7 +108,7 @@ def test_queries_that_are_refused(query, complaint: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["plus", "minus", "images"])
-def test_one_text_is_not_taken_for_its_letters(name: str) -> None:
+def test_a_single_text_is_not_read_as_a_list_of_letters(name: str) -> None:
     with pytest.raises(TypeError, match="take a list"):
         Query.combine("red", **{name: "blue"})
 
@@ -185,7 +185,7 @@ def test_the_query_pictures_are_left_out(colours: Path, tmp_path: Path) -> None:
         names = [hit.path.stem for hit in engine.search(images=[red, str(blue)], k=20)]
         assert names[0] == "purple"
         assert sorted(names) == sorted(set(COLOURS) - {"red", "blue"})
-        # the same bytes elsewhere are another file
+        # the same bytes at another path are another file
         (tmp_path / "copy.png").write_bytes(red.read_bytes())
         assert engine.search(images=[tmp_path / "copy.png"], k=1)[0].path == red
         names = [hit.path.stem for hit in engine.similar(red, k=20, plus=["blue"])]

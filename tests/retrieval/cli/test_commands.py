@@ -173,7 +173,7 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
     }
 
 
-def test_another_model_is_refused_and_reembedding_mends_it(
+def test_another_model_is_refused_until_everything_is_embedded_again(
     photos: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     import shutil
@@ -190,7 +190,7 @@ def test_another_model_is_refused_and_reembedding_mends_it(
     assert len(align("search", "red", "--library", photos).stdout.splitlines()) == 3
 
 
-def test_a_model_folder_given_relative_is_found_from_anywhere(
+def test_a_relative_model_folder_is_found_from_anywhere(
     photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_model.parent)
@@ -252,7 +252,7 @@ def test_verify_and_repair(photos: Path, tiny_model: Path) -> None:
 
 def test_what_cannot_be_repaired_is_status_11(photos: Path, tiny_model: Path) -> None:
     picture = photos / "red.png"
-    os.utime(picture, (10**9, 10**9))  # long settled: a fresh file may yet change unnoticed
+    os.utime(picture, (10**9, 10**9))  # an old time: a fresh file could still change unnoticed
     align("index", photos, "--model", tiny_model)
     status = picture.stat()
     picture.write_bytes(bytes(status.st_size))
@@ -269,7 +269,7 @@ def test_what_cannot_be_repaired_is_status_11(photos: Path, tiny_model: Path) ->
     assert "restore it from a backup" in one_line_error("repair", "--library", photos)
 
 
-def test_a_file_alone_makes_no_library(photos: Path) -> None:
+def test_a_single_file_makes_no_library(photos: Path) -> None:
     line = one_line_error("index", photos / "red.png")
     assert "make one with `align index FOLDER`" in line
     assert not (photos / ".align").exists()
@@ -297,7 +297,7 @@ def test_wrong_usage_is_status_2(arguments: list[str], complaint: str) -> None:
     assert result.stdout == ""
 
 
-def test_interrupting_is_said_in_one_line(
+def test_an_interruption_is_one_line(
     photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from encoder.inference import AlignEncoder
@@ -312,7 +312,7 @@ def test_interrupting_is_said_in_one_line(
     assert align("index", photos, "--model", tiny_model).stdout.startswith("3 added")
 
 
-def test_what_nobody_expected_is_one_line_too(
+def test_an_unexpected_error_is_one_line_too(
     photos: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from encoder.inference import AlignEncoder
@@ -397,7 +397,7 @@ def test_indexing_with_nothing_to_do_loads_neither_torch_nor_faiss(
     assert done.stderr.strip() == ""
 
 
-def test_a_reader_that_goes_away_leaves_no_traceback(photos: Path, tiny_model: Path) -> None:
+def test_a_closed_output_pipe_leaves_no_traceback(photos: Path, tiny_model: Path) -> None:
     align("index", photos, "--model", tiny_model)
     code = "import sys; from retrieval.cli import main; main(sys.argv[1:])"
     (photos / "broken.jpg").write_text("not a picture")

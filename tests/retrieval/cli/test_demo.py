@@ -1,4 +1,4 @@
-"""`align demo`, with fewer pictures than a user gets."""
+"""`align demo`, mostly with fewer pictures than a user gets."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ RIGHT = {
 
 
 def test_the_hits_are_mostly_right() -> None:
-    """Of the pictures that a user gets, by what was drawn into them."""
+    """All pictures that a user gets; a hit is right if the scene was drawn with the thing."""
     encoder = load_encoder("align-mini", device="cpu")
     scenes = [make_scene(demo.FIRST_SEED + i) for i in range(demo.PICTURES)]
     images = encoder.encode_images([encoder.prepare(scene.draw(224)) for scene in scenes])

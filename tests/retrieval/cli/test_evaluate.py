@@ -1,4 +1,4 @@
-"""`align evaluate`, whole: drawn scenes, the bundled model, files and the cache."""
+"""The whole of `align evaluate`: drawn scenes, the bundled model, files and the cache."""
 
 import json
 import subprocess
@@ -26,7 +26,7 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What was asked of the readers of datasets, which gave six scenes."""
+    """The arguments that `open_dataset` got; it returns six scenes."""
     asked: list[dict[str, Any]] = []
 
     def open_dataset(name: str, **values: Any) -> Dataset:
@@ -39,7 +39,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The models that were loaded, all of them computed in the head."""
+    """The names and devices of the models that were loaded; all of them are a FakeEncoder."""
     loaded = []
 
     def load_encoder(name: str, device: str) -> FakeEncoder:
@@ -52,7 +52,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was to be printed."""
+    """The reports that were printed."""
     seen: list[Any] = []
 
     def table(report: Any) -> str:
@@ -95,7 +95,7 @@ def test_scenes_with_the_bundled_model(tmp_path: Path, reports: list[Any]) -> No
 
 
 def test_photographs(data_dir: Path, reports: list[Any], tmp_path: Path) -> None:
-    """52 of MSCOCO through the whole command, beside a loop that holds everything at once."""
+    """52 photographs of MSCOCO through the whole command, compared with a plain loop."""
     folder = data_dir / "coco_photos"
     entries = json.loads((folder / "dataset_coco.json").read_text())["images"]
     align(
@@ -124,7 +124,7 @@ def test_photographs(data_dir: Path, reports: list[Any], tmp_path: Path) -> None
         assert direction.mean_rank == pytest.approx(1 + first.mean(), abs=0.1)
 
 
-def test_options_reach_what_they_mean(
+def test_options_reach_the_evaluation(
     tmp_path: Path, opened: list[Any], fake: list[Any], reports: list[Any]
 ) -> None:
     align(
@@ -172,14 +172,16 @@ def test_json_on_stdout_is_one_line(style: str, opened: list[Any], fake: list[An
     assert "dataset" in json.loads(line)
 
 
-def test_pictures_that_are_not_there_cost_no_model(fake: list[Any], tmp_path: Path) -> None:
+def test_missing_pictures_are_found_before_a_model_is_loaded(
+    fake: list[Any], tmp_path: Path
+) -> None:
     (tmp_path / "a.csv").write_text("image,caption\na.jpg,red\n")
     result = align("custom", "--annotations", tmp_path / "a.csv", status=1)
     assert "1 of 1 pictures are not there (a.jpg): check --images" in result.stderr
     assert fake == []
 
 
-def test_the_one_thousand_of_coco_needs_five(opened: list[Any], fake: list[Any]) -> None:
+def test_folds_need_five_thousand_pictures(opened: list[Any], fake: list[Any]) -> None:
     result = align("coco", "--folds", "5x1k", status=1)
     assert result.stdout == ""
     assert result.stderr == (

@@ -1,4 +1,4 @@
-"""Filters and order as Python and the command line ask for them."""
+"""Filters and order of hits, in Python and on the command line."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def names(hits: Any) -> list[str]:
     return [hit.path.stem for hit in hits]
 
 
-def test_a_search_answers_with_what_passes(engine: Engine, shots: Path) -> None:
+def test_a_search_returns_only_what_passes_the_filters(engine: Engine, shots: Path) -> None:
     canon = Filters.parse(camera="canon")
     assert sorted(names(engine.search("green", filters=canon))) == ["red", "yellow"]
     assert (
@@ -88,7 +88,7 @@ def test_newest_first_by_the_wall_clock_and_ranks_stay(engine: Engine, shots: Pa
     assert len(engine.captions(shots / "red.png", sort="date")) == 3
 
 
-def test_an_order_that_there_is_not(engine: Engine) -> None:
+def test_an_unknown_order_is_refused(engine: Engine) -> None:
     unknown: Any = "size"
     with pytest.raises(ValueError, match="sort must be one of score, date, not size"):
         engine.search("red", sort=unknown)
@@ -179,7 +179,7 @@ def test_tables_that_are_refused(indexed: Path) -> None:
     assert "does not exist" in align("annotate", "nowhere.csv", status=2).stderr
 
 
-def test_updated_sidecars_are_said(indexed: Path) -> None:
+def test_updated_sidecars_are_counted(indexed: Path) -> None:
     (indexed / "red.txt").write_text("another caption")
     assert align("index").stdout.startswith("1 updated, 3 unchanged in ")
 
@@ -193,7 +193,7 @@ def test_the_table_shows_paths_newest_first(indexed: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "expected"), [("true", ["red"]), ("False", ["green"])])
-def test_truth_values_are_asked_for_as_they_are_written(
+def test_truth_values_are_filtered_as_they_are_written(
     engine: Engine, shots: Path, value: str, expected: list[str]
 ) -> None:
     for name, truth in (("red", True), ("green", False)):
@@ -204,7 +204,7 @@ def test_truth_values_are_asked_for_as_they_are_written(
     assert [hit.path.stem for hit in hits] == expected
 
 
-def test_an_unknown_field_costs_no_model(shots: Path) -> None:
+def test_an_unknown_field_is_refused_before_a_model_is_loaded(shots: Path) -> None:
     with Library.create(shots) as library:
         library.index([shots], FakeEncoder)
     asked = Filters.parse(fields=["aesthetic>=5"])
@@ -214,7 +214,7 @@ def test_an_unknown_field_costs_no_model(shots: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
-def test_no_hit_is_said_aside(indexed: Path, options: list[str]) -> None:
+def test_no_hit_is_reported_on_stderr(indexed: Path, options: list[str]) -> None:
     result = align("search", "red", "--after", "2031", *options)
     assert (result.stdout, result.stderr) == ("", "nothing found\n")
 

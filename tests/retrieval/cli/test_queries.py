@@ -1,4 +1,4 @@
-"""Combined queries, groups and duplicates on the command line, with colours for pictures."""
+"""Combined queries, groups and duplicates on the command line, with one-colour pictures."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from retrieval.cli import main
 
 @pytest.fixture
 def colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A picture of every colour, indexed, and found from the current folder."""
+    """An indexed picture of every colour; the current folder is that of the library."""
     for name in ("ALIGN_LIBRARY", "ALIGN_MODEL", "ALIGN_DEVICE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("encoder.load_encoder", lambda name, device: FakeEncoder())
@@ -61,7 +61,7 @@ def test_queries_combine(colours: Path) -> None:
     assert first("search", "--image", "red.png", "--image", "1:blue.png") == "purple"
     assert first("similar", "purple.png", "--minus", "red") == "blue"
     assert first("similar", "red.png", "--plus", "blue") == "purple"
-    # the text itself has no weight: 2:blue is no colour word
+    # TEXT takes no weight, and 2:blue is not a colour word
     assert first("search", "2:blue red") == "red"
 
 

@@ -45,7 +45,7 @@ def test_an_ivf_index_is_built_measured_and_shown(shades: Path) -> None:
     assert generation["nprobe"] in [point[0] for point in generation["curve"]["points"]]
 
 
-def test_what_was_chosen_holds_for_later_runs(shades: Path) -> None:
+def test_a_chosen_layout_holds_for_later_runs(shades: Path) -> None:
     run("index", str(shades), "--index", "ivf")
     for n in range(3):
         Image.new("RGB", (4, 4), (n, 0, 200)).save(shades / f"new{n}.png")
@@ -57,7 +57,7 @@ def test_what_was_chosen_holds_for_later_runs(shades: Path) -> None:
     assert (generation["type"], generation["curve"]) == ("flat", None)
 
 
-def test_captions_to_measure_with(shades: Path) -> None:
+def test_recall_is_measured_with_the_captions_given(shades: Path) -> None:
     captions = shades / "c.txt"
     captions.write_text("a red thing\nsomething green\n\na blue thing\n")
     said = run("rebuild", "--index", "ivf", "--captions", str(captions), "--library", str(shades))

@@ -28,7 +28,7 @@ def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 @pytest.fixture
 def other(folder: Path, tmp_path: Path) -> Path:
-    """A second root with a picture and one behind a link, in the library of `folder`."""
+    """A second root in the library of `folder`, with a picture and a link to a picture."""
     other = tmp_path / "other"
     other.mkdir()
     Image.new("RGB", (4, 4), COLOURS["purple"]).save(other / "purple.png")
@@ -40,7 +40,7 @@ def other(folder: Path, tmp_path: Path) -> Path:
 
 
 def align(folder: Path, *arguments: object, status: int = 0) -> Result:
-    """Run on the library of `folder`."""
+    """Run `align` on the library of `folder`."""
     said = [str(a) for a in arguments]
     result = CliRunner().invoke(main, [*said, "--library", str(folder)])
     assert result.exit_code == status, result.output

@@ -19,7 +19,7 @@ TINY = ("--image-size", "32", "--batch-size", "8", "--epochs", "2", "--save-ever
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty JPEGs and their captions as Karpathy wrote them, 16 to train on."""
+    """Twenty JPEGs with captions in Karpathy's JSON; 16 of them are to train on."""
     folder = tmp_path_factory.mktemp("photos")
     images = []
     for i in range(20):
@@ -134,14 +134,14 @@ def test_the_recipe_of_align_mini(tmp_path: Path) -> None:
     assert (tmp_path / "model.safetensors").stat().st_size < 7_000_000  # float16
 
 
-def test_other_files_are_not_written_over(photos: Path) -> None:
+def test_other_files_are_not_overwritten(photos: Path) -> None:
     result = train(photos, photos, "--from", "scratch", *TINY)
     assert result.exit_code == 1
     assert result.stderr == f"align: {photos} holds other files: give a new folder as --out\n"
     assert not (photos / "model.safetensors").exists()
 
 
-def test_a_folder_of_ones_own_named_training_is_not_ours(photos: Path, tmp_path: Path) -> None:
+def test_a_users_own_folder_named_training_is_refused(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     (tmp_path / "config.json").write_text("mine")
     result = train(photos, tmp_path, "--from", "scratch", *TINY)
@@ -164,7 +164,7 @@ def test_a_full_disk_is_a_sentence(
     assert "make room" in line
 
 
-def test_captions_that_were_mended_make_a_new_vocabulary(photos: Path, tmp_path: Path) -> None:
+def test_corrected_captions_make_a_new_vocabulary(photos: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
     text = (folder / "dataset.json").read_text()
@@ -203,7 +203,7 @@ def test_a_broken_photograph_is_named_before_anything_is_trained(
     assert refused.exit_code == 1
     assert refused.stderr.startswith("align: 1 of 16 pictures cannot be read: 007.jpg (not there)")
     assert not (out / "model.safetensors").exists()
-    (broken / "018.jpg").unlink()  # of those that recall is measured on
+    (broken / "018.jpg").unlink()  # one that recall is measured on
     options = ("--allow-missing", "--batch-size", "7", "--image-size", "32", "--epochs", "1")
     left = train(broken, out, "--from", "scratch", *options)
     assert left.exit_code == 0, left.output
