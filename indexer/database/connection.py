@@ -1,4 +1,4 @@
-"""Connections to library.db, and bringing an older one up to date."""
+"""Connections to library.db, and the migration of an older one."""
 
 import logging
 import os
@@ -20,11 +20,12 @@ from indexer.database.sqlite_errors import REMEDY, explain_all, explained
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
 
 NAME = "library.db"
-"""Of the file, in the library directory."""
+"""Name of the file in the library directory."""
 
 _PATIENCE = 1_000
-"""Milliseconds that a checkpoint waits for searches to end: without, a library that is always
-searched would have its log grow for ever; longer, and one slow reader would hold the writer up."""
+"""Milliseconds that a checkpoint waits for searches to end. If it did not wait, the log of a library
+that is always searched would grow for ever. If it waited longer, one slow reader would delay the
+writer."""
 
 _HOME = "align home"
 """The name of the execution option that keeps `home`."""
@@ -37,9 +38,9 @@ def connect(database: Path, *, writable: bool) -> Engine:
     connections know `home`.
 
     ``engine.begin()`` gives a reader one committed state for all its queries, however long they
-    take. Only the holder of the writer lock may ask for `writable`; the first connection raises
-    LibraryLocked where a reader keeps the journal mode from being changed. Errors of the disk or
-    the file are raised as LibraryErrors, see `indexer.database.sqlite_errors`.
+    take. Only the holder of the writer lock may ask for `writable`. The first connection raises
+    LibraryLocked if a reader prevents a change of the journal mode. Errors of the disk or the file
+    become LibraryErrors (see `indexer.database.sqlite_errors`).
     """
 
     def open_connection() -> sqlite3.Connection:
@@ -82,15 +83,15 @@ def connect(database: Path, *, writable: bool) -> Engine:
 
 
 def home(db: Connection) -> bytes:
-    """The absolute folder that holds the library directory, which relative roots start at."""
+    """The absolute folder that holds the library directory. Relative roots start at this folder."""
     folder: bytes = db.get_execution_options()[_HOME]
     return folder
 
 
 @contextmanager
 def writer(database: Path) -> Iterator[Engine]:
-    """A writable engine for the holder of the writer lock; when all went well, what it wrote is
-    moved into the database file."""
+    """A writable engine for the holder of the writer lock. At the end, unless an error was raised,
+    a checkpoint moves the write-ahead log into the database file."""
     engine = connect(database, writable=True)
     try:
         yield engine
@@ -110,7 +111,7 @@ def _is_current(connection: sqlite3.Connection) -> bool:
 
 
 def _set_journal_mode(connection: sqlite3.Connection, database: Path) -> None:
-    """A write-ahead log, or where that cannot work a rollback journal, and durable commits."""
+    """Set durable commits, with a write-ahead log or, where that cannot work, a rollback journal."""
     place = filesystem.type_of(database.parent)
     shared = filesystem.is_shared(place)
     if shared:
@@ -140,32 +141,32 @@ def _say_slower(database: Path, place: str) -> None:
 
 
 def _is_still(database: Path) -> bool:
-    """Whether SQLite must be told that nothing changes a database, to read it at all.
+    """Whether SQLite can read the database only if we tell it that nothing changes the file.
 
-    A reader of a database with a write-ahead log makes files beside it to speak with the writer.
-    Where it cannot (a medium or a folder that is read-only for us) and no log is left to be read,
-    there is nothing to speak about. Should someone else who may write there begin to, whoever has
-    opened the library must open it again.
+    A reader of a database with a write-ahead log makes files beside the database, to coordinate
+    with the writer. On a read-only medium or in a read-only folder it cannot make them, and it does
+    not need them if no log is left. If another process that can write there begins to write, a
+    library that is open must be opened again.
     """
     log = database.with_name(f"{database.name}-wal")
     if filesystem.is_writable(database.parent) or (log.exists() and log.stat().st_size):
         return False
-    # Only where we cannot be writing: to close the file frees all locks this process has on it.
+    # Only where we cannot write: closing the file frees all locks that this process has on it.
     with open(database, "rb") as file:
         return file.read(20)[18:] == b"\2\2"  # the header's mark of a write-ahead log
 
 
 def journal_mode(db: Connection) -> str:
-    """``wal`` or ``delete``; the latter also where `db` was told that nothing changes."""
+    """``wal`` or ``delete``; ``delete`` also if SQLite was told that nothing changes the file."""
     mode: str = db.exec_driver_sql("PRAGMA journal_mode").scalar_one()
     return mode
 
 
 def checkpoint(engine: Engine) -> None:
-    """Move what the write-ahead log holds into the database file, as far as no reader is in the
-    way; for the holder of the writer lock."""
+    """Move the write-ahead log into the database file, except for pages that a reader still needs.
+    For the holder of the writer lock."""
     connection = engine.raw_connection()  # SQLAlchemy's own would begin a transaction
-    connection.detach()  # nobody else shall get one that is so impatient
+    connection.detach()  # no one else should get a connection with this short timeout
     try:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
@@ -175,9 +176,10 @@ def checkpoint(engine: Engine) -> None:
 
 
 def version(engine: Engine, database: Path) -> int:
-    """The schema's number, 0 for an empty database, and for one that a writer must open first.
+    """The number of the schema; 0 for an empty database, or if a writer must open it first.
 
-    Raises NewerLibrary above `SCHEMA_VERSION`, LibraryDamaged where SQLite cannot read it.
+    Raises NewerLibrary for a number above `SCHEMA_VERSION`, and LibraryDamaged if SQLite cannot
+    read the database.
     """
     try:
         with engine.begin() as db:
@@ -210,13 +212,13 @@ def _damaged(database: Path, problem: str) -> LibraryDamaged:
 
 
 def _is_unfinished(error: BaseException | None) -> bool:
-    """Whether a writer was killed and left a journal, which only a writer can roll back."""
+    """Whether a killed writer left a journal, which only another writer can roll back."""
     code = error.sqlite_errorcode if isinstance(error, sqlite3.Error) else None
     return code == sqlite3.SQLITE_READONLY_ROLLBACK
 
 
 def migrate(database: Path) -> None:
-    """Bring the schema to `SCHEMA_VERSION` in one transaction; for the holder of the lock."""
+    """Bring the schema to `SCHEMA_VERSION` in one transaction. For the holder of the lock."""
     from alembic.command import upgrade
     from alembic.config import Config
     from alembic.util import CommandError
