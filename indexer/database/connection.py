@@ -23,8 +23,8 @@ NAME = "library.db"
 """Name of the file in the library directory."""
 
 _PATIENCE = 1_000
-"""Milliseconds that a checkpoint waits for searches to end. If it did not wait, the log of a library
-that is always searched would grow for ever. If it waited longer, one slow reader would delay the
+"""Milliseconds that a checkpoint waits for searches to end. Without this time, the log of a library
+that is always searched would grow for ever. With more time, one slow reader would delay the
 writer."""
 
 _HOME = "align home"
@@ -111,7 +111,7 @@ def _is_current(connection: sqlite3.Connection) -> bool:
 
 
 def _set_journal_mode(connection: sqlite3.Connection, database: Path) -> None:
-    """Set durable commits, with a write-ahead log or, where that cannot work, a rollback journal."""
+    """Set durable commits, and a write-ahead log or, if that cannot work, a rollback journal."""
     place = filesystem.type_of(database.parent)
     shared = filesystem.is_shared(place)
     if shared:
