@@ -79,7 +79,7 @@ class Dataset:
     name: str
     """``flickr30k``, ``flickr8k``, ``coco``, ``scenes`` or ``custom``."""
     split: str
-    """``test``, ``train+restval`` and so on; ``all`` where the file knows no splits."""
+    """``test``, ``train+restval`` and so on; ``all`` if the file has no splits."""
     layout: str
     """The format that it was read from, in words, such as ``Karpathy JSON``."""
     examples: tuple[Example, ...]

@@ -97,7 +97,7 @@ def test_sizes_of_b7() -> None:
     ]
     assert [vision.repeats(n) for n in vision.num_block_repeats] == [4, 7, 7, 10, 10, 13, 4]
     assert vision.embedding_size == 640
-    # 8, the nearest multiple, is more than 10 % below 15, so the next one is taken.
+    # 12, the nearest multiple, is more than 10 % below 17, so the next one is taken.
     assert VisionConfig(width_coefficient=1.0, depth_divisor=12).channels(17) == 24
     assert VisionConfig(width_coefficient=0.1).channels(24) == 8
 
