@@ -185,6 +185,7 @@ def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
     query = (
         select(items, files.c.root_id, files.c.path, files.c.size)
         .join(files, files.c.id == items.c.file_id)
+        .join(roots, roots.c.id == files.c.root_id)  # damage may have taken its row
         .where(condition)
         .order_by(items.c.file_id, items.c.position)
     )
@@ -283,6 +284,7 @@ def all_failures(db: Connection) -> list[Failure]:
     query = (
         select(files.c.root_id, files.c.path, failures.c.reason, failures.c.at)
         .join(failures, failures.c.file_id == files.c.id)
+        .join(roots, roots.c.id == files.c.root_id)
         .order_by(files.c.root_id, files.c.path)
     )
     return [

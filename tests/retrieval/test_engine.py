@@ -322,6 +322,15 @@ def test_hits_that_lost_their_rows_give_their_places_to_others(
     assert mended.degraded is None
 
 
+def test_a_lost_root_leaves_out_its_hits(engine: Engine, folder: Path) -> None:
+    with closing(sqlite3.connect(folder / ".align/library.db")) as db, db:
+        db.execute("DELETE FROM roots")
+    hits = engine.search("red")
+    assert list(hits) == []
+    assert (hits.degraded or "").startswith("the database has lost rows of items")
+    assert engine.library.failures() == []
+
+
 def test_items_stand_beside_ids_and_scores(engine: Engine, folder: Path) -> None:
     found = engine.library.search(FakeEncoder().encode_texts(["red"])[0], 2, kind="text")
     assert found.items == tuple(engine.library.items(found.ids.tolist()))
