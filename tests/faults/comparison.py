@@ -1,5 +1,7 @@
 """A library and its shadow: what must be true of both after every step."""
 
+import atexit
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -59,15 +61,12 @@ class Failing(FakeEncoder):
 
 
 @cache
-def _folder_of_empty_library() -> tempfile.TemporaryDirectory[str]:
-    folder = tempfile.TemporaryDirectory()
-    Library.create(Path(folder.name)).close()
-    return folder
-
-
 def empty_library() -> Path:
     """Made once, because migrations would take most of the time that an example has."""
-    return Path(_folder_of_empty_library().name) / ".align"
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    Library.create(folder).close()
+    return folder / ".align"
 
 
 class Comparison(RuleBasedStateMachine):
