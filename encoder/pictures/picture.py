@@ -5,6 +5,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
+from stat import S_ISREG
 from typing import IO
 
 import numpy as np
@@ -94,10 +95,15 @@ def read_picture(
 def read_bytes(path: str | os.PathLike[str], offset: int = 0, size: int | None = None) -> bytes:
     """The bytes of a picture's file, or `size` of them from `offset` on.
 
-    Raises PictureError if they are more than MAX_BYTES, OSError if the file cannot be read.
+    Raises PictureError if they are more than MAX_BYTES or the path is that of a pipe or a device,
+    OSError if the file cannot be read.
     """
-    with open(path, "rb") as file:
-        length = os.fstat(file.fileno()).st_size - offset if size is None else size
+    # Without O_NONBLOCK, a pipe that nobody writes to would wait for ever.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        status = os.fstat(file.fileno())
+        if not S_ISREG(status.st_mode):
+            raise PictureError("not a regular file")
+        length = status.st_size - offset if size is None else size
         if length > MAX_BYTES:
             raise PictureError(f"larger than the limit of {MAX_BYTES:,} bytes")
         if offset:

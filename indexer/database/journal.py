@@ -216,10 +216,17 @@ def adopt_items(db: Connection, from_file: int, to_file: int) -> None:
 
 
 def add_embeddings(db: Connection, model_id: int, rows: Iterable[tuple[int, bytes]]) -> None:
-    """Store (item id, float16 vector) pairs."""
+    """Store (item id, float16 vector) pairs, in place of those that the items had of this model."""
     values = [{"item_id": id, "model_id": model_id, "vector": vector} for id, vector in rows]
     if values:
-        db.execute(insert(embeddings), values)
+        statement = upsert(embeddings)
+        db.execute(
+            statement.on_conflict_do_update(
+                index_elements=["item_id", "model_id"],
+                set_={"vector": statement.excluded.vector},
+            ),
+            values,
+        )
 
 
 def log_added(db: Connection, added: Iterable[tuple[int, Kind]]) -> None:

@@ -94,7 +94,7 @@ def exists(root: Root, path: bytes, *, unsure: bool) -> bool:
 
 def behind_link(root: Root, path: bytes) -> bool:
     """Whether a folder between the root and `path` is a symbolic link."""
-    while path := os.path.dirname(path):
+    while (path := os.path.dirname(path)).strip(b"/"):
         if os.path.islink(root.at(path)):
             return True
     return False

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, select
 
 from indexer.database import checksums, connection
-from indexer.database.schema import SCHEMA_VERSION, metadata
+from indexer.database.schema import SCHEMA_VERSION, library, metadata
 from indexer.database.sqlite_errors import REMEDY
 from indexer.integrity.findings import listed
 from indexer.integrity.row_repair import REMEDIES
@@ -70,3 +70,6 @@ def _rows(db: Connection) -> Iterator[Finding]:
             rows = f"row {ids[0]} is" if len(ids) == 1 else f"rows {listed(ids)} are"
             remedy = f"repair {REMEDIES[table.name].promise}"
             yield Finding("row", table.name, f"{rows} not what was written; {remedy}", True, ids)
+    if db.execute(select(library.c.id)).first() is None:
+        remedy = f"repair {REMEDIES[library.name].promise}"
+        yield Finding("row", library.name, f"its only row is lost; {remedy}", True)

@@ -16,6 +16,7 @@ from indexer.integrity.row_repair import (
     correct_log,
     drop_embeddings,
     embeddings_lost,
+    only_model,
     read_again,
     replace_rows,
 )
@@ -118,7 +119,7 @@ def _ids(found: Sequence[Finding], what: str) -> set[int]:
 def _drop_rows(db: Connection, finding: Finding) -> list[str]:
     table = metadata.tables[finding.where]
     if table is library:
-        db.execute(update(library).values(model_id=None))
+        db.execute(update(library).values(model_id=only_model(db)))
         return ["the choice of the model: run `align index` with the --model that the library had"]
     if table is items:
         journal.delete_items(db, finding.ids)

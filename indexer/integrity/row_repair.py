@@ -2,29 +2,25 @@
 
 import os
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    LargeBinary,
     Table,
-    case,
-    cast,
     delete,
-    exists,
     func,
     insert,
-    literal,
     literal_column,
     select,
     update,
 )
 
 from indexer.database.catalogue import among
-from indexer.database.checksums import Value, damaged_rows
+from indexer.database.checksums import Value, damaged_rows, raw_rows
 from indexer.database.journal import UNFINISHED
 from indexer.database.schema import (
     changes,
@@ -45,9 +41,6 @@ _UNREAD = {"size": UNFINISHED, "digest": None}
 """Columns of a file that the next run reads, whatever its size and time."""
 _UNKNOWN = "?"
 """A change mark that no sidecars have, so that the next run reads them."""
-_NOWHERE = ".damaged-"
-"""With a number, a path in place of one that another row has. No run finds a picture there, so the
-row waits for its file like that of a picture that was moved."""
 
 
 @dataclass(frozen=True)
@@ -115,20 +108,25 @@ def _rowids(table: Table, rowids: Collection[int]) -> ColumnElement[bool]:
 
 
 def _reset_library(db: Connection, rowids: Collection[int]) -> list[str]:
-    known = list(db.execute(select(models.c.id)).scalars())
-    db.execute(
-        update(library).values(
-            uuid=str(uuid.uuid4()),
-            created_at=datetime.now(UTC).isoformat(),
-            model_id=known[0] if len(known) == 1 else None,
-            layout="auto",
-            target_recall=0.95,
-        )
-    )
+    row = {
+        "uuid": str(uuid.uuid4()),
+        "created_at": datetime.now(UTC).isoformat(),
+        "model_id": only_model(db),
+        "layout": "auto",
+        "target_recall": 0.95,
+    }
+    db.execute(delete(library))
+    db.execute(insert(library).values(id=1, **row))
     return [
         "the options of the index: give --index and --target-recall to `align rebuild` again if"
         " they were not the defaults"
     ]
+
+
+def only_model(db: Connection) -> int | None:
+    """The id of the only model that the library knows; None if there is none or a choice."""
+    known = list(db.execute(select(models.c.id)).scalars())
+    return known[0] if len(known) == 1 else None
 
 
 def _drop_models(db: Connection, rowids: Collection[int]) -> list[str]:
@@ -148,18 +146,20 @@ def _doubt_roots(db: Connection, rowids: Collection[int]) -> list[str]:
 def _doubt_root(db: Connection, id: int, row: Mapping[str, Value]) -> str:
     """Keep the root as its row describes it. If the path is wrong, the root counts as missing and
     no file is forgotten."""
-    path = row["path"]
-    if isinstance(path, str):
-        path = path.encode(errors="surrogateescape")
-    name = os.fsdecode(path) if isinstance(path, bytes) else str(path)
-    if db.execute(select(roots.c.id).where(roots.c.path == path, roots.c.id != id)).first():
-        path = os.fsencode(f"{_NOWHERE}{id}")
+    path = _bytes(row["path"])
+    taken = {
+        _bytes(other)
+        for number, other in raw_rows(db, "SELECT id, path FROM roots")
+        if number != id
+    }
+    if not path or b"\0" in path or path in taken:
+        path = _nowhere(id, taken)
     db.execute(
         update(roots)
         .where(roots.c.id == id)
         .values(
             path=path,
-            relative=bool(row["relative"]),
+            relative=not path.startswith(b"/"),
             recursive=bool(row["recursive"]),
             device=None,
             follow_symlinks=bool(row["follow_symlinks"]),
@@ -168,8 +168,9 @@ def _doubt_root(db: Connection, id: int, row: Mapping[str, Value]) -> str:
         )
     )
     return (
-        f"some options of the watched folder {name}: check it with `align roots`; correct a wrong"
-        " path with `align roots move`, and the other options with `align index FOLDER`"
+        f"some options of the watched folder {os.fsdecode(path)}: check it with `align roots`;"
+        " correct a wrong path with `align roots move`, and the other options with `align index"
+        " FOLDER`"
     )
 
 
@@ -182,16 +183,39 @@ def _reread_files(db: Connection, rowids: Collection[int]) -> list[str]:
         .limit(1)
         .scalar_subquery()
     )
-    other = files.alias()
-    is_taken = exists().where(
-        other.c.root_id == files.c.root_id, other.c.path == files.c.path, other.c.id != files.c.id
-    )
-    path = case((is_taken, literal(_NOWHERE).op("||")(files.c.id)), else_=files.c.path)
-    row = _UNREAD | {"mtime_ns": 0, "digest": picture, "racy": False, "sidecar": _UNKNOWN}
-    db.execute(
-        update(files).where(_rowids(files, rowids)).values(path=cast(path, LargeBinary), **row)
-    )
+    rest = _UNREAD | {"mtime_ns": 0, "digest": picture, "racy": False, "sidecar": _UNKNOWN}
+    rows = raw_rows(db, "SELECT id, root_id, path FROM files")
+    found = {id: (root_id, _bytes(path)) for id, root_id, path in rows}
+    counts = Counter(found.values())
+    taken = {path for _, path in counts}
+    for id in rowids:
+        path = found[id][1]
+        if path is None or counts[found[id]] > 1 or not _is_below_root(path):
+            path = _nowhere(id, taken)
+        db.execute(update(files).where(files.c.id == id).values(path=path, **rest))
     return [f"the state of {len(rowids)} files: the next `align index` reads them again"]
+
+
+def _bytes(value: Value) -> bytes | None:
+    """A stored path; None if damage has made a number of it."""
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape")
+    return value if isinstance(value, bytes) else None
+
+
+def _is_below_root(path: bytes) -> bool:
+    """Whether a run can have stored the path of a file, relative to its root."""
+    plain = os.path.normpath(path) == path and path not in (b"", b".")
+    return plain and b"\0" not in path and not path.startswith((b"/", b"../"))
+
+
+def _nowhere(id: int, taken: Container[bytes | None]) -> bytes:
+    """A path at which no run finds a file, so the row waits for its file like that of a picture
+    that was moved."""
+    path = b".damaged-%d" % id
+    while path in taken:
+        path += b"-"
+    return path
 
 
 def _reread_items(db: Connection, rowids: Collection[int]) -> list[str]:

@@ -6,9 +6,8 @@ import click
 
 from encoder.errors import PictureError
 from retrieval.cli.label_options import label_options
-from retrieval.cli.options import device_option, json_option, model_option
+from retrieval.cli.options import checkpoint_option, device_option, json_option
 from retrieval.cli.output import print_json, say
-from retrieval.defaults import DEFAULT_MODEL
 
 
 @click.command()
@@ -17,14 +16,14 @@ from retrieval.defaults import DEFAULT_MODEL
 )
 @label_options
 @json_option
-@model_option
+@checkpoint_option
 @device_option
 def command(
     files: tuple[Path, ...],
     labels: list[str],
     templates: list[str],
     as_json: bool,
-    model: str | None,
+    model: str,
     device: str,
 ) -> int:
     """Say which label describes each picture FILE best. Prints probability, label and path.
@@ -37,7 +36,7 @@ def command(
     from encoder import Decoders, load_encoder
     from retrieval.classification import label_embeddings, label_scores
 
-    encoder = load_encoder(model or DEFAULT_MODEL, device)
+    encoder = load_encoder(model, device)
     texts = label_embeddings(encoder, labels, templates)
     failed = 0
     with Decoders() as decoders:

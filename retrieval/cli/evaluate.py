@@ -9,9 +9,8 @@ from typing import Literal
 import click
 
 from encoder.datasets import DATASETS
-from retrieval.cli.options import device_option
+from retrieval.cli.options import checkpoint_option, device_option
 from retrieval.cli.output import ProgressBar, print_json
-from retrieval.defaults import DEFAULT_MODEL, MODEL_VARIABLE
 
 COCO_FOLDS = 5
 _DIGITS = 10
@@ -119,14 +118,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     help="Folder that keeps embeddings: a second run takes seconds.",
 )
 @click.option("--allow-missing", is_flag=True, help="Leave out pictures that cannot be read.")
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    envvar=MODEL_VARIABLE,
-    show_envvar=True,
-    help="Checkpoint: a folder, a hub id or align-mini.",
-)
+@checkpoint_option
 @device_option
 @click.option(
     "--batch-size",

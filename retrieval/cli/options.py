@@ -9,6 +9,7 @@ import click
 
 from retrieval.defaults import (
     DEFAULT_K,
+    DEFAULT_MODEL,
     DEVICE_VARIABLE,
     LIBRARY_VARIABLE,
     MODEL_VARIABLE,
@@ -52,6 +53,18 @@ def model_option(command: Command) -> Command:
         show_envvar=True,
         help="Checkpoint: a folder, a hub id or align-mini. By default the library's own; a new"
         " library takes kakaobrain/align-base.",
+    )(command)
+
+
+def checkpoint_option(command: Command) -> Command:
+    """``--model``, else ALIGN_MODEL, else kakaobrain/align-base: for commands without a library."""
+    return click.option(
+        "--model",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        envvar=MODEL_VARIABLE,
+        show_envvar=True,
+        help="Checkpoint: a folder, a hub id or align-mini.",
     )(command)
 
 

@@ -33,9 +33,9 @@ def test_a_library_that_was_not_struck_is_sound(tmp_path, promise, row):
 @pytest.mark.parametrize(
     ("statement", "lost", "wrong"),
     [
-        ("DELETE FROM items WHERE id = 2", 2, 3),  # searches find its embedding
+        ("DELETE FROM items WHERE id = 2", 2, 0),  # searches leave its embedding out
         ("DELETE FROM embeddings WHERE item_id = 2", 2, 1),
-        ("UPDATE items SET id = 99 WHERE id = 2", 2, 4),
+        ("UPDATE items SET id = 99 WHERE id = 2", 2, 1),
         ("UPDATE embeddings SET vector = x'0000000000000038' WHERE item_id = 2", 2, 1),
         ("INSERT INTO changes (item_id, kind, op) VALUES (2, 'image', 'delete')", 0, 3),
     ],

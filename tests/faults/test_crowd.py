@@ -16,7 +16,7 @@ import pytest
 from tests.faults.crowd import QUESTIONS, READERS, Directions
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 5
+SECONDS = 8
 SECONDS_SLOW = 60
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import random
 import struct
 import threading
@@ -21,7 +22,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from encoder.errors import PictureError
-from encoder.pictures.picture import EXTENSIONS, MAX_PIXELS, read_picture
+from encoder.pictures.picture import EXTENSIONS, MAX_PIXELS, read_bytes, read_picture
 
 Bytes = Callable[..., bytes]
 
@@ -459,3 +460,9 @@ def test_awkward_images(data_dir: Path) -> None:
     assert [p for p, *_, result in rows if result.startswith("ok") and p in refused] == [
         "pillow/apng/chunk_no_fctl.png"
     ]
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(PictureError, match="not a regular file"):
+        read_bytes(tmp_path / "pipe.jpg")

@@ -290,6 +290,55 @@ def test_an_index_while_two_rows_seem_to_be_the_same(full, sql):
         assert [item.id for item in library.find(full.folder / "1.png")] == ids
 
 
+OF_ANOTHER = "CAST((SELECT path FROM files WHERE path = x'322e706e67') AS TEXT)"
+"""2.png as a text, where paths are BLOBs."""
+
+
+@pytest.mark.parametrize(
+    "path", ["x'2f6574632f706173737764'", "x'2e2e2f78'", "x'610062'", "x''", "5", OF_ANOTHER]
+)
+def test_a_path_that_no_file_can_have_is_replaced(full, path):
+    """/etc/passwd, ../x, a NUL, nothing, a number, and the path of another file."""
+    before, ids = contents(full), full.ids("1.png")
+    with closing(sqlite3.connect(full.library.path / "library.db")) as db, db:
+        db.execute(f"UPDATE files SET path = {path} WHERE path = x'312e706e67'")
+    assert {finding.what for finding in full.library.verify()} == {"row"}
+    full.library.repair(FakeEncoder)
+    assert full.library.verify() == []
+    full.rescan()
+    assert full.library.verify() == []
+    assert contents(full) == before
+    assert full.ids("1.png") == ids
+
+
+@pytest.mark.parametrize("path", ["x'610062'", "x''", "5", "x'2f00'"])
+def test_a_root_whose_path_no_folder_can_have_waits_for_its_folder(full, path):
+    before = everything(full.library)["items"]
+    with closing(sqlite3.connect(full.library.path / "library.db")) as db:
+        db.execute(f"UPDATE roots SET path = {path}")
+        db.commit()
+    full.library.repair(FakeEncoder)
+    assert full.library.verify() == []
+    (root,) = full.library.roots()
+    assert (root.path, root.state) == (full.folder / ".damaged-1", "missing")
+    full.rescan()
+    full.library.move_root(root.path, full.folder)
+    full.rescan()
+    assert everything(full.library)["items"] == before
+
+
+def test_the_lost_row_of_the_library_is_made_again(full):
+    before = contents(full)
+    with closing(sqlite3.connect(full.library.path / "library.db")) as db, db:
+        db.execute("DELETE FROM library")
+    (finding,) = full.library.verify()
+    assert finding.problem.startswith("its only row is lost; repair sets the options")
+    assert full.library.repair(FakeEncoder).lost[0].startswith("the options of the index: ")
+    assert full.library.verify() == []
+    full.rescan()
+    assert contents(full) == before
+
+
 @pytest.mark.parametrize("globs", ['["*"]', '["*.png"]', "[]"])
 def test_what_a_damaged_root_leaves_out_forgets_nothing(full, damage, globs):
     before = {item.path for item in full.library.items(full.library.ids("image"))}
