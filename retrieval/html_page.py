@@ -59,7 +59,7 @@ _STYLE = f"""\
 :root {{ color-scheme: light dark; {_variables(LIGHT)} }}
 @media (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
 body {{ background: var(--paper); color: var(--ink); font: 16px/1.45 system-ui, sans-serif;
- margin: 2rem auto; max-width: 1080px; padding: 0 1.25rem; }}
+ margin: 2rem auto; max-width: 1120px; padding: 0 1.25rem; }}
 h1 {{ font-size: 1.6rem; }}
 h2 {{ font-size: 1.25rem; margin: 2.4rem 0 .4rem; overflow-wrap: anywhere; }}
 p {{ color: var(--faint); margin: .4rem 0; }}
