@@ -39,7 +39,7 @@ def maintain(connection: sqlite3.Connection) -> None:
 
 def checked_columns(table: Table) -> list[str]:
     """The columns that the checksum of a row covers, in their order."""
-    return [name for name in table.columns.keys() if name != CHECKSUM]  # noqa: SIM118
+    return [column.name for column in table.columns if column.name != CHECKSUM]
 
 
 def row_crc32(*values: Value) -> int:
