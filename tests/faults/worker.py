@@ -35,9 +35,11 @@ class Acknowledge(NullProgress):
 
 @contextmanager
 def fake_model() -> Iterator[None]:
-    """Make every command use a FakeEncoder."""
+    """Make every command use a FakeEncoder, and one child that decodes pictures."""
+    # Starting a child takes longer than all other work of a strike.
+    one_child = patch("encoder.pictures.decoders.PICTURES_A_CHILD", 100)
     # Not `patch`, which would first look up the real one and load torch for that.
-    with patch.dict(vars(encoder), load_encoder=lambda name, device: FakeEncoder()):
+    with one_child, patch.dict(vars(encoder), load_encoder=lambda name, device: FakeEncoder()):
         yield
 
 
