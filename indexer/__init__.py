@@ -6,6 +6,7 @@ from indexer.ann.tuning_queries import bundled_phrases
 from indexer.errors import (
     AnnotationError,
     EmbeddingError,
+    FieldUnknown,
     GenerationError,
     LibraryDamaged,
     LibraryError,
@@ -39,6 +40,7 @@ from indexer.records import (
     Neighbours,
     Repair,
     RootStatus,
+    Speaker,
     Status,
 )
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
@@ -51,6 +53,7 @@ __all__ = [
     "EmbeddingError",
     "Failure",
     "FieldTest",
+    "FieldUnknown",
     "FilterError",
     "Filters",
     "Finding",
@@ -80,6 +83,7 @@ __all__ = [
     "RootsOverlap",
     "SourceExcluded",
     "SourceNotFound",
+    "Speaker",
     "Status",
     "StorageError",
     "TrialIndex",

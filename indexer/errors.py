@@ -10,6 +10,7 @@ AlignError                       (encoder.errors)
     ├── SourceExcluded           a path to index that its root leaves out
     ├── UnsupportedFile          a file named for indexing that is neither pictures nor texts
     ├── UnknownPath              a path to forget or relocate that the library does not know
+    ├── FieldUnknown             a field to forget that nobody annotated
     ├── RootsOverlap             a new place of a root that another root watches
     ├── AnnotationError          a table of annotations that cannot be read
     ├── ModelMismatch            an encoder other than the one the library was made with
@@ -55,6 +56,10 @@ class UnsupportedFile(LibraryError):
 
 class UnknownPath(LibraryError):
     """A path to forget or to relocate is none that the library knows."""
+
+
+class FieldUnknown(LibraryError):
+    """Nobody annotated a field with this name."""
 
 
 class RootsOverlap(LibraryError):

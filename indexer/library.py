@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -46,6 +46,7 @@ from indexer.records import (
     Neighbours,
     Repair,
     RootStatus,
+    Speaker,
     Status,
 )
 from indexer.search import view
@@ -281,16 +282,21 @@ class Library:
         exclude: Set[int] = frozenset(),
         filters: Filters | None = None,
         at_least: float = float("-inf"),
+        fingerprint: str | None = None,
     ) -> Neighbours:
         """The `k` live items of `kind` nearest to `vector`, (dim,) float32 of unit length, without
         the ids in `exclude`, the items that do not pass `filters` and those with a score below
         `at_least`.
 
-        A score is the dot product with the stored embedding, rounded to float32. Fewer than k items
-        are returned only if fewer exist. Raises EmbeddingError for a vector that is not finite or
-        not of the model's dimension, and FilterError for a field that no item has.
+        `fingerprint` is that of the model that made `vector`; leave it out only if no other model
+        can have made it. A score is the dot product with the stored embedding, rounded to float32.
+        Fewer than k items are returned only if fewer exist. Raises ModelMismatch if searches use
+        another model now, EmbeddingError for a vector that is not finite or not of the model's
+        dimension, and FilterError for a field that no item has.
         """
         with self._reader.begin() as db:
+            if fingerprint is not None:
+                catalogue.require_model(db, fingerprint)
             with self._refreshing:
                 seen = view.refresh(db, self.path, kind, self._views.get(kind))
                 self._views[kind] = seen
@@ -306,35 +312,75 @@ class Library:
         with self._reader.begin() as db:
             check_known(db, filters)
 
-    def annotate(self, table: Path, *, wait: float = 0) -> AnnotationReport:
+    def annotate(
+        self, table: Path, *, clear_empty: bool = False, wait: float = 0
+    ) -> AnnotationReport:
         """Make the columns of `table` (CSV, JSON lines or Parquet) fields of the items that its
-        rows name by ``path`` or ``sha256``. They replace fields of the same name; all or nothing.
+        rows name by ``path`` or ``sha256``. They replace what a person said before under the same
+        name; all or nothing. A JSON null, and with `clear_empty` an empty cell, takes that back.
 
-        A path is absolute, or relative to the table's folder or to a root. Fields stay with their
-        item when its file moves. Raises AnnotationError and LibraryLocked.
+        A path is absolute, or relative to the table's folder or to a root. What is said of an item
+        belongs to its bytes: to all copies, and to a file that comes back later. Raises
+        AnnotationError and LibraryLocked.
         """
         with self._writing(wait) as engine, engine.begin() as db:
-            return annotations.annotate(db, table)
+            return annotations.annotate(db, table, clear_empty=clear_empty)
 
-    def replace_fields(
-        self, names: Collection[str], values: Iterable[tuple[int, str, float]], *, wait: float = 0
-    ) -> None:
-        """Replace all fields with one of `names` by `values`, triples of item id, field name and
-        number. Fields that sidecars gave stay. Ids that are not live are left out. Raises
-        LibraryLocked."""
+    def tag(
+        self,
+        names: Collection[str],
+        values: Iterable[tuple[int, str, float]],
+        about: Mapping[str, object],
+        *,
+        fingerprint: str,
+        wait: float = 0,
+    ) -> dict[str, int]:
+        """Replace all that this tool said before under `names` by `values`, triples of item id,
+        field name and number. Ids that are not live are left out. `about` is JSON that says how the
+        values came about.
+
+        What people and sidecars say under these names stays and counts more: the number of items
+        of which they say something is returned by name. Raises LibraryLocked, and ModelMismatch if
+        searches do not use the model with this `fingerprint` any more.
+        """
         with self._writing(wait) as engine, engine.begin() as db:
-            journal.replace_fields(db, names, values)
+            catalogue.require_model(db, fingerprint)
+            journal.replace_annotations(db, "tag", about, names, values)
+            return catalogue.overruled(db, names)
+
+    def forget_fields(
+        self,
+        names: Collection[str] | None = None,
+        *,
+        paths: Sequence[Path] = (),
+        speaker: Speaker | None = None,
+        wait: float = 0,
+    ) -> int:
+        """Forget what people and tools, or one `speaker` of them, said under `names`, or under any
+        name, about the items at `paths`, or about all items. Returns the number of values. What
+        sidecars say stays with their files.
+
+        Raises LibraryLocked, UnknownPath as `forget` does, and FieldUnknown for a name that nobody
+        annotated; then nothing is forgotten.
+        """
+        with self._writing(wait) as engine, engine.begin() as db:
+            return roots.forget_fields(db, names, paths, speaker)
 
     def items(self, ids: Iterable[int]) -> list[Item]:
         """Items in the order of `ids`; ids that are not live are left out."""
         with self._reader.begin() as db:
             return catalogue.items_by_id(db, ids)
 
-    def embeddings(self, ids: Iterable[int]) -> npt.NDArray[np.float32]:
+    def embeddings(
+        self, ids: Iterable[int], *, fingerprint: str | None = None
+    ) -> npt.NDArray[np.float32]:
         """Stored embeddings in the order of `ids`, (n, dim) float32. The row of an id that is not
-        live is all zeros, which are near to nothing."""
+        live is all zeros, which are near to nothing. Raises ModelMismatch if they are not of the
+        model with this `fingerprint`, where it is given."""
         wanted = np.fromiter(ids, np.int64)
         with self._reader.begin() as db:
+            if fingerprint is not None:
+                catalogue.require_model(db, fingerprint)
             return embeddings.in_order(db, wanted)
 
     def ids(self, kind: Kind) -> npt.NDArray[np.int64]:

@@ -21,6 +21,10 @@ LayoutChoice = Literal["auto", "flat", "ivf"]
 
 FieldValue = float | str
 
+Speaker = Literal["person", "tag"]
+"""Who annotates: a person, or the tool that `align tag` is. A sidecar is no speaker: what it says
+belongs to its file."""
+
 Digest = bytes
 """SHA-256, 32 bytes."""
 
@@ -66,7 +70,8 @@ class Item:
     longitude: float | None
     """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
     fields: Mapping[str, FieldValue]
-    """What sidecars and annotations add, by name."""
+    """What sidecars, people and tools say, by name. Of several that say something under one name,
+    a person's word counts most, then the sidecar's."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,9 @@ class AnnotationReport:
     unmatched: int
     examples: tuple[str, ...]
     """The first few paths or digests that no item has."""
+    empty: int = 0
+    """Empty cells of rows that matched. They changed nothing, unless the run was told to clear
+    them."""
 
 
 What = Literal[

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from retrieval.engine import Engine, open_library
     from retrieval.errors import QueryError
     from retrieval.query import Weighted
-    from retrieval.results import Hit, Results
+    from retrieval.results import Hit, Results, Tagged
 
 _HOMES = {
     "classification": ("LabelScore", "classify"),
@@ -21,7 +21,7 @@ _HOMES = {
     "engine": ("Engine", "Filters", "open_library"),
     "errors": ("QueryError",),
     "query": ("Weighted",),
-    "results": ("Hit", "Results"),
+    "results": ("Hit", "Results", "Tagged"),
 }
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "LabelScore",
     "QueryError",
     "Results",
+    "Tagged",
     "Weighted",
     "classify",
     "find_duplicates",

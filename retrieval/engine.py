@@ -18,7 +18,7 @@ from retrieval.defaults import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
 from retrieval.errors import QueryError
 from retrieval.grouping import leaders
 from retrieval.query import PictureSource, Query, Weighted
-from retrieval.results import Hit, Results
+from retrieval.results import Hit, Results, Tagged
 
 _CHUNK = 10_000
 
@@ -27,7 +27,8 @@ Sort = Literal["score", "date"]
 
 class Engine:
     """Searches one library with the model that it was indexed with. Safe to use from several
-    threads; the model loads at the first question and stays."""
+    threads; the model loads at the first question, and again after the library was embedded with
+    another one."""
 
     def __init__(self, library: Library, load: Callable[[str], Encoder]) -> None:
         self.library = library
@@ -41,12 +42,12 @@ class Engine:
         """The library's model. Raises ModelMismatch if another model loads under its name,
         LibraryError if nothing was indexed yet."""
         with self._loading:
-            if self._encoder is None:
-                model = self.library.model
-                if model is None:
-                    raise LibraryError(
-                        f"the library {self.library.path} is empty: fill it with align index FOLDER"
-                    )
+            model = self.library.model
+            if model is None:
+                raise LibraryError(
+                    f"the library {self.library.path} is empty: fill it with align index FOLDER"
+                )
+            if self._encoder is None or self._encoder.fingerprint != model.fingerprint:
                 encoder = self._load(model.name)
                 if encoder.fingerprint != model.fingerprint:
                     raise ModelMismatch(
@@ -128,33 +129,42 @@ class Engine:
         confidence: float = CONFIDENCE,
         templates: Sequence[str] = (TEMPLATE,),
         wait: float = 0,
-    ) -> dict[str, int]:
+    ) -> Tagged:
         """For each picture and label, store the label's probability as a field of that name if it
         is at least `confidence`, in (0, 1]. Returns the number of pictures for each label.
 
-        Files are not touched. Earlier fields with the names of these labels are removed, unless a
-        sidecar set them. Raises QueryError as `classify` does, and for a label that no filter could
-        name; LibraryLocked if another process still writes after `wait` seconds.
+        Files are not touched. What earlier runs stored for these labels is replaced. What a person
+        or a sidecar says under the name of a label stays and counts more in filters. Raises
+        QueryError as `classify` does, and for a label that no filter could name; LibraryLocked if
+        another process still writes after `wait` seconds.
         """
         if not 0 < confidence <= 1:
             raise QueryError(f"the confidence {confidence} must be above 0 and at most 1")
         for label in labels:
             if label != label.strip() or set(label) & set("=<>!"):
                 raise QueryError(f"the label {label!r} cannot be the name of a field")
-        texts = label_embeddings(self.encoder, labels, templates)
+        encoder = self.encoder
+        texts = label_embeddings(encoder, labels, templates)
         counts = dict.fromkeys(labels, 0)
         tags: list[tuple[int, str, float]] = []
         ids = self.library.ids("image")
         for start in range(0, len(ids), _CHUNK):
             some = ids[start : start + _CHUNK].tolist()
-            rows = self.library.embeddings(some)
-            found = probabilities(rows, texts, self.encoder.temperature)
+            rows = self.library.embeddings(some, fingerprint=encoder.fingerprint)
+            found = probabilities(rows, texts, encoder.temperature)
             found[~rows.any(axis=1)] = 0  # deleted meanwhile, or not embedded yet
             for i, j in np.argwhere(found >= confidence).tolist():
                 tags.append((some[i], labels[j], float(found[i, j])))
                 counts[labels[j]] += 1
-        self.library.replace_fields(labels, tags, wait=wait)
-        return counts
+        about = {
+            "labels": list(labels),
+            "templates": list(templates),
+            "confidence": confidence,
+            "model": encoder.name,
+            "fingerprint": encoder.fingerprint,
+        }
+        left = self.library.tag(labels, tags, about, fingerprint=encoder.fingerprint, wait=wait)
+        return Tagged(counts, left)
 
     def close(self) -> None:
         """Close the library, and end the processes that decoded pictures."""
@@ -187,9 +197,12 @@ class Engine:
             raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
         if filters:
             self.library.check(filters)  # before a model is loaded for it
-        vector = query.embed(self.encoder, self._decoders)
+        encoder = self.encoder
+        vector = query.embed(encoder, self._decoders)
         own = frozenset(item.id for file in query.files for item in self.library.find(file))
-        search = partial(self.library.search, kind=kind, filters=filters)
+        search = partial(
+            self.library.search, kind=kind, filters=filters, fingerprint=encoder.fingerprint
+        )
         similar: dict[int, int] | None = None
         if threshold is None:
             found = search(vector, k, exclude=own)

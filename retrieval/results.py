@@ -50,3 +50,15 @@ class Results(list[Hit]):
     def __init__(self, hits: list[Hit], degraded: str | None = None) -> None:
         super().__init__(hits)
         self.degraded = degraded
+
+
+class Tagged(dict[str, int]):
+    """Pictures that `Engine.tag` gave each label.
+
+    `left` says of how many pictures a person or a sidecar says something under the name of a label.
+    It stays, and filters go by it; labels without such pictures are left out.
+    """
+
+    def __init__(self, counts: dict[str, int], left: dict[str, int]) -> None:
+        super().__init__(counts)
+        self.left = left

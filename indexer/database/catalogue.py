@@ -10,6 +10,7 @@ from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Table,
     and_,
     cast,
     exists,
@@ -26,9 +28,11 @@ from sqlalchemy import (
     select,
 )
 
+from indexer.content import Key
 from indexer.database import connection
 from indexer.database.rows import File, FileItem, Generation, Root
 from indexer.database.schema import (
+    annotations,
     changes,
     embeddings,
     failures,
@@ -40,7 +44,8 @@ from indexer.database.schema import (
     models,
     roots,
 )
-from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model
+from indexer.errors import ModelMismatch
+from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
 
 
 def within(path: bytes, folder: bytes) -> bool:
@@ -67,6 +72,18 @@ def current_model(db: Connection) -> tuple[int, Model] | None:
     """The model that searches use, with its id; None before anything was embedded."""
     row = db.execute(select(models).join(library, library.c.model_id == models.c.id)).first()
     return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
+
+
+def require_model(db: Connection, fingerprint: str) -> None:
+    """Raise ModelMismatch unless searches use the model with this fingerprint, or none yet."""
+    current = current_model(db)
+    if current and current[1].fingerprint != fingerprint:
+        model = current[1]
+        raise ModelMismatch(
+            f"the library uses {model.name} ({model.fingerprint[:12]}) now, not the model"
+            f" {fingerprint[:12]} that these vectors are of; embed them with {model.name}, or open"
+            " the library again"
+        )
 
 
 def wanted_layout(db: Connection) -> tuple[LayoutChoice, float]:
@@ -216,18 +233,60 @@ def _fields_where(
     db: Connection, condition: ColumnElement[bool]
 ) -> dict[int, dict[str, FieldValue]]:
     """The fields of each item that has any, by item id and by name."""
-    query = (
-        select(fields)
-        .join(items, items.c.id == fields.c.item_id)
-        .join(files, files.c.id == items.c.file_id)
-        .where(condition)
-        .order_by(fields.c.name)
+    sidecars = select(fields.c.item_id, *_value_of(fields)).join(
+        items, items.c.id == fields.c.item_id
     )
+    said = select(items.c.id, *_value_of(annotations)).join(items, of_item())
+    by_speaker = {
+        speaker: said.where(annotations.c.speaker == speaker) for speaker in get_args(Speaker)
+    }
     found: dict[int, dict[str, FieldValue]] = {}
-    for row in db.execute(query):
-        value = row.text if row.number is None else row.number
-        found.setdefault(row.item_id, {})[row.name] = value
-    return found
+    # The last word counts.
+    for query in (by_speaker["tag"], sidecars, by_speaker["person"]):
+        of_files = query.join(files, files.c.id == items.c.file_id).where(condition)
+        for item_id, name, number, text in db.execute(of_files):
+            found.setdefault(item_id, {})[name] = text if number is None else float(number)
+    return {item_id: dict(sorted(named.items())) for item_id, named in found.items()}
+
+
+def _value_of(table: Table) -> list[ColumnElement[Any]]:
+    return [table.c.name, table.c.number, table.c.text]
+
+
+def of_item() -> ColumnElement[bool]:
+    """Whether a row of `annotations` speaks of the bytes of a row of `items`; SQL."""
+    same: ColumnElement[bool] = annotations.c.digest == items.c.digest
+    return and_(annotations.c.kind == items.c.kind, same)
+
+
+def is_field(db: Connection, name: str) -> bool:
+    """Whether any item has a field of this name."""
+    said = select(items.c.id).join(annotations, of_item()).where(annotations.c.name == name)
+    in_sidecars = select(fields.c.item_id).where(fields.c.name == name)
+    return any(db.execute(query.limit(1)).first() for query in (said, in_sidecars))
+
+
+def field_names(db: Connection) -> list[str]:
+    """The names of all fields that any item has, sorted."""
+    said = select(annotations.c.name).join(items, of_item())
+    return sorted(db.execute(select(fields.c.name).union(said)).scalars())
+
+
+def overruled(db: Connection, names: Iterable[str]) -> dict[str, int]:
+    """For each name, of how many items a person or a sidecar says something under it; names without
+    any are left out."""
+    said = select(items.c.id, annotations.c.name).join(items, of_item())
+    by_people = said.where(annotations.c.speaker == "person", annotations.c.name.in_(names))
+    in_sidecars = select(fields.c.item_id, fields.c.name).where(fields.c.name.in_(names))
+    both = by_people.union(in_sidecars).subquery()
+    query = select(both.c.name, func.count()).group_by(both.c.name)
+    return {row[0]: row[1] for row in db.execute(query)}
+
+
+def contents_of(db: Connection, file_ids: Iterable[int]) -> list[Key]:
+    """The contents of the items of these files."""
+    query = select(items.c.kind, items.c.digest).where(among(items.c.file_id, file_ids))
+    return [(row.kind, row.digest) for row in db.execute(query.distinct())]
 
 
 def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:

@@ -4,7 +4,8 @@ change log.
 All functions run inside the caller's transaction.
 """
 
-from collections.abc import Collection, Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -14,8 +15,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
+    bindparam,
     case,
     delete,
+    exists,
     insert,
     literal,
     or_,
@@ -24,10 +27,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from indexer.content import Content, Description
+from indexer.content import Content, Description, Key
 from indexer.database.catalogue import among
 from indexer.database.rows import Generation
 from indexer.database.schema import (
+    annotations,
     changes,
     embeddings,
     failures,
@@ -38,8 +42,9 @@ from indexer.database.schema import (
     library,
     models,
     phrases,
+    statements,
 )
-from indexer.records import FieldValue, Kind, LayoutChoice, Model
+from indexer.records import FieldValue, Kind, LayoutChoice, Model, Speaker
 
 UNFINISHED = -1
 """The size that is recorded for a file whose items are not all written yet; no file has it."""
@@ -139,7 +144,7 @@ def add_item(db: Connection, file_id: int, position: int, content: Content) -> i
 
 def describe_picture(db: Connection, file_id: int, description: Description) -> None:
     """Replace what sidecars said about a file's picture by `description`. The time and the place in
-    the picture's own metadata stay, and so does an annotation with the name of a field."""
+    the picture's own metadata stay."""
     of_file = select(items.c.id).where(items.c.file_id == file_id, items.c.kind == "image")
     no_time = or_(items.c.taken_at.is_(None), items.c.time_from_sidecar)
     no_place = or_(items.c.latitude.is_(None), items.c.place_from_sidecar)
@@ -157,51 +162,111 @@ def describe_picture(db: Connection, file_id: int, description: Description) -> 
             place_from_sidecar=and_(no_place, literal(description.place is not None)),
         )
     )
-    db.execute(delete(fields).where(fields.c.item_id.in_(of_file), fields.c.from_sidecar))
+    db.execute(delete(fields).where(fields.c.item_id.in_(of_file)))
     rows = [
-        _field(item_id, name, value, from_sidecar=True)
+        {"item_id": item_id, **_value(name, value)}
         for item_id in db.execute(of_file).scalars()
         for name, value in description.fields.items()
     ]
     if rows:
-        db.execute(upsert(fields).on_conflict_do_nothing(), rows)
+        db.execute(insert(fields), rows)
 
 
-def annotate(db: Connection, values: Iterable[tuple[int, str, FieldValue]]) -> None:
-    """Store (item id, field name, value) triples; each replaces the item's value of that name."""
-    rows = [_field(*triple, from_sidecar=False) for triple in values]
-    if rows:
-        statement = upsert(fields)
-        new = statement.excluded
-        db.execute(
-            statement.on_conflict_do_update(
-                index_elements=["item_id", "name"],
-                set_={"number": new.number, "text": new.text, "from_sidecar": new.from_sidecar},
-            ),
-            rows,
-        )
+def add_statement(db: Connection, about: Mapping[str, object]) -> int:
+    """The id of a new statement, which annotations can name. `about` is kept as JSON."""
+    row = {"at": datetime.now(UTC).isoformat(), "about": json.dumps(about)}
+    new: int = db.execute(insert(statements).values(row).returning(statements.c.id)).scalar_one()
+    return new
 
 
-def replace_fields(
-    db: Connection, names: Collection[str], values: Iterable[tuple[int, str, FieldValue]]
+def annotate(
+    db: Connection,
+    speaker: Speaker,
+    statement_id: int,
+    values: Iterable[tuple[Key, str, FieldValue | None]],
 ) -> None:
-    """As `annotate`, without items that are gone. Every other field with one of `names` is deleted,
-    unless a sidecar gave it."""
-    db.execute(delete(fields).where(fields.c.name.in_(names), ~fields.c.from_sidecar))
+    """Store what `speaker` says of bytes: (kind and digest, field name, value) triples. Each
+    replaces what the same speaker said of these bytes under this name; None takes it back."""
+    said = {(key, name): value for key, name, value in values}
+    _unsay(db, speaker, said.keys())
+    rows = [
+        {
+            "kind": kind,
+            "digest": digest,
+            "speaker": speaker,
+            **_value(name, value),
+            "statement_id": statement_id,
+        }
+        for ((kind, digest), name), value in said.items()
+        if value is not None
+    ]
+    if rows:
+        db.execute(insert(annotations), rows)
+
+
+def _unsay(db: Connection, speaker: Speaker, said: Iterable[tuple[Key, str]]) -> None:
+    a = annotations.c
+    statement = delete(annotations).where(
+        a.kind == bindparam("of_kind"),
+        a.digest == bindparam("of_digest"),
+        a.speaker == speaker,
+        a.name == bindparam("of_name"),
+    )
+    rows = [
+        {"of_kind": kind, "of_digest": digest, "of_name": name} for (kind, digest), name in said
+    ]
+    if rows:
+        db.execute(statement, rows)
+
+
+def replace_annotations(
+    db: Connection,
+    speaker: Speaker,
+    about: Mapping[str, object],
+    names: Collection[str],
+    values: Iterable[tuple[int, str, FieldValue]],
+) -> None:
+    """Replace all that `speaker` said under `names` by `values`, triples of item id, field name and
+    value, in one statement `about` them. Items that are gone are left out."""
+    take_back(db, and_(annotations.c.speaker == speaker, annotations.c.name.in_(names)))
     rows = list(values)
-    named = among(items.c.id, (row[0] for row in rows))
-    live = set(db.execute(select(items.c.id).where(named)).scalars())
-    annotate(db, (row for row in rows if row[0] in live))
-
-
-def _field(item_id: int, name: str, value: FieldValue, *, from_sidecar: bool) -> dict[str, object]:
-    return {
-        "item_id": item_id,
-        "name": name,
-        "number": value if isinstance(value, float) else None,
-        "text": value if isinstance(value, str) else None,
-        "from_sidecar": from_sidecar,
+    live = select(items.c.id, items.c.kind, items.c.digest)
+    keys: dict[int, Key] = {
+        id: (kind, digest)
+        for id, kind, digest in db.execute(live.where(among(items.c.id, {row[0] for row in rows})))
     }
+    said = ((keys[id], name, value) for id, name, value in rows if id in keys)
+    annotate(db, speaker, add_statement(db, about), said)
+    forget_silent(db)
+
+
+def take_back(db: Connection, chosen: ColumnElement[bool]) -> int:
+    """Delete the annotations that a condition on the table `annotations` chooses. Returns the
+    number of values."""
+    count = db.execute(delete(annotations).where(chosen)).rowcount
+    forget_silent(db)
+    return count
+
+
+def forget_silent(db: Connection) -> None:
+    """Delete the statements that say nothing any more."""
+    told = exists().where(annotations.c.statement_id == statements.c.id)
+    db.execute(delete(statements).where(~told))
+
+
+def forget_unheld(db: Connection, keys: Iterable[Key]) -> None:
+    """Delete the annotations of contents that no item holds any more."""
+    for kind, digest in keys:
+        held = exists().where(items.c.kind == kind, items.c.digest == digest)
+        a = annotations.c
+        db.execute(delete(annotations).where(a.kind == kind, a.digest == digest, ~held))
+
+
+def _value(name: str, value: FieldValue) -> dict[str, object]:
+    kind = "text" if isinstance(value, str) else "number"
+    text = value if isinstance(value, str) else None
+    number = None if isinstance(value, str) else value
+    return {"name": name, "type": kind, "number": number, "text": text}
 
 
 def place_item(db: Connection, item_id: int, position: int) -> None:

@@ -1,5 +1,8 @@
 """The tables, as the newest migration leaves them."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
@@ -15,14 +18,39 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.types import UserDefinedType
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Number of the newest migration in `migrations/versions`."""
 
 CHECKSUM = "checksum"
 """The last column of every table: the CRC-32 of the row's other columns, in their order."""
 
 metadata = MetaData()
+
+
+class Exact(UserDefinedType[int | float]):
+    """A number as SQLite keeps it: 64-bit integers stay exact, which in a column for reals they
+    would not."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The declared type, which gives the column numeric affinity."""
+        return "NUMERIC"
+
+
+def _value_columns() -> Sequence[Column[Any]]:
+    """A named value. `n` numbers the values of one name from 0. `type` says what `number` or `text`
+    holds: ``number``, ``integer``, ``truth`` (0 or 1), ``text`` or ``date`` (ISO)."""
+    return (
+        Column("name", Text, primary_key=True),
+        Column("n", Integer, primary_key=True, server_default="0"),
+        Column("type", Text, nullable=False),
+        Column("number", Exact),
+        Column("text", Text),
+    )
+
 
 models = Table(
     "models",
@@ -119,15 +147,35 @@ phrases = Table(
     Column("vectors", LargeBinary, nullable=False),
 )
 
-# What sidecars and annotations say about an item: a number or a text.
+# What sidecars say about the picture of a file.
 fields = Table(
     "fields",
     metadata,
     Column("item_id", ForeignKey("items.id", ondelete="CASCADE"), primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("number", Float),
-    Column("text", Text),
-    Column("from_sidecar", Boolean, nullable=False),
+    *_value_columns(),
+)
+
+# What a person or a tool says about bytes, wherever they lie now and whether or not any item holds
+# them. `speaker`: ``person``, or the name of a tool.
+annotations = Table(
+    "annotations",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("speaker", Text, primary_key=True),
+    *_value_columns(),
+    Column("statement_id", ForeignKey("statements.id", ondelete="SET NULL")),
+    Index("annotations_by_name", "name"),
+    Index("annotations_by_statement", "statement_id"),
+)
+
+# One run of a command that annotates. `about`: JSON, what a reader may want to know of it.
+statements = Table(
+    "statements",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Text, nullable=False),
+    Column("about", Text, nullable=False),
 )
 
 failures = Table(

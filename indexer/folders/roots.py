@@ -1,19 +1,19 @@
 """The watched folders: show their states, move them, forget them or parts of them."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import ColumnElement, Connection, and_, select, true, tuple_
 
 from indexer.database import catalogue, checksums, journal, schema
 from indexer.database.rows import Root
-from indexer.errors import LibraryDamaged, RootsOverlap, SourceNotFound, UnknownPath
+from indexer.errors import FieldUnknown, LibraryDamaged, RootsOverlap, SourceNotFound, UnknownPath
 from indexer.folders import devices, watching
 from indexer.folders.excludes import Excludes, literal
 from indexer.folders.sources import kind_of
 from indexer.folders.walk import exists, lies_in
-from indexer.records import Forgotten, RootState, RootStatus
+from indexer.records import Forgotten, RootState, RootStatus, Speaker
 
 
 def statuses(db: Connection) -> list[RootStatus]:
@@ -96,24 +96,14 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
     is excluded that a run may find there later. Raises UnknownPath if nothing is known at one of
     `paths`. The caller must then roll back.
     """
-    roots = catalogue.all_roots(db)
-    chosen: dict[Root, set[bytes]] = {}
-    for given in paths:
-        path = catalogue.resolve(roots, os.fsencode(given))
-        parts = [(root, part) for root in roots if (part := _part(db, root, path)) is not None]
-        if not parts:
-            raise UnknownPath(
-                f"the library knows nothing at {given}; check the spelling (`align roots` lists the"
-                " watched folders), nothing was forgotten"
-            )
-        for root, part in parts:
-            chosen.setdefault(root, set()).add(part)
-
     items, dropped, excluded = 0, list[Path](), list[Path]()
-    for root, chosen_parts in chosen.items():
+    for root, chosen_parts in _chosen(db, paths).items():
         away = [folder for folder, _ in _away(db, root, [(b"", root.device), *root.mounts])]
         for part in sorted(chosen_parts):
-            items += journal.delete_files(db, catalogue.files_within(db, root.id, part))
+            ids = catalogue.files_within(db, root.id, part)
+            held = catalogue.contents_of(db, ids)
+            items += journal.delete_files(db, ids)
+            journal.forget_unheld(db, held)
         if b"" in chosen_parts or not (root.recursive or catalogue.files_within(db, root.id, b"")):
             watching.unwatch(db, root.id)
             dropped.append(_path(root.path))
@@ -126,6 +116,54 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
                 excluded.append(_path(root.at(part)))
         watching.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
     return Forgotten(items, tuple(dropped), tuple(excluded))
+
+
+def forget_fields(
+    db: Connection, names: Collection[str] | None, paths: Sequence[Path], speaker: Speaker | None
+) -> int:
+    """Forget what was said of the items at `paths`, or of all items without any, under `names`;
+    see `Library.forget_fields`."""
+    a = schema.annotations.c
+    chosen: list[ColumnElement[bool]] = [true()]
+    if speaker is not None:
+        chosen.append(a.speaker == speaker)
+    if names is not None:
+        for name in names:
+            if not db.execute(select(a.name).where(a.name == name, *chosen).limit(1)).first():
+                raise FieldUnknown(
+                    f"nobody said anything as the field {name!r}; check the spelling, nothing was"
+                    " forgotten"
+                )
+        chosen.append(a.name.in_(names))
+    if paths:
+        ids = [
+            id
+            for root, parts in _chosen(db, paths).items()
+            for part in parts
+            for id in catalogue.files_within(db, root.id, part)
+        ]
+        held = select(schema.items.c.kind, schema.items.c.digest).where(
+            catalogue.among(schema.items.c.file_id, ids)
+        )
+        chosen.append(tuple_(a.kind, a.digest).in_(held))
+    return journal.take_back(db, and_(*chosen))
+
+
+def _chosen(db: Connection, paths: Iterable[Path]) -> dict[Root, set[bytes]]:
+    """The parts of roots that `paths` mean. Raises UnknownPath if nothing is known at one."""
+    roots = catalogue.all_roots(db)
+    chosen: dict[Root, set[bytes]] = {}
+    for given in paths:
+        path = catalogue.resolve(roots, os.fsencode(given))
+        parts = [(root, part) for root in roots if (part := _part(db, root, path)) is not None]
+        if not parts:
+            raise UnknownPath(
+                f"the library knows nothing at {given}; check the spelling (`align roots` lists the"
+                " watched folders), nothing was forgotten"
+            )
+        for root, part in parts:
+            chosen.setdefault(root, set()).add(part)
+    return chosen
 
 
 def _part(db: Connection, root: Root, path: bytes) -> bytes | None:

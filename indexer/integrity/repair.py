@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from indexer.ann.generations import remove
 from indexer.database import catalogue, journal
 from indexer.database.catalogue import among
-from indexer.database.schema import files, generations, items, library, metadata
+from indexer.database.schema import annotations, files, generations, items, library, metadata
 from indexer.errors import LibraryDamaged
 from indexer.integrity.row_repair import (
     correct_log,
@@ -125,6 +125,10 @@ def _drop_rows(db: Connection, finding: Finding) -> list[str]:
         journal.delete_items(db, finding.ids)
     elif table is files:
         journal.delete_files(db, finding.ids)
+    elif table is annotations:  # what they say counts without its statement
+        chosen = among(literal_column("rowid"), finding.ids)
+        db.execute(update(annotations).where(chosen).values(statement_id=None))
+        return []
     else:
         db.execute(delete(table).where(among(literal_column("rowid"), finding.ids)))
     return [f"{len(finding.ids)} rows of the table {table.name} that belonged to no other row"]

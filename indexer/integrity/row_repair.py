@@ -23,6 +23,7 @@ from indexer.database.catalogue import among
 from indexer.database.checksums import Value, damaged_rows, raw_rows
 from indexer.database.journal import UNFINISHED
 from indexer.database.schema import (
+    annotations,
     changes,
     embeddings,
     failures,
@@ -34,6 +35,7 @@ from indexer.database.schema import (
     models,
     phrases,
     roots,
+    statements,
 )
 from indexer.folders.sources import kind_of
 
@@ -231,8 +233,8 @@ def _reread_items(db: Connection, rowids: Collection[int]) -> list[str]:
     db.execute(delete(items).where(_rowids(items, rowids)))
     correct_log(db, rowids)
     return [
-        f"{len(rowids)} items and their annotations: the next `align index` reads the files again"
-        " and makes new items of them"
+        f"{len(rowids)} items: the next `align index` reads the files again and makes new items of"
+        " them, which have the annotations of their bytes"
     ]
 
 
@@ -247,10 +249,20 @@ def _drop_damaged_embeddings(db: Connection, rowids: Collection[int]) -> list[st
 def _drop_fields(db: Connection, rowids: Collection[int]) -> list[str]:
     db.execute(update(files).where(files.c.sidecar.is_not(None)).values(sidecar=_UNKNOWN))
     db.execute(delete(fields).where(_rowids(fields, rowids)))
+    return [f"{len(rowids)} fields of sidecars: the next `align index` reads the sidecars again"]
+
+
+def _drop_annotations(db: Connection, rowids: Collection[int]) -> list[str]:
+    db.execute(delete(annotations).where(_rowids(annotations, rowids)))
     return [
-        f"{len(rowids)} fields: the next `align index` reads those of sidecars again; give the"
-        " others again with `align annotate` or `align tag`"
+        f"{len(rowids)} annotations: give them again with `align annotate` or `align tag`, or take"
+        " them from a backup"
     ]
+
+
+def _drop_statements(db: Connection, rowids: Collection[int]) -> list[str]:
+    db.execute(delete(statements).where(_rowids(statements, rowids)))
+    return [f"when and how some annotations were made ({len(rowids)} statements)"]
 
 
 def _retry_failures(db: Connection, rowids: Collection[int]) -> list[str]:
@@ -286,7 +298,9 @@ REMEDIES = {
     "files": Remedy("lets the next run read the files again", _reread_files),
     "items": Remedy("lets the next run read their files again as new items", _reread_items),
     "embeddings": Remedy("lets the next run embed the items again", _drop_damaged_embeddings),
-    "fields": Remedy("drops them; the next run reads those of sidecars again", _drop_fields),
+    "fields": Remedy("lets the next run read the sidecars again", _drop_fields),
+    "statements": Remedy("drops them; the annotations stay", _drop_statements),
+    "annotations": Remedy("drops them", _drop_annotations),
     "failures": Remedy("lets the next run try the files again", _retry_failures),
     "changes": Remedy("writes the log of these items again", _rewrite_log),
     "generations": Remedy("builds the indexes again", _drop_derived(generations)),

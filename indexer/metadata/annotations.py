@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
+from indexer.content import Key
 from indexer.database import catalogue, journal
 from indexer.database.rows import Root
 from indexer.database.schema import files, items
@@ -19,44 +20,49 @@ EXAMPLES = 5
 
 _CHUNK = 500
 
-_Key = TypeVar("_Key")
+_Name = TypeVar("_Name")
 
 _FilePath = tuple[int, bytes]
 """A root's id and the path of a file relative to that root."""
 
 
-def annotate(db: Connection, table: Path) -> AnnotationReport:
+def annotate(db: Connection, table: Path, *, clear_empty: bool = False) -> AnnotationReport:
     """Write the fields that the rows of `table` give to items, inside the caller's transaction.
 
     A row names the items with its ``sha256``. If there are none, it names the items of the file at
-    its ``path``, which is absolute, relative to the table's folder, or relative to a root. Raises
+    its ``path``, which is absolute, relative to the table's folder, or relative to a root. A JSON
+    null, and with `clear_empty` an empty cell, takes back what a person said. Raises
     AnnotationError.
     """
     folder = os.path.realpath(os.path.dirname(os.path.abspath(os.fsencode(table))))
     roots = catalogue.all_roots(db)
-    matched, unmatched = 0, 0
+    matched, unmatched, empty = 0, 0, 0
     examples: list[str] = []
-    rows = read_rows(table)
+    rows = read_rows(table, clear_empty=clear_empty)
+    statement = journal.add_statement(db, {"table": os.fsdecode(os.path.abspath(table))})
     while chunk := list(islice(rows, _CHUNK)):
-        named = list(zip(chunk, _item_ids(db, roots, folder, chunk), strict=True))
-        unknown = [row.name for row, ids in named if not ids]
+        named = list(zip(chunk, _contents(db, roots, folder, chunk), strict=True))
+        unknown = [row.name for row, keys in named if not keys]
         matched += len(chunk) - len(unknown)
         unmatched += len(unknown)
         examples += unknown[: EXAMPLES - len(examples)]
-        journal.annotate(
-            db, [(id, *field) for row, ids in named for id in ids for field in row.fields.items()]
-        )
-    return AnnotationReport(matched, unmatched, tuple(examples))
+        empty += sum(row.empty for row, keys in named if keys)
+        said = [
+            (key, *field) for row, keys in named for key in keys for field in row.fields.items()
+        ]
+        journal.annotate(db, "person", statement, said)
+    journal.forget_silent(db)
+    return AnnotationReport(matched, unmatched, tuple(examples), empty)
 
 
-def _item_ids(
+def _contents(
     db: Connection, roots: Sequence[Root], folder: bytes, rows: Sequence[Row]
-) -> Iterator[Sequence[int]]:
-    """For each row the ids of the items that it names."""
+) -> Iterator[Sequence[Key]]:
+    """For each row the contents of the items that it names."""
     digests = [_digest(row) for row in rows]
     paths = [_paths(row, folder, roots) for row in rows]
-    by_digest = _ids_by_digest(db, {digest for digest in digests if digest})
-    by_path = _ids_by_path(db, {path for of_row in paths for path in of_row})
+    by_digest = _by_digest(db, {digest for digest in digests if digest})
+    by_path = _by_path(db, {path for of_row in paths for path in of_row})
     for digest, of_row in zip(digests, paths, strict=True):
         at_paths = (by_path[path] for path in of_row if path in by_path)
         yield by_digest.get(digest) or next(at_paths, [])
@@ -91,30 +97,34 @@ def _paths(row: Row, folder: bytes, roots: Sequence[Root]) -> list[_FilePath]:
     ]
 
 
-def _ids_by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[int]]:
-    """Ids of the items with each digest of `digests` that any item has."""
-    query = select(items.c.digest, items.c.id).where(
-        items.c.kind.in_(KINDS), items.c.digest.in_(digests)
+def _by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[Key]]:
+    """The contents with each digest of `digests` that any item has."""
+    query = (
+        select(items.c.kind, items.c.digest)
+        .where(items.c.kind.in_(KINDS), items.c.digest.in_(digests))
+        .distinct()
     )
-    return _grouped((row.digest, row.id) for row in db.execute(query))
+    return _grouped((row.digest, (row.kind, row.digest)) for row in db.execute(query))
 
 
-def _ids_by_path(db: Connection, paths: Collection[_FilePath]) -> dict[_FilePath, list[int]]:
-    """Ids of the items of each file in `paths` that holds any."""
-    found: dict[_FilePath, list[int]] = {}
+def _by_path(db: Connection, paths: Collection[_FilePath]) -> dict[_FilePath, list[Key]]:
+    """The contents of the items of each file in `paths` that holds any."""
+    found: dict[_FilePath, list[Key]] = {}
     for root_id in {root_id for root_id, _ in paths}:
         in_root = [path for of_root, path in paths if of_root == root_id]
         query = (
-            select(files.c.path, items.c.id)
+            select(files.c.path, items.c.kind, items.c.digest)
             .join(files, files.c.id == items.c.file_id)
             .where(files.c.root_id == root_id, files.c.path.in_(in_root))
         )
-        found |= _grouped(((root_id, row.path), row.id) for row in db.execute(query))
+        found |= _grouped(
+            ((root_id, path), (kind, digest)) for path, kind, digest in db.execute(query)
+        )
     return found
 
 
-def _grouped(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, list[int]]:
-    groups: dict[_Key, list[int]] = {}
-    for key, id in pairs:
-        groups.setdefault(key, []).append(id)
+def _grouped(pairs: Iterable[tuple[_Name, Key]]) -> dict[_Name, list[Key]]:
+    groups: dict[_Name, list[Key]] = {}
+    for name, key in pairs:
+        groups.setdefault(name, []).append(key)
     return groups

@@ -23,8 +23,11 @@ class Row:
     """Number of the row, counted from 1."""
     path: str | None
     sha256: str | None
-    fields: Mapping[str, FieldValue]
-    """The values of all other columns that are not empty, by the name of the column."""
+    fields: Mapping[str, FieldValue | None]
+    """The values of all other columns that are not empty, by the name of the column. None takes a
+    value back: it is JSON's null, or an empty cell that was read with `clear_empty`."""
+    empty: int
+    """How many cells were empty and are left out of `fields`."""
 
     @property
     def name(self) -> str:
@@ -32,11 +35,12 @@ class Row:
         return self.path or self.sha256 or f"row {self.number}"
 
 
-def read_rows(table: Path) -> Iterator[Row]:
+def read_rows(table: Path, *, clear_empty: bool = False) -> Iterator[Row]:
     """The rows of `table`, which ends in ``.csv``, ``.jsonl`` or ``.parquet``.
 
-    Empty cells are left out, and so are values that are not a number, text, boolean or date. Raises
-    AnnotationError if the file cannot be read or a row has neither ``path`` nor ``sha256``.
+    Values that are not a number, text, boolean or date are left out, and so are empty cells unless
+    `clear_empty`. Raises AnnotationError if the file cannot be read or a row has neither ``path``
+    nor ``sha256``.
     """
     readers: dict[str, Callable[[Path], Iterator[Mapping[str, object]]]]
     readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
@@ -45,7 +49,7 @@ def read_rows(table: Path) -> Iterator[Row]:
         raise _error(table, f"is none of {' '.join(readers)}; convert it or rename it")
     try:
         for n, values in enumerate(reader(table), start=1):
-            yield _row(table, n, values)
+            yield _row(table, n, values, clear_empty)
     except OSError as error:
         raise _error(table, f"cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -56,19 +60,26 @@ def _error(table: Path, problem: str) -> AnnotationError:
     return AnnotationError(f"{table} {problem}")
 
 
-def _row(table: Path, n: int, values: Mapping[str, object]) -> Row:
+def _row(table: Path, n: int, values: Mapping[str, object], clear_empty: bool) -> Row:
     keys: dict[str, str | None] = {}
-    fields: dict[str, FieldValue] = {}
+    fields: dict[str, FieldValue | None] = {}
+    empty = 0
     for name, raw in ((name.strip(), raw) for name, raw in values.items()):
         if name.lower() in _KEYS:
             keys[name.lower()] = _key(name.lower(), raw)
-        elif name and is_unicode(name) and (value := field_value(raw)) is not None:
-            fields[name] = value
+        elif not name or not is_unicode(name):
+            continue
+        elif raw is None or (value := field_value(raw)) is not None:
+            fields[name] = None if raw is None else value
+        elif isinstance(raw, str) and not raw.strip():
+            empty += not clear_empty
+            if clear_empty:
+                fields[name] = None
     if not keys:
         raise _error(
             table, f"has neither path nor sha256 in row {n}: one of them must say what is meant"
         )
-    return Row(n, keys.get("path"), keys.get("sha256"), fields)
+    return Row(n, keys.get("path"), keys.get("sha256"), fields, empty)
 
 
 def _key(name: str, raw: object) -> str | None:
@@ -129,7 +140,9 @@ def _parquet(table: Path) -> Iterator[Mapping[str, object]]:
     try:
         with pyarrow.parquet.ParquetFile(table) as file:
             for batch in file.iter_batches():
-                yield from batch.to_pylist()
+                for row in batch.to_pylist():
+                    # Tables have no other way to leave a cell empty.
+                    yield {name: "" if value is None else value for name, value in row.items()}
     except pyarrow.ArrowException as error:
         reason = str(error).splitlines()[0]
         raise _error(table, f"is not a Parquet table: {reason}") from error

@@ -12,10 +12,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Table,
     Text,
     and_,
     cast,
-    exists,
     false,
     func,
     literal,
@@ -27,8 +27,8 @@ from indexer.database import catalogue
 from indexer.database.catalogue import within
 from indexer.database.functions import EARTH_RADIUS
 from indexer.database.rows import Root
-from indexer.database.schema import fields, files, items
-from indexer.records import Kind
+from indexer.database.schema import annotations, fields, files, items
+from indexer.records import Kind, Speaker
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
 
 _Key = tuple[Kind, Filters, bytes | None]
@@ -113,9 +113,9 @@ def check_known(db: Connection, filters: Filters) -> None:
 
 
 def _check_known(db: Connection, test: FieldTest) -> None:
-    if db.execute(select(fields.c.name).where(fields.c.name == test.name).limit(1)).first():
+    if catalogue.is_field(db, test.name):
         return
-    known = db.execute(select(fields.c.name).distinct().order_by(fields.c.name)).scalars().all()
+    known = catalogue.field_names(db)
     more = ", ..." if len(known) > _KNOWN else ""
     problem = f"the library has {', '.join(known[:_KNOWN])}{more}"
     if not known:
@@ -139,8 +139,7 @@ def _of_items(filters: Filters) -> Iterator[ColumnElement[bool]]:
     if filters.formats:
         yield items.c.format.in_(filters.formats)
     for test in filters.fields:
-        of_item = and_(fields.c.item_id == items.c.id, fields.c.name == test.name)
-        yield exists().where(of_item, _field(test))
+        yield _field(test)
 
 
 def _of_files(
@@ -183,14 +182,34 @@ def _near(near: Near) -> ColumnElement[bool]:
 
 
 def _field(test: FieldTest) -> ColumnElement[bool]:
+    """Whether an item passes. A person's word counts most, then the sidecar's, then the tool's."""
+
+    def said(speaker: Speaker, *passing: ColumnElement[bool]) -> ColumnElement[bool]:
+        # Not a test of every item: the annotations of one name may be few.
+        ids = select(items.c.id).join(annotations, catalogue.of_item())
+        named = ids.where(annotations.c.name == test.name, annotations.c.speaker == speaker)
+        return items.c.id.in_(named.where(*passing))
+
+    def in_sidecar(*passing: ColumnElement[bool]) -> ColumnElement[bool]:
+        ids = select(fields.c.item_id).where(fields.c.name == test.name, *passing)
+        return items.c.id.in_(ids)
+
+    return or_(
+        said("person", _value(test, annotations)),
+        and_(~said("person"), in_sidecar(_value(test, fields))),
+        and_(~said("person"), ~in_sidecar(), said("tag", _value(test, annotations))),
+    )
+
+
+def _value(test: FieldTest, table: Table) -> ColumnElement[bool]:
     n, text = test.number, test.value
     if test.operator in _COMPARE:
-        ordered: ColumnElement[bool] = _COMPARE[test.operator](fields.c.number, literal(n))
+        ordered: ColumnElement[bool] = _COMPARE[test.operator](table.c.number, literal(n))
         return ordered
     # The field may hold the number as text, because JSON has both.
-    same: list[ColumnElement[bool]] = [fields.c.text.is_not_distinct_from(text)]
+    same: list[ColumnElement[bool]] = [table.c.text.is_not_distinct_from(text)]
     if n is None:
         n = _TRUTH.get(text.lower())  # stored as a number
     if n is not None:
-        same.append(fields.c.number.is_not_distinct_from(n))
+        same.append(table.c.number.is_not_distinct_from(n))
     return or_(*same) if test.operator == "=" else ~or_(*same)

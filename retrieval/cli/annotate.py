@@ -12,25 +12,38 @@ from retrieval.cli.output import count, print_json, say
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--clear-empty",
+    is_flag=True,
+    help="An empty cell takes back what was annotated; by default it changes nothing.",
+)
 @wait_option
 @library_option
 @json_option
-def command(file: Path, wait: float, library: Path | None, as_json: bool) -> None:
+def command(
+    file: Path, clear_empty: bool, wait: float, library: Path | None, as_json: bool
+) -> None:
     """Add the columns of a table to the pictures it names, as fields for --field.
 
     FILE is .csv, .jsonl or .parquet. Its column path or sha256 says which pictures a row belongs
     to; a path is absolute, or relative to FILE's folder or to an indexed folder. Every other column
-    becomes a field of these pictures and replaces a field of the same name. FILE is taken as a
-    whole or not at all.
+    becomes a field of these pictures and replaces what was annotated before under the same name. A
+    null in .jsonl takes that back. FILE is taken as a whole or not at all.
+
+    Annotations belong to the bytes of a picture: its copies have them, too. `align forget --field
+    NAME` takes back a whole column.
     """
     from indexer import Library
 
     with Library.open(locate(library), wait=wait) as opened:
-        report = opened.annotate(file, wait=wait)
+        report = opened.annotate(file, clear_empty=clear_empty, wait=wait)
         if as_json:
             print_json({"library": str(opened.path), **asdict(report)})
         else:
             click.echo(f"{count(report.matched, 'row')} matched, {report.unmatched:,} did not")
+        if report.empty:
+            cells = count(report.empty, "empty cell")
+            say(f"{cells} changed nothing; --clear-empty takes back what was annotated there")
         if report.unmatched:
             named = ", ".join(click.format_filename(name) for name in report.examples)
             more = " ..." if report.unmatched > len(report.examples) else ""

@@ -16,7 +16,7 @@ def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 
 def label_options(command: Command) -> Command:
     """``--labels``, ``--labels-file``, ``--template`` and ``--templates-file``, passed on as
-    `labels` and `templates`."""
+    `labels` and `templates`. A command with ``--clear`` goes without labels then."""
 
     @wraps(command)
     def labelled(
@@ -29,7 +29,7 @@ def label_options(command: Command) -> Command:
         from indexer import read_text_file
 
         labels = labels + (read_text_file(labels_file) if labels_file else [])
-        if not labels:
+        if not labels and not values.get("clear"):
             raise click.UsageError("Missing option '--labels' or '--labels-file'.")
         filled = [*templates, *(read_text_file(templates_file) if templates_file else [])]
         return command(labels=list(dict.fromkeys(labels)), templates=filled or [TEMPLATE], **values)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
+from indexer import Library
 from retrieval.cli.label_options import label_options
-from retrieval.cli.libraries import open_engine
+from retrieval.cli.libraries import locate, open_engine
 from retrieval.cli.options import (
     NumberRange,
     device_option,
@@ -14,7 +15,7 @@ from retrieval.cli.options import (
     model_option,
     wait_option,
 )
-from retrieval.cli.output import count, print_json, print_rows
+from retrieval.cli.output import count, print_json, print_rows, say
 from retrieval.defaults import CONFIDENCE
 
 
@@ -27,6 +28,11 @@ from retrieval.defaults import CONFIDENCE
     show_default=True,
     help="A picture gets a label with at least this probability, among the labels given.",
 )
+@click.option(
+    "--clear",
+    is_flag=True,
+    help="Take these labels back from all pictures; without labels, take back all.",
+)
 @wait_option
 @json_option
 @library_option
@@ -36,6 +42,7 @@ def command(
     labels: list[str],
     templates: list[str],
     confidence: float,
+    clear: bool,
     wait: float,
     as_json: bool,
     library: Path | None,
@@ -45,15 +52,30 @@ def command(
     """Store the labels of pictures in the library, never in the files. Prints label and pictures.
 
     The probability of a label becomes a field with the label's name, for --field to filter by. A
-    later run with the same labels replaces these fields.
+    later run with the same labels replaces these fields. What a person (align annotate) or a
+    sidecar says under the same name stays, and filters go by it.
 
     \b
       align tag --labels beach,mountains,city --confidence 0.8
       align search "sunset" --field "beach>=0.8"
     """
+    if clear:
+        _clear(labels, library, as_json, wait)
+        return
     with open_engine(library, model, device) as engine:
         counts = engine.tag(labels, confidence=confidence, templates=templates, wait=wait)
     if as_json:
         print_json(counts)
     else:
         print_rows([(label, count(n, "picture")) for label, n in counts.items()])
+    for label, n in counts.left.items():
+        say(f"{label}: {count(n, 'picture')} kept what a person or a sidecar says")
+
+
+def _clear(labels: list[str], library: Path | None, as_json: bool, wait: float) -> None:
+    with Library.open(locate(library), wait=wait) as opened:
+        values = opened.forget_fields(labels or None, speaker="tag", wait=wait)
+    if as_json:
+        print_json({"values": values})
+    else:
+        click.echo(f"{count(values, 'value')} taken back")

@@ -196,14 +196,14 @@ def test_fields_from_a_sidecar_stay(folder: Path) -> None:
 def test_pictures_deleted_during_tagging_are_left_out(
     engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = Library.replace_fields
+    put = Library.tag
 
-    def late(self: Library, *values: Any, **more: Any) -> None:
+    def late(self: Library, *values: Any, **more: Any) -> dict[str, int]:
         with Library.open(folder) as other:
             other.forget([folder / "red.png"])
-        put(self, *values, **more)
+        return put(self, *values, **more)
 
-    monkeypatch.setattr(Library, "replace_fields", late)
+    monkeypatch.setattr(Library, "tag", late)
     engine.tag(["red", "green"], confidence=0.6, templates=["{}"])
     assert fields(engine.library) == {"green": {"green": ANY_NUMBER}, "blue": {}}
 

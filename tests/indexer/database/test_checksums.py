@@ -30,6 +30,7 @@ def full(photos, settled, sql):
     for n, colour in enumerate(["red", "green", "blue"]):
         photos.paint(f"{n}.png", colour)
     photos.write("0.json", "{}")
+    photos.write("2.json", '{"shade": "dark"}')
     photos.write("bad.png", "bad")
     photos.index(photos.folder, photos.write("t.txt", "red\ngreen"), exclude=["*.tmp"])
     photos.library.annotate(photos.write("f.csv", "path,rank,town\n1.png,3,Bern\n2.png,2.5,Ulm\n"))
@@ -226,7 +227,8 @@ def places(path, content):
         "SELECT path FROM files WHERE path = CAST('1.png' AS BLOB)",
         "SELECT digest FROM items WHERE kind = 'image' LIMIT 1",
         "SELECT fingerprint FROM models",
-        "SELECT name FROM fields WHERE name = 'rank' LIMIT 1",
+        "SELECT name FROM fields WHERE name = 'shade'",
+        "SELECT name FROM annotations WHERE name = 'rank' LIMIT 1",
         "SELECT name FROM generations ORDER BY id DESC LIMIT 1",
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import true
 
 from encoder.fake import FakeEncoder
 from indexer import FilterError, Filters, Library
@@ -70,7 +71,8 @@ class Shelf:
                     longitude=longitude,
                 )
                 id = journal.add_item(db, file_id, 0, content)
-                journal.annotate(db, [(id, *pair) for pair in shot.fields.items()])
+                said = [(("image", key), *pair) for pair in shot.fields.items()]
+                journal.annotate(db, "person", journal.add_statement(db, {}), said)
                 row = rng.normal(size=4)
                 vector = embeddings.encode((row / np.linalg.norm(row))[None].astype(np.float32))
                 journal.add_embeddings(db, self.model, [(id, vector[0])])
@@ -80,6 +82,7 @@ class Shelf:
     def clear(self):
         with self.engine.begin() as db:
             journal.delete_items(db, list(self.shots))
+            journal.take_back(db, true())
         self.shots = {}
 
     def found(self, **options):

@@ -246,7 +246,10 @@ def flags(make_vectors, unit_rows):
     vectors.add(unit_rows(20))
 
     def on(db, chosen):
-        journal.annotate(db, [(id, "on", float(id == chosen)) for id in vectors.live])
+        said: list[Any] = [
+            (("image", b"%d" % id), "on", float(id == chosen)) for id in vectors.live
+        ]
+        journal.annotate(db, "person", journal.add_statement(db, {}), said)
 
     vectors.on = on
     with vectors._engine.begin() as db:
@@ -304,7 +307,8 @@ def test_uncommitted_changes_are_not_seen(make_vectors, unit_rows, monkeypatch, 
     vectors.add(unit_rows(2))
 
     def switch(db, chosen):
-        journal.annotate(db, [(id, "on", float(id == chosen)) for id in (1, 2)])
+        said: list[Any] = [(("image", b"%d" % id), "on", float(id == chosen)) for id in (1, 2)]
+        journal.annotate(db, "person", journal.add_statement(db, {}), said)
 
     with vectors._engine.begin() as db:
         switch(db, 1)
@@ -383,5 +387,5 @@ def test_a_copy_at_the_same_path_is_another_library(flags, tmp_path):
     flags.library.close()
     with closing(sqlite3.connect(home / ".align/library.db")) as db, db:
         checksums.maintain(db)
-        db.execute("UPDATE fields SET number = (item_id = 5)")
+        db.execute("UPDATE annotations SET number = (digest = CAST('5' AS BLOB))")
     assert search(flags.library, fields=["on=1"]) == [5]
