@@ -193,6 +193,18 @@ def test_fields_from_a_sidecar_stay(folder: Path) -> None:
         assert fields(engine.library)["blue"] == {"green": "no"}
 
 
+def test_what_a_person_said_stays_and_is_counted(engine: Engine, folder: Path) -> None:
+    (folder / "said.csv").write_text("path,red\nred.png,seen by me\nblue.png,no\n")
+    engine.library.annotate(folder / "said.csv")
+    tagged = engine.tag(["red", "green"], confidence=0.6, templates=["{}"])
+    assert (tagged, tagged.left) == ({"red": 1, "green": 1}, {"red": 2})
+    assert fields(engine.library) == {
+        "red": {"red": "seen by me"},
+        "green": {"green": ANY_NUMBER},
+        "blue": {"red": "no"},
+    }
+
+
 def test_pictures_deleted_during_tagging_are_left_out(
     engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,6 +326,24 @@ def test_wrong_usage(
     result = align(*command, *options, status=2)
     assert complaint in result.stderr
     assert result.stdout == ""
+
+
+def test_tag_says_what_it_left_and_takes_its_own_back(
+    align: Callable[..., Result], folder: Path
+) -> None:
+    (folder / "said.csv").write_text("path,red\nblue.png,no\n")
+    align("annotate", "said.csv")
+    done = align("tag", "--labels", "red,green", "--template", "{}", "--confidence", "0.6")
+    assert "red: 1 picture kept what a person or a sidecar says" in done.stderr
+    assert align("tag", "--clear", "--labels", "green").stdout == "1 value taken back\n"
+    assert "nobody said anything as the field 'green'" in (
+        align("tag", "--clear", "--labels", "green", status=1).stderr
+    )
+    assert json.loads(align("tag", "--clear", "--json").stdout) == {"values": 1}
+    with Library.open(folder) as library:
+        assert fields(library) == {"red": {}, "green": {}, "blue": {"red": "no"}}
+    assert align("forget", "--field", "red").stdout == "1 value forgotten\n"
+    assert "Missing argument" in align("forget", status=2).stderr
 
 
 def test_tag_says_how_many(align: Callable[..., Result], folder: Path) -> None:

@@ -2,7 +2,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import Connection
 
-from encoder import Decoders, FakeEncoder, PictureError
+from encoder import Decoders, Embeddings, FakeEncoder, PictureError, Pixels
 from encoder.fake import COLOURS
 from indexer import Item, Library, LibraryError, LibraryNotFound, ModelMismatch
 from indexer.database import catalogue
@@ -52,6 +52,36 @@ def test_a_text_finds_pictures_best_first(engine: Engine, folder: Path) -> None:
 
 def test_fewer_hits_only_if_fewer_pictures_exist(engine: Engine) -> None:
     assert [hit.rank for hit in engine.search("red", k=50)] == [1, 2, 3]
+
+
+def test_an_open_engine_answers_with_the_new_model(folder: Path) -> None:
+    """Another process embeds everything with a model of the same dimension that swaps colours."""
+
+    class Swapped(FakeEncoder):
+        def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+            swap = {"red": "green", "green": "red"}
+            return super().encode_texts([swap.get(text, text) for text in texts])
+
+        def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
+            rows = super().encode_images(pictures)
+            return np.ascontiguousarray(rows[:, [1, 0, 2, 3]])
+
+    loaded: list[str] = []
+
+    def load(name: str) -> FakeEncoder:
+        loaded.append(name)
+        return Swapped("swapped", "0123") if name == "swapped" else FakeEncoder()
+
+    with Engine(Library.open(folder), load) as engine:
+        assert [hit.path.stem for hit in engine.search("red", k=1)] == ["red"]
+        with Library.open(folder) as other:
+            other.index([], lambda: Swapped("swapped", "0123"), reembed=True)
+        assert [hit.path.stem for hit in engine.search("red", k=1)] == ["red"]
+        assert engine.tag(["red", "green"], confidence=0.6, templates=["{}"]) == {
+            "red": 1,
+            "green": 1,
+        }
+        assert loaded == ["fake", "swapped"]
 
 
 def test_a_file_of_the_library_is_not_similar_to_itself(engine: Engine, folder: Path) -> None:

@@ -78,11 +78,12 @@ def test_everything_is_kept(old):
         said = "SELECT name, speaker, statement_id FROM annotations ORDER BY name"
         # Nobody can tell any more what a tool said: no tool may replace it.
         assert db.execute(said).fetchall() == [
-            (name, "person", None) for name in ("aesthetic", "aesthetic", "note", "who")
+            (name, "person", None) for name in ("aesthetic", "aesthetic", "note")
         ]
         assert db.execute("SELECT name FROM fields ORDER BY name").fetchall() == [
             ("people",),
             ("stars",),
+            ("who",),
         ]
 
 
@@ -109,6 +110,18 @@ def test_a_row_that_was_damaged_before_is_still_found(old):
         assert (finding.what, finding.where, finding.ids) == ("row", "items", (3,))
         library.repair(FakeEncoder)
         library.index([], FakeEncoder)
+        assert library.verify() == []
+
+
+def test_a_field_that_was_damaged_before_is_still_found(old):
+    with plain(old) as db, db:
+        db.create_function("row_crc32", -1, lambda *values: 7, deterministic=True)
+        db.execute("UPDATE fields SET text = 'theirs' WHERE name = 'note'")
+    with Library.open(old) as library:
+        (finding,) = library.verify()
+        assert (finding.what, finding.where) == ("row", "fields")
+        (lost,) = library.repair(FakeEncoder).lost
+        assert lost == "1 fields of sidecars: the next `align index` reads the sidecars again"
         assert library.verify() == []
 
 

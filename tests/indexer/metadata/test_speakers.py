@@ -1,8 +1,8 @@
-"""Who said a field, and what it belongs to: a sidecar's word to its file, all others to the bytes."""
+"""Who said a field, and what it belongs to: a sidecar's word to its file, any other to the
+bytes."""
 
 import json
 import shutil
-from itertools import product
 
 import pytest
 
@@ -122,18 +122,9 @@ def test_filters_go_by_the_word_that_counts_most(photos, person, sidecar, tool):
     word = next((value for value in (person, sidecar, tool) if value is not None), None)
     assert fields(photos).get("a.png") == (None if word is None else {"bird": word})
     (query,) = FakeEncoder().encode_texts(["red"])
-    for test, passes in product(["bird>=4", "bird!=5", "bird=1"], [True]):
+    for test, values in (("bird>=4", [5]), ("bird!=5", [1]), ("bird=1", [1])):
         found = photos.library.search(query, 9, filters=Filters.parse(fields=[test]))
-        held = {item.path.name for item in found.items}
-        expected = (
-            word is not None
-            and {
-                "bird>=4": word >= 4,
-                "bird!=5": word != 5,
-                "bird=1": word == 1,
-            }[test]
-        )
-        assert ("a.png" in held) == (expected is passes), test
+        assert ("a.png" in {item.path.name for item in found.items}) == (word in values), test
 
 
 def test_null_takes_back_only_what_a_person_said(bird):
