@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 
@@ -43,6 +44,9 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     temporary = path.with_name(f"{path.name}.align.tmp")
     try:
+        remove_file(temporary)
+        if os.path.lexists(temporary):
+            raise OSError(errno.EEXIST, f"{temporary.name}, which is no plain file, is in the way")
         yield temporary
         if durable:
             sync(temporary)
@@ -51,10 +55,17 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             sync(path.parent)
     except BaseException as error:
         with suppress(OSError):  # it must not keep a full disk full
-            temporary.unlink()
+            remove_file(temporary)
         if isinstance(error, OSError):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
+
+
+def remove_file(path: Path) -> None:
+    """Remove a plain file. A link, a folder or anything else that lies at `path` stays."""
+    with suppress(FileNotFoundError):
+        if S_ISREG(path.lstat().st_mode):
+            path.unlink()
 
 
 def sync(path: Path) -> None:

@@ -2,7 +2,7 @@
 before they are used."""
 
 import hashlib
-import shutil
+import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import Engine
 
-from encoder.durable import make_folder, write_whole
+from encoder.durable import make_folder, remove_file, write_whole
 from indexer.ann.layout import SAMPLE_SEED, Layout, layout
 from indexer.ann.spool import Spool, spooled
 from indexer.ann.tuning import Queries, measure
@@ -34,6 +34,10 @@ one picture more must not cost a million pictures written."""
 
 _PIECE = 1 << 22
 _FOLDER = "generations"
+_OURS = re.compile(
+    r"(\d+-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.faiss(\.spool|\.align\.tmp)?"
+)
+"""The names of index files, and of what becomes one."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ def publish(
     tuning = queries() if planned.nlist else None
 
     folder = directory / _FOLDER
+    if folder.is_symlink():
+        raise GenerationError(
+            f"{folder} is a symbolic link, which the library never writes through: put a folder in"
+            " its place, or keep the whole library elsewhere with --library; all items are safe"
+        )
     name = f"{uuid.uuid4()}.faiss"
     try:
         make_folder(folder)
@@ -125,21 +134,16 @@ def any_file(directory: Path) -> bool:
 
 def clean(engine: Engine, directory: Path) -> None:
     """Remove the files of generations that are no longer kept, and what a killed writer left. For
-    the holder of the writer lock."""
+    the holder of the writer lock. Anything that bears no name of ours stays, and so does all that
+    lies behind a link."""
+    folder = directory / _FOLDER
+    if folder.is_symlink() or not folder.is_dir():
+        return
     with engine.begin() as db:
         needed = catalogue.generation_names(db)
-    folder = directory / _FOLDER
-    for path in folder.iterdir() if folder.exists() else ():
-        if path.name not in needed:
-            remove(path)
-
-
-def remove(path: Path) -> None:
-    """Remove what lies at the path of an index file, even if it is a folder."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+    for path in folder.iterdir():
+        if path.name not in needed and _OURS.fullmatch(path.name):
+            remove_file(path)
 
 
 def _build(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from encoder.durable import remove_file
 from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
 
 
@@ -61,7 +62,7 @@ def spooled(path: Path, dim: int, pieces: Iterable[Vectors]) -> Iterator[Spool]:
                 _write_all(file.fileno(), rows.astype("<f2").tobytes())
             yield Spool(file.fileno(), dim, np.concatenate(ids))
     finally:
-        path.unlink(missing_ok=True)
+        remove_file(path)
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from encoder.durable import remove_file
 from indexer.errors import LibraryLocked, StorageError
 
 
@@ -38,11 +39,13 @@ def writing(directory: Path, wait: float = 0) -> Iterator[None]:
     try:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         with suppress(OSError):  # on a full disk, messages cannot say who holds the lock
-            holder.write_text(f"{os.getpid()}\n{now}\n")
+            remove_file(holder)
+            with open(holder, "x", encoding="utf-8") as file:
+                file.write(f"{os.getpid()}\n{now}\n")
         yield
     finally:
         with suppress(OSError):
-            holder.unlink(missing_ok=True)
+            remove_file(holder)
         lock.release()
 
 

@@ -32,6 +32,9 @@ def damage(db: Connection, directory: Path) -> Iterator[Finding]:
     A damaged row may also make SQLite report its index or its type. We then report the row, unless
     its checksum is right.
     """
+    if problem := _cut(db, directory / connection.NAME):
+        yield unreadable(directory, problem)
+        return
     said = [text for (text,) in db.exec_driver_sql("PRAGMA integrity_check(100)") if text != "ok"]
     indexes = sorted({match[1] for text in said if (match := _OF_INDEX.search(text))})
     beyond = [text for text in said if not (_OF_INDEX.search(text) or _OF_VALUE.search(text))]
@@ -54,6 +57,19 @@ def damage(db: Connection, directory: Path) -> Iterator[Finding]:
     numbers = db.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
     if numbers != [f"{SCHEMA_VERSION:04}"]:
         yield unreadable(directory, f"the number of its schema is {numbers}")
+
+
+def _cut(db: Connection, file: Path) -> str | None:
+    """SQLite does not notice that a file was cut where it holds nothing now. Pages that still stand
+    in the write-ahead log may be missing."""
+    log = file.with_name(f"{file.name}-wal")
+    if log.exists() and log.stat().st_size:
+        return None
+    pages, page = (
+        db.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
+    )
+    size = file.stat().st_size
+    return f"it is {size} bytes long instead of {pages * page}" if size < pages * page else None
 
 
 def _statements(db: Connection) -> set[tuple[str, str, str, str]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, delete, literal_column, update
 from sqlalchemy.exc import IntegrityError
 
-from indexer.ann.generations import remove
-from indexer.database import catalogue, journal
+from indexer.ann.generations import clean
+from indexer.database import journal
 from indexer.database.catalogue import among
 from indexer.database.schema import annotations, files, generations, items, library, metadata
 from indexer.errors import LibraryDamaged
@@ -48,11 +48,7 @@ def repair(engine: Engine, directory: Path, publish: Callable[[], None]) -> Repa
     else:
         raise _hopeless(found[0])
     if repaired:
-        with engine.connect() as db:
-            needed = catalogue.generation_names(db)
-        for path in (directory / "generations").glob("*"):
-            if path.name not in needed:
-                remove(path)
+        clean(engine, directory)
         publish()
     return Repair(repaired, lost)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from encoder import durable
-from encoder.durable import make_folder, replacing, sync, write_whole
+from encoder.durable import make_folder, remove_file, replacing, sync, write_whole
 
 
 @pytest.fixture
@@ -125,6 +125,39 @@ def test_a_file_that_a_killed_writer_left_is_overwritten(folder: Path) -> None:
     with write_whole(folder / "file") as file:
         file.write(b"new")
     assert contents(folder) == {"file": b"new"}
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_lies_in_the_place_of_the_temporary_file_is_not_touched(
+    folder: Path, durable: bool
+) -> None:
+    precious, temporary = folder / "precious", folder / "file.align.tmp"
+    precious.write_bytes(b"mine")
+    temporary.symlink_to(precious)
+    with (
+        pytest.raises(OSError, match="no plain file"),
+        write_whole(folder / "file", durable=durable),
+    ):
+        pass
+    assert temporary.readlink() == precious
+    assert precious.read_bytes() == b"mine"
+    temporary.unlink()
+    temporary.mkdir()
+    with (
+        pytest.raises(OSError, match="no plain file"),
+        write_whole(folder / "file", durable=durable),
+    ):
+        pass
+    assert temporary.is_dir()
+    assert (folder / "file").read_bytes() == b"old"
+
+
+def test_only_plain_files_are_removed(folder: Path) -> None:
+    (folder / "link").symlink_to(folder / "file")
+    (folder / "folder").mkdir()
+    for name in ("file", "link", "folder", "gone"):
+        remove_file(folder / name)
+    assert sorted(path.name for path in folder.iterdir()) == ["folder", "link"]
 
 
 def test_folders_are_made_one_by_one_and_each_is_made_durable(

@@ -64,7 +64,10 @@ def test_what_is_published(two, sql):
 
 
 def test_the_last_generation_is_kept_and_older_ones_and_litter_are_removed(two, sql):
-    (two.library.path / "generations/5-x.faiss.tmp").write_bytes(b"a crash left this")
+    unfinished = "5-01234567-89ab-cdef-0123-456789abcdef.faiss"
+    for ending in ("", ".align.tmp", ".spool"):
+        litter = two.library.path / "generations" / f"{unfinished}{ending}"
+        litter.write_bytes(b"a crash left this")
     first = files(two)
     two.paint("e.png", "white")
     two.index()
@@ -72,6 +75,58 @@ def test_the_last_generation_is_kept_and_older_ones_and_litter_are_removed(two, 
     assert files(two) == sorted(name for (name,) in names)
     assert len(names) == 2
     assert names[0][0] in first
+
+
+def write(library):
+    library.annotate(library.path.parent / "t.csv")
+
+
+def rebuild(library):
+    library.rebuild(FakeEncoder)
+
+
+def repair(library):
+    library.repair(FakeEncoder)
+
+
+@pytest.mark.parametrize("command", [write, rebuild, repair])
+def test_nothing_foreign_is_removed(two, sql, command):
+    two.write("t.csv", "path,n\na.png,1\n")
+    folder, ours = two.library.path / "generations", "5-01234567-89ab-cdef-0123-456789abcdef"
+    (two.folder / "outside").mkdir()
+    precious = two.folder / "outside/precious.txt"
+    precious.write_text("mine")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "5-x.faiss").write_text("not our kind of name")
+    (folder / f"{ours}.faiss").mkdir()
+    (folder / f"{ours}.faiss/inside.txt").write_text("mine")
+    (folder / f"6{ours}.faiss").symlink_to(precious)
+    (folder / f"7{ours}.faiss").symlink_to(precious.parent)
+    foreign = {"notes.txt", "5-x.faiss", f"{ours}.faiss", f"6{ours}.faiss", f"7{ours}.faiss"}
+    if command is repair:
+        sql(two.library, "UPDATE generations SET bytes = 1")
+    command(two.library)
+    assert foreign <= set(files(two))
+    assert precious.read_text() == "mine"
+    assert (folder / f"{ours}.faiss/inside.txt").read_text() == "mine"
+    assert two.library.verify() == []
+
+
+def test_nothing_is_removed_or_written_behind_a_link(two):
+    """Not even files with names of ours: another library may have written them."""
+    folder, elsewhere = two.library.path / "generations", two.folder / "elsewhere"
+    folder.rename(elsewhere)
+    (elsewhere / "9-01234567-89ab-cdef-0123-456789abcdef.faiss").write_bytes(b"another library's")
+    before = {path: path.read_bytes() for path in elsewhere.iterdir()}
+    folder.symlink_to(elsewhere)
+    two.paint("e.png", "white")
+    with pytest.raises(GenerationError, match="is a symbolic link"):
+        two.index()
+    assert {path: path.read_bytes() for path in elsewhere.iterdir()} == before
+    assert two.nearest("white") == two.ids("e.png")
+    folder.unlink()
+    two.library.repair(FakeEncoder)
+    assert two.library.verify() == []
 
 
 def test_small_changes_do_not_publish_at_once(photos):
