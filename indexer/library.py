@@ -131,6 +131,7 @@ class Library:
         load_encoder: Callable[[], Encoder],
         *,
         reembed: bool = False,
+        require_model: bool = False,
         allow_missing: bool = False,
         exclude: Sequence[str] | None = None,
         follow_symlinks: bool | None = None,
@@ -148,7 +149,10 @@ class Library:
         this one stopped. `load_encoder` is called only if something must be embedded. `workers`
         threads read and decode; None means one for each core, but 2 at least and 4 at most. With
         `reembed` every item is embedded with the new encoder, and searches use the old model until
-        that is done. The run waits at most `wait` seconds for another writer. `layout` is
+        that is done. A run over everything drops what another model had begun to embed again.
+        With `require_model` the encoder is loaded even if nothing must be embedded: another model
+        than the library's is refused, and the library remembers the encoder's name, by which later
+        commands load it. The run waits at most `wait` seconds for another writer. `layout` is
         remembered for the index; None changes nothing, and the first layout is ``auto``.
 
         `exclude` and `follow_symlinks` replace the settings of the roots of `sources`, or without
@@ -174,6 +178,8 @@ class Library:
             )
             if reembed:
                 run.retarget()
+            elif require_model:
+                run.require()
             with engine.begin() as db:
                 roots.check(db, self.path / connection.NAME)
                 differences = scan_sources(
@@ -185,7 +191,7 @@ class Library:
                     exclude=exclude,
                     follow_symlinks=follow_symlinks,
                 )
-            report = run.run(differences)
+            report = run.run(differences, everything=reembed or not sources)
             self._publish(engine, load_encoder, layout=layout, progress=progress)
         return replace(report, seconds=time.monotonic() - started)
 

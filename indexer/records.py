@@ -104,8 +104,8 @@ class Neighbours:
 class IndexReport:
     """What one run of `Library.index` did.
 
-    Every live item the run looked at is counted once: added, changed, moved, copied, updated or
-    unchanged.
+    Every live item the run looked at is counted once: added, changed, moved, copied, updated,
+    reembedded or unchanged.
     """
 
     added: int = 0
@@ -120,11 +120,17 @@ class IndexReport:
     """Pictures that did not change, but whose sidecars changed and were read again."""
     deleted: int = 0
     """Items that are gone, and that no new item replaced."""
+    reembedded: int = 0
+    """Items that did not change and got an embedding that they lacked: that of another model, or
+    one that was lost."""
     unchanged: int = 0
     failed: int = 0
     """Files that this run tried to read without success."""
     embedded: int = 0
     """Pictures and texts that went through the encoder."""
+    given_up: tuple[str, ...] = ()
+    """Names of models with which an earlier run had begun to embed everything again. What they had
+    embedded is dropped."""
     seconds: float = 0.0
     unavailable: tuple[str, ...] = ()
     """One sentence, with the reason and the remedy, for each root that was left alone, and for each

@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 
 import numpy as np
 
-from encoder import Decoders, Encoder
+from encoder import CheckpointError, Decoders, Encoder, HubError
 from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
 from retrieval.classification import label_embeddings, probabilities
 from retrieval.defaults import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
@@ -238,11 +238,28 @@ def open_library(
     """
 
     def load(name: str) -> Encoder:
-        from encoder import load_encoder
-
-        return load_encoder(model or name, device)
+        return load_named(model, device) if model else load_own(name, device)
 
     return Engine(Library.open(Path(path).expanduser()), load)
+
+
+def load_named(name: str, device: str) -> Encoder:
+    """The encoder that a user named; see `encoder.load_encoder`."""
+    from encoder import load_encoder
+
+    return load_encoder(name, device)
+
+
+def load_own(name: str, device: str) -> Encoder:
+    """The library's own model. If it cannot be loaded, the error says whose model it is and how to
+    tell the library where it is now."""
+    try:
+        return load_named(name, device)
+    except (CheckpointError, HubError) as error:
+        raise type(error)(
+            f"{error}; {name} is this library's own model: if it has moved, say where it is now"
+            " with `align index --model PLACE`"
+        ) from error
 
 
 def _wall_clock(hit: Hit) -> datetime:

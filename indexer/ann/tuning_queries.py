@@ -38,7 +38,8 @@ def tuning_queries(
     """
     if captions and kind == "image":
         chosen = [str(c) for c in np.random.default_rng(SAMPLE_SEED).permutation(captions)[:MOST]]
-        return Queries(load_encoder().encode_texts(chosen), f"{len(chosen)} of the captions given")
+        encoder = _own_encoder(engine, load_encoder)
+        return Queries(encoder.encode_texts(chosen), f"{len(chosen)} of the captions given")
     other: Kind = "text" if kind == "image" else "image"
     with engine.begin() as db:
         current = catalogue.current_model(db)
@@ -49,7 +50,15 @@ def tuning_queries(
     if len(ids) >= FEWEST:
         return Queries(rows, f"{len(ids)} of the library's {other}s")
     if phrases is None:
-        phrases = load_encoder().encode_texts(bundled_phrases())
+        phrases = _own_encoder(engine, load_encoder).encode_texts(bundled_phrases())
         with engine.begin() as db:
             journal.put_phrases(db, model_id, phrases)
     return Queries(phrases, f"{len(phrases)} everyday phrases")
+
+
+def _own_encoder(engine: Engine, load_encoder: Callable[[], Encoder]) -> Encoder:
+    """The encoder, which must be the one that searches use. Raises ModelMismatch."""
+    encoder = load_encoder()
+    with engine.begin() as db:
+        catalogue.require_model(db, encoder.fingerprint)
+    return encoder

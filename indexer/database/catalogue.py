@@ -74,6 +74,11 @@ def current_model(db: Connection) -> tuple[int, Model] | None:
     return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
 
 
+def models_by_id(db: Connection) -> dict[int, str]:
+    """The names of all models that have embeddings here, or may get some."""
+    return {row.id: row.name for row in db.execute(select(models.c.id, models.c.name))}
+
+
 def require_model(db: Connection, fingerprint: str) -> None:
     """Raise ModelMismatch unless searches use the model with this fingerprint, or none yet."""
     current = current_model(db)

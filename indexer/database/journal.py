@@ -61,6 +61,11 @@ def add_model(db: Connection, model: Model) -> int:
     return new
 
 
+def rename_model(db: Connection, model_id: int, name: str) -> None:
+    """Remember another name under which `load_encoder` finds the same model."""
+    db.execute(update(models).where(models.c.id == model_id).values(name=name))
+
+
 def use_model(db: Connection, model_id: int) -> None:
     """Let searches use a model, and drop the embeddings and generations of all other models."""
     db.execute(update(library).values(model_id=model_id))

@@ -36,7 +36,9 @@ class Plan:
     leftovers: list[int] = field(default_factory=list)
     """Ids of items whose content is no longer in the file."""
     kept: int = 0
-    """How many items were in this file and stay."""
+    """How many items were in this file and stay as they are."""
+    reembedded: int = 0
+    """How many items were in this file and only get an embedding."""
     moved: int = 0
     """How many items of the adopted file stay."""
     description: Description = field(default_factory=Description)
@@ -69,8 +71,10 @@ def match(plan: Plan, contents: Sequence[Content], existing: Iterable[FileItem])
         item = same.popleft()
         if item.file_id == plan.adopted:
             plan.moved += 1
-        else:
+        elif item.embedded:
             plan.kept += 1
+        else:
+            plan.reembedded += 1
         if not item.embedded:
             plan.entries.append(Entry(position, item.id, content))
         elif item.position != position:

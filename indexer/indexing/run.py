@@ -82,8 +82,19 @@ class Run:
         with self._engine.begin() as db:
             self._state.target = (journal.add_model(db, model), model)
 
-    def run(self, scan: Scan) -> IndexReport:
+    def require(self) -> None:
+        """Load the encoder, and refuse it unless it is the library's model. The library remembers
+        the name under which it was found now."""
+        encoder = self._load()
+        if self._state.target and encoder.name != self._state.target[1].name:
+            with self._engine.begin() as db:
+                journal.rename_model(db, self._state.target[0], encoder.name)
+
+    def run(self, scan: Scan, *, everything: bool = False) -> IndexReport:
         """Bring the database to what `scan` found, a batch at a time. `seconds` of the report is 0.
+
+        With `everything` the scan was of all roots: nothing is left to embed then, and the
+        embeddings of all other models are dropped.
 
         Raises ModelMismatch and EmbeddingError, and what the encoder raises. Batches that were
         committed before stay.
@@ -103,8 +114,10 @@ class Run:
                 decoders.close()  # first: the results wait for what is being decoded
                 results.close()
                 self._progress.finish()
-        self._finish(scan)
-        return IndexReport(**self._state.counts, unavailable=tuple(scan.unavailable))
+        given_up = self._finish(scan, everything)
+        return IndexReport(
+            **self._state.counts, given_up=given_up, unavailable=tuple(scan.unavailable)
+        )
 
     def _read(self, decoders: Decoders, files: Sequence[Found]) -> Generator[Read]:
         """The result of reading each file, in order. A bounded number of files is read ahead."""
@@ -234,6 +247,7 @@ class Run:
         if piece.last:
             new = sum(entry.item_id is None for entry in plan.entries)
             self._state.counts["updated" if found.has_new_sidecars else "unchanged"] += plan.kept
+            self._state.counts["reembedded"] += plan.reembedded
             self._state.counts["moved"] += plan.moved
             self._state.counts["deleted"] += max(0, len(plan.leftovers) - new)
         return file_id
@@ -298,19 +312,23 @@ class Run:
             " checkpoint or index with another model"
         )
 
-    def _finish(self, scan: Scan) -> None:
+    def _finish(self, scan: Scan, everything: bool) -> tuple[str, ...]:
         """Delete the gone files that did not move, and let searches use the target model. They keep
-        their model while a root is unavailable: its items would lose the embeddings they have."""
+        their model while a root is unavailable: its items would lose the embeddings they have.
+        Returns the names of the models that are given up."""
         state, left = self._state, self._state.gone.left()
         dead = [file for file in scan.gone if file.digest is None or file.failed or file.id in left]
-        switch = state.target != state.current and not scan.unavailable
-        if not (dead or switch):
-            return
+        switch = everything and state.target is not None and not scan.unavailable
         with self._engine.begin() as db:
             journal.delete_files(db, [file.id for file in dead])
-            if switch and state.target:
+            state.counts["deleted"] += sum(file.items for file in dead)
+            if not switch or state.target is None:
+                return ()
+            kept = {model[0] for model in (state.target, state.current) if model}
+            others = catalogue.models_by_id(db)
+            if others.keys() != {state.target[0]} or state.target != state.current:
                 journal.use_model(db, state.target[0])
-        state.counts["deleted"] += sum(file.items for file in dead)
+            return tuple(name for id, name in sorted(others.items()) if id not in kept)
 
 
 def _model(encoder: Encoder) -> Model:

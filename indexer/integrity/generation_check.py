@@ -79,9 +79,13 @@ def _generation(
         [np.zeros(0, np.int64), *(p[0] for p in faiss_index.contents(opened.index))]
     )
     shown = np.setdiff1d(stored, deleted)
+    of_kind = _sorted(db.execute(select(items.c.id).where(items.c.kind == row.kind)).scalars())
+    for id in np.setdiff1d(np.intersect1d(shown, of_kind), live).tolist():
+        if id not in bad:
+            yield embedding_finding(id, "has lost its embedding")
     for problem, ids in (
         ("lacks items", np.setdiff1d(live, np.union1d(shown, delta))),
-        ("has items that are deleted", np.setdiff1d(shown, live)),
+        ("has items that are deleted", np.setdiff1d(shown, of_kind)),
         ("has items that are newer than it", np.intersect1d(shown, delta)),
     ):
         if len(ids):

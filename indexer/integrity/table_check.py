@@ -81,16 +81,11 @@ def _embeddings(db: Connection) -> Iterator[Finding]:
                 length = float(np.linalg.norm(np.frombuffer(vector, "<f2").astype(np.float64)))
             if not abs(length - 1) < _TOLERANCE:
                 yield embedding_finding(id, f"its embedding has length {length:.3g} instead of 1")
-    current = catalogue.current_model(db)
-    if current is None or len(dims) > 1:  # an interrupted --reembed, which the next run continues
-        return
+    # While everything is embedded again, the newest items may have the next model's alone.
     lacking = (
         select(items.c.id)
         .join(files, files.c.id == items.c.file_id)
-        .outerjoin(
-            embeddings,
-            (embeddings.c.item_id == items.c.id) & (embeddings.c.model_id == current[0]),
-        )
+        .outerjoin(embeddings, embeddings.c.item_id == items.c.id)
         .where(embeddings.c.item_id.is_(None), files.c.size >= 0)
     )
     for id in db.execute(lacking).scalars():

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from indexer import LayoutChoice
-from retrieval.cli.libraries import encoder_loader, locate_for_indexing
+from retrieval.cli.libraries import encoder_loader, is_another_name, locate_for_indexing
 from retrieval.cli.options import (
     device_option,
     json_option,
@@ -91,6 +91,7 @@ def command(
             paths,
             encoder_loader(opened, model, device),
             reembed=reembed,
+            require_model=is_another_name(opened, model),
             allow_missing=allow_missing,
             exclude=exclude or None,
             follow_symlinks=follow_symlinks,
@@ -108,11 +109,14 @@ def command(
                 "moved": report.moved,
                 "copied": report.copied,
                 "updated": report.updated,
+                "reembedded": report.reembedded,
                 "deleted": report.deleted,
                 "unchanged": report.unchanged,
             }
             said = ", ".join(f"{n:,} {what}" for what, n in parts.items() if n) or "no pictures"
             click.echo(f"{said} in {report.seconds:.1f} s: {click.format_filename(opened.path)}")
+        for name in report.given_up:
+            say(f"embedding everything with {name} was begun and is given up now")
         if report.failed:
             say(f"{count(report.failed, 'file')} could not be read: see align failures")
         for sentence in report.unavailable:

@@ -8,22 +8,26 @@ from encoder import Encoder
 from indexer import Library, LibraryNotFound, find_library
 from retrieval.cli.output import say
 from retrieval.defaults import DEFAULT_MODEL, LIBRARY_VARIABLE
-from retrieval.engine import Engine, open_library
+from retrieval.engine import Engine, load_named, load_own, open_library
 
 
 def encoder_loader(library: Library, model: str | None, device: str) -> Callable[[], Encoder]:
     """A function that loads the model named, else the library's own, else the default one."""
     known = library.model
-    name = model or (known.name if known else DEFAULT_MODEL)
 
     def load() -> Encoder:
-        from encoder import load_encoder
-
+        name = model or (known.name if known else DEFAULT_MODEL)
         if sys.stderr.isatty():
             say(f"loading {name} ...")
-        return load_encoder(name, device)
+        return load_own(name, device) if known and not model else load_named(name, device)
 
     return load
+
+
+def is_another_name(library: Library, model: str | None) -> bool:
+    """Whether `model` is given, and is not the name by which the library knows its own."""
+    known = library.model
+    return model is not None and known is not None and model != known.name
 
 
 def open_engine(library: Path | None, model: str | None, device: str) -> Engine:

@@ -115,8 +115,8 @@ class Shadow:
     disk: dict[Place, bytes] = field(default_factory=dict)
     held: dict[Place, File] = field(default_factory=dict)
     """Files that the library knows."""
-    annotated: dict[int, dict[str, Value]] = field(default_factory=dict)
-    """Fields by id. They stay for ever, because no id is used twice."""
+    annotated: dict[Key, dict[str, Value]] = field(default_factory=dict)
+    """Fields by key: they belong to the bytes, and stay until the last copy is forgotten."""
 
     def path(self, place: Place) -> Path:
         """Where a file or folder is."""
@@ -157,9 +157,9 @@ class Shadow:
             for key, id in file.items:
                 yield id, key, place
 
-    def fields(self, id: int, place: Place) -> dict[str, Value]:
+    def fields(self, key: Key, place: Place) -> dict[str, Value]:
         """Fields of an item. An annotation wins over a sidecar."""
-        return self.held[place].fields | self.annotated.get(id, {})
+        return self.held[place].fields | self.annotated.get(key, {})
 
     def in_order(self, places: Iterable[Place]) -> list[Place]:
         """The order in which runs look at files. It decides which file takes over which items."""
@@ -259,6 +259,9 @@ class Shadow:
                 self.roots[name] = Root(root.home, (*root.exclude, literal(place)))
                 excluded.add(place)
         self.held = {place: file for place, file in self.held.items() if place not in gone}
+        left = {key for _, key, _ in self.items()}
+        for key in {key for file in gone.values() for key, _ in file.items} - left:
+            self.annotated.pop(key, None)
         self.roots = {name: root for name, root in self.roots.items() if name not in roots}
         return sum(len(file.items) for file in gone.values()), roots, excluded
 

@@ -365,8 +365,8 @@ class LibraryMachine(Comparison):
         table.write_text(f"{name},n\n{value},{n}\n")
         expected = AnnotationReport(1, 0, ()) if ids else AnnotationReport(0, 1, (value,))
         assert self.library.annotate(table) == expected
-        for id in ids:
-            self.shadow.annotated.setdefault(id, {})["n"] = cells[n]
+        for key in {key for id, key, _ in self.shadow.items() if id in ids}:
+            self.shadow.annotated.setdefault(key, {})["n"] = cells[n]
 
     @rule(layout=st.sampled_from(("flat", "ivf")), recall=st.sampled_from((0.5, 1.0)))
     def rebuild(self, layout, recall):

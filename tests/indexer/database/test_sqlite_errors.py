@@ -120,7 +120,8 @@ def test_what_a_crash_left_goes_with_the_next_run_though_nothing_changed(photos)
     photos.index()
     folder = photos.library.path / "generations"
     kept = os.listdir(folder)
-    for name in ("1-x.faiss", "2-y.faiss.tmp", "z.faiss.spool"):
+    id = "01234567-89ab-cdef-0123-456789abcdef"
+    for name in (f"1-{id}.faiss", f"2-{id}.faiss.align.tmp", f"{id}.faiss.spool"):
         (folder / name).write_bytes(b"a crash left this")
     photos.rescan()
     assert os.listdir(folder) == kept

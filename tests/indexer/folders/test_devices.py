@@ -243,7 +243,11 @@ def test_reembedding_waits_for_a_disk_that_is_away(photos, usb, unmount):
     photos.rescan(encoder=new, reembed=True)
     assert photos.library.model.name == "fake"
     mount()
-    assert photos.rescan(encoder=new, reembed=True) == {"unchanged": 3, "embedded": 2}
+    assert photos.rescan(encoder=new, reembed=True) == {
+        "reembedded": 2,
+        "unchanged": 1,
+        "embedded": 2,
+    }
     assert photos.library.model.name == "other"
 
 

@@ -67,7 +67,7 @@ def fill(photos):
 def test_reembedding_keeps_ids_and_drops_the_old_vectors(photos, sql):
     fill(photos)
     encoder = Other()
-    assert photos.rescan(encoder=encoder, reembed=True) == {"unchanged": 7, "embedded": 6}
+    assert photos.rescan(encoder=encoder, reembed=True) == {"reembedded": 7, "embedded": 6}
     assert photos.library.model == NEW
     vectors = np.stack([Other().encode_texts(["green"])[0]])
     found = photos.library.search(vectors[0], 9)
@@ -91,7 +91,7 @@ def test_interrupted_reembedding_searches_with_the_old_model_and_goes_on(photos)
     assert photos.nearest("green", 9) == before
     encoder = Other()
     report = photos.rescan(encoder=encoder, reembed=True, batch_size=2)
-    assert (sum(encoder.batches), report["unchanged"]) == (2, 7)
+    assert (sum(encoder.batches), report["reembedded"], report["unchanged"]) == (2, 3, 4)
     assert photos.library.model == NEW
 
 
@@ -107,7 +107,7 @@ def test_changes_on_disk_are_followed_while_reembedding(photos):
         "changed": 1,
         "moved": 1,
         "deleted": 1,
-        "unchanged": 4,
+        "reembedded": 4,
         "embedded": 6,
     }
     found = photos.library.search(Other().encode_texts(["green"])[0], 9)
@@ -128,7 +128,12 @@ def test_giving_up_on_reembedding_leaves_a_whole_library_of_the_old_model(photos
     # This generation lacks the new picture, although the number of the picture in the log is lower.
     photos.paint("sub/a.png", "black")
     photos.index(photos.folder / "sub")
-    assert photos.rescan() == {"unchanged": 9, "embedded": 1}
+    assert photos.rescan() == {
+        "reembedded": 1,
+        "unchanged": 8,
+        "embedded": 1,
+        "given_up": ("other",),
+    }
     assert photos.nearest("white", 9)[0] == photos.ids("00new.png")[0]
     assert len(photos.nearest("white", 9)) == 7
     assert [(g.kind, g.count, g.delta) for g in photos.library.status().generations] == [
@@ -149,7 +154,7 @@ def test_a_move_next_to_a_copy_keeps_both_ids_while_reembedding(photos):
     photos.index()
     (photos.folder / "b.png").rename(photos.folder / "c.png")
     assert photos.rescan(encoder=Other(), reembed=True) == {
-        "unchanged": 1,
+        "reembedded": 1,
         "moved": 1,
         "embedded": 1,
     }
@@ -180,3 +185,54 @@ def test_equal_texts_that_moved_keep_their_ids_after_an_interruption(photos):
         photos.index(photos.folder, *moved, encoder=Other(fail_at=2), reembed=True, batch_size=1)
     photos.index(photos.folder, *moved, encoder=Other(), reembed=True, batch_size=1)
     assert [photos.ids(path.name) for path in moved] == [[1, 2, 3], [4, 5, 6]]
+
+
+def test_what_was_begun_and_given_up_is_dropped(photos, sql):
+    fill(photos)
+    with pytest.raises(KeyboardInterrupt):
+        photos.rescan(encoder=Other(fail_at=3), reembed=True, batch_size=2)
+    begun = (
+        "SELECT count(*) FROM embeddings JOIN models ON models.id = model_id WHERE name = 'other'"
+    )
+    photos.index(photos.folder / "0.png")  # a run over a part gives up nothing
+    assert sql(photos.library, begun) == [(4,)]
+    assert photos.rescan() == {"unchanged": 7, "given_up": ("other",)}
+    assert sql(photos.library, begun) == [(0,)]
+    assert photos.rescan() == {"unchanged": 7}
+    assert photos.library.verify() == []
+
+
+def test_a_lost_embedding_is_noticed_while_everything_is_embedded_again(photos, sql):
+    fill(photos)
+    with pytest.raises(KeyboardInterrupt):
+        photos.rescan(encoder=Other(fail_at=3), reembed=True, batch_size=2)
+    # The first has the other model's embedding left, the fifth has none.
+    sql(photos.library, "DELETE FROM embeddings WHERE model_id = 1 AND item_id IN (1, 5)")
+    found = {(f.what, f.ids) for f in photos.library.verify()}
+    assert found == {("embedding", (1,)), ("embedding", (5,))}
+    assert "2 embeddings" in " ".join(photos.library.repair(FakeEncoder).lost)
+    photos.rescan()
+    assert photos.library.verify() == []
+    assert len(photos.nearest("red", 9)) == 5
+
+
+def test_another_model_is_refused_though_nothing_is_new(photos):
+    fill(photos)
+    with pytest.raises(ModelMismatch, match="made with fake"):
+        photos.rescan(encoder=Other(), require_model=True)
+
+
+@pytest.mark.parametrize("captions", [["red"], []])
+def test_no_index_is_measured_with_another_model(photos, captions):
+    for n in range(64):
+        photos.paint(f"{n}.png", (4 * n, 0, 0))
+    photos.index()
+    with pytest.raises(ModelMismatch, match="uses fake"):
+        photos.library.rebuild(Other, layout="ivf", captions=captions)
+
+
+def test_the_library_remembers_where_its_model_is_now(photos):
+    fill(photos)
+    assert photos.rescan(encoder=FakeEncoder("moved"), require_model=True) == {"unchanged": 7}
+    assert photos.library.model == Model("moved", "fa4e", 4)
+    assert photos.library.verify() == []

@@ -4,6 +4,7 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ class Shelf:
         self.library = Library.create(self.roots[0])
         self.engine = connection.connect(self.library.path / "library.db", writable=True)
         self.shots = {}
+        self.keys = count()
         with self.engine.begin() as db:
             self.model = journal.add_model(db, Model("fake", "fa4e", 4))
             journal.use_model(db, self.model)
@@ -55,8 +57,8 @@ class Shelf:
 
         rng = np.random.default_rng(len(self.shots))
         with self.engine.begin() as db:
-            for n, shot in enumerate(shots):
-                key = b"%d" % (len(self.shots) + n)
+            for shot in shots:
+                key = b"%d" % next(self.keys)
                 file_id = journal.put_file(db, shot.root + 1, os.fsencode(shot.path), 1, 1, key)
                 latitude, longitude = shot.place or (None, None)
                 content = Content(

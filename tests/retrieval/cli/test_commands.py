@@ -1,4 +1,5 @@
 import json
+import shutil
 import os
 import resource
 import subprocess
@@ -165,10 +166,12 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
         "moved": 0,
         "copied": 0,
         "updated": 0,
+        "reembedded": 0,
         "deleted": 0,
         "unchanged": 0,
         "failed": 0,
         "embedded": 3,
+        "given_up": [],
         "unavailable": [],
     }
 
@@ -176,8 +179,6 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
 def test_another_model_is_refused_until_everything_is_embedded_again(
     photos: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     align("index", photos, "--model", tiny_model)
     other = tmp_path / "other"
     shutil.copytree(tiny_model, other)
@@ -187,6 +188,28 @@ def test_another_model_is_refused_until_everything_is_embedded_again(
     assert "was indexed with" in line
     assert f"align index --reembed --model {other}" in line
     align("index", photos, "--model", other, "--reembed")
+    assert len(align("search", "red", "--library", photos).stdout.splitlines()) == 3
+
+
+def test_another_model_is_refused_though_nothing_is_new(photos: Path, tiny_model: Path) -> None:
+    align("index", photos, "--model", tiny_model)
+    line = one_line_error("index", photos, "--model", "align-mini")
+    assert line.startswith("align: this library was made with ")
+    assert line.endswith("`align index --reembed --model align-mini`")
+
+
+def test_a_model_folder_that_moved_is_told_once(
+    photos: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(tiny_model, old)
+    align("index", photos, "--model", old)
+    old.rename(new)
+    for command in (["search", "red", "--library", photos], ["index", photos, "--reembed"]):
+        line = one_line_error(*command)
+        assert f"{old} is this library's own model" in line
+        assert "`align index --model PLACE`" in line
+    align("index", photos, "--model", new)
     assert len(align("search", "red", "--library", photos).stdout.splitlines()) == 3
 
 

@@ -157,6 +157,7 @@ def test_annotating_then_filtering_by_field(indexed: Path) -> None:
         "matched": 2,
         "unmatched": 1,
         "examples": ["gone.png"],
+        "empty": 0,
     }
     assert align("index").stdout.startswith("4 unchanged in ")
 
