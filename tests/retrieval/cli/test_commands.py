@@ -1,7 +1,7 @@
 import json
-import shutil
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
