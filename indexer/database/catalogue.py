@@ -5,7 +5,7 @@ Paths are bytes, absolute where a `Root` holds them and relative to their root e
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from itertools import groupby
@@ -46,6 +46,9 @@ from indexer.database.schema import (
 )
 from indexer.errors import ModelMismatch
 from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
+
+_PARTS = 100
+"""Files and folders that one query looks for."""
 
 
 def within(path: bytes, folder: bytes) -> bool:
@@ -122,8 +125,25 @@ def all_roots(db: Connection) -> list[Root]:
     ]
 
 
-def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File]:
-    """Every file of a root; `File.lacking` speaks of the model with the id `model_id`."""
+def known_files(
+    db: Connection, root_id: int, model_id: int | None, parts: Collection[bytes] = (b"",)
+) -> list[File]:
+    """The files of a root that lie at or in any of `parts`, relative paths; b"" is the whole root.
+    `File.lacking` speaks of the model with the id `model_id`."""
+    if b"" in parts:
+        return _files_where(db, model_id, files.c.root_id == root_id)
+    found: dict[int, File] = {}
+    ordered = sorted(parts)
+    for start in range(0, len(ordered), _PARTS):
+        some = or_(*(in_folder(part) for part in ordered[start : start + _PARTS]))
+        for file in _files_where(db, model_id, and_(files.c.root_id == root_id, some)):
+            found[file.id] = file
+    return list(found.values())
+
+
+def _files_where(
+    db: Connection, model_id: int | None, condition: ColumnElement[bool]
+) -> list[File]:
     embedded = and_(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
     f = files.c
     query = (
@@ -136,7 +156,7 @@ def known_files(db: Connection, root_id: int, model_id: int | None) -> list[File
         .outerjoin(failures, failures.c.file_id == files.c.id)
         .outerjoin(items, items.c.file_id == files.c.id)
         .outerjoin(embeddings, embedded)
-        .where(files.c.root_id == root_id)
+        .where(condition)
         .group_by(files.c.id)
     )
     return [File(*row) for row in db.execute(query)]
@@ -288,10 +308,15 @@ def overruled(db: Connection, names: Iterable[str]) -> dict[str, int]:
     return {row[0]: row[1] for row in db.execute(query)}
 
 
-def contents_of(db: Connection, file_ids: Iterable[int]) -> list[Key]:
-    """The contents of the items of these files."""
-    query = select(items.c.kind, items.c.digest).where(among(items.c.file_id, file_ids))
-    return [(row.kind, row.digest) for row in db.execute(query.distinct())]
+def annotated_contents(db: Connection, file_ids: Iterable[int]) -> list[Key]:
+    """The contents of the items of these files of which anybody said anything."""
+    query = (
+        select(items.c.kind, items.c.digest)
+        .join(annotations, of_item())
+        .where(among(items.c.file_id, file_ids))
+        .distinct()
+    )
+    return [(row.kind, row.digest) for row in db.execute(query)]
 
 
 def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:

@@ -1,19 +1,22 @@
 """Embeddings as the database stores them, and which of them are newer than a generation."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Row, Select, exists, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from indexer.database import catalogue
 from indexer.database.catalogue import among
 from indexer.database.rows import Generation
 from indexer.database.schema import changes, embeddings, items, phrases
-from indexer.records import Kind
+from indexer.records import KINDS, Kind
 
 CHUNK = 10_000
 """Rows that are read at a time where there may be many."""
+
+_PARAMETERS = 500
+"""Values that one statement compares with; some builds of SQLite allow 999."""
 
 Ids = npt.NDArray[np.int64]
 """Item ids, (n,)."""
@@ -36,9 +39,20 @@ def _decode(rows: Sequence[Row[int, bytes]], dim: int) -> Vectors:
     return ids, halves.astype(np.float32)
 
 
+def _live(kind: Kind, model_id: int) -> Select[int, bytes]:
+    """Embeddings of all live items of `kind`."""
+    return (
+        select(embeddings.c.item_id, embeddings.c.vector)
+        .join(items, items.c.id == embeddings.c.item_id)
+        .where(items.c.kind == kind, embeddings.c.model_id == model_id)
+    )
+
+
 def _added(kind: Kind, model_id: int, seq: int) -> Select[int, bytes]:
-    """Embeddings of live items of `kind` that were added after change `seq`. Only live items have
-    embeddings."""
+    """Embeddings of live items of `kind` that were added after change `seq`; 0 is before all of
+    them, also before those that the log has forgotten. Only live items have embeddings."""
+    if seq == 0:
+        return _live(kind, model_id)
     added = select(changes.c.item_id).where(
         changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "add"
     )
@@ -49,7 +63,7 @@ def _added(kind: Kind, model_id: int, seq: int) -> Select[int, bytes]:
 
 def all_vectors(db: Connection, kind: Kind, model_id: int, dim: int) -> Iterator[Vectors]:
     """The embeddings of all live items, in pieces of at most `CHUNK` rows."""
-    query = _added(kind, model_id, 0).order_by(embeddings.c.item_id)
+    query = _live(kind, model_id).order_by(embeddings.c.item_id)
     for rows in db.execute(query).partitions(CHUNK):
         yield _decode(rows, dim)
 
@@ -58,6 +72,12 @@ def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int)
     """Embeddings of live items added after change `seq`."""
     query = _added(kind, model_id, seq).order_by(embeddings.c.item_id)
     return _decode(db.execute(query).all(), dim)
+
+
+def changed_since(db: Connection, kind: Kind, seq: int) -> Ids:
+    """Ids of the items that were added or deleted after change `seq`, (n,) ascending."""
+    query = select(changes.c.item_id).where(changes.c.seq > seq, changes.c.kind == kind).distinct()
+    return np.sort(np.fromiter(db.execute(query).scalars(), np.int64))
 
 
 def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> Vectors:
@@ -71,16 +91,22 @@ def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> V
 
 
 def vectors_by_digest(
-    db: Connection, model_id: int, digests: Collection[bytes]
+    db: Connection, model_id: int, digests: Sequence[bytes]
 ) -> dict[tuple[Kind, bytes], bytes]:
     """Stored embeddings of live items with one of `digests`, by (kind, digest)."""
-    query = (
-        select(items.c.kind, items.c.digest, embeddings.c.vector)
-        .join(embeddings, embeddings.c.item_id == items.c.id)
-        .where(items.c.digest.in_(digests), embeddings.c.model_id == model_id)
-        .group_by(items.c.kind, items.c.digest)
-    )
-    return {(row.kind, row.digest): row.vector for row in db.execute(query)}
+    found: dict[tuple[Kind, bytes], bytes] = {}
+    for start in range(0, len(digests), _PARAMETERS):
+        some = digests[start : start + _PARAMETERS]
+        query = (
+            select(items.c.kind, items.c.digest, embeddings.c.vector)
+            .join(embeddings, embeddings.c.item_id == items.c.id)
+            # Without the kinds, SQLite would scan the whole index of kinds and digests.
+            .where(items.c.kind.in_(KINDS), items.c.digest.in_(some))
+            .where(embeddings.c.model_id == model_id)
+            .group_by(items.c.kind, items.c.digest)
+        )
+        found |= {(row.kind, row.digest): row.vector for row in db.execute(query)}
+    return found
 
 
 def sampled_vectors(
@@ -116,18 +142,17 @@ def pending(
 ) -> tuple[int, int, int]:
     """How many items are live, how many of these `head` lacks, and how many items of `head` are
     deleted. Only changes that are newer than `head` are read."""
-    seq, count = (head.seq, head.count) if head else (0, 0)
-    newer = _added(kind, model_id, seq).subquery()
+    if head is None:
+        live: int = db.execute(
+            select(func.count()).select_from(_live(kind, model_id).subquery())
+        ).scalar_one()
+        return live, live, 0
+    newer = _added(kind, model_id, head.seq).subquery()
     delta: int = db.execute(select(func.count()).select_from(newer)).scalar_one()
-    added, gone = changes.alias(), changes.alias()
-    is_newer = exists().where(
-        added.c.item_id == gone.c.item_id, added.c.seq > seq, added.c.op == "add"
-    )
-    of_head = select(func.count()).where(
-        gone.c.seq > seq, gone.c.kind == kind, gone.c.op == "delete", ~is_newer
-    )
-    deleted: int = db.execute(of_head).scalar_one()
-    return count + delta - deleted, delta, deleted
+    since = select(changes.c.item_id).where(changes.c.seq > head.seq, changes.c.kind == kind)
+    gone = since.where(changes.c.op == "delete").except_(since.where(changes.c.op == "add"))
+    deleted: int = db.execute(select(func.count()).select_from(gone.subquery())).scalar_one()
+    return head.count + delta - deleted, delta, deleted
 
 
 def in_order(db: Connection, ids: Ids) -> Rows:

@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Iterable
 
+_ESCAPED = re.compile(r"\[([*?[])\]")
+
 
 def normalised(globs: Iterable[str]) -> tuple[str, ...]:
     """As a root remembers them: once each, without empty ones and without a "/" at the end."""
@@ -20,6 +22,15 @@ def normalised(globs: Iterable[str]) -> tuple[str, ...]:
 def literal(path: bytes) -> str:
     """The glob of nothing but `path`, relative to the root."""
     return "/" + glob.escape(os.fsdecode(path))
+
+
+def _literal_path(one: str) -> bytes | None:
+    """The path that a glob of `literal` stands for; None for any other glob."""
+    try:
+        path = os.fsencode(_ESCAPED.sub(r"\1", one)[1:])
+    except UnicodeEncodeError:  # half a surrogate pair, which no path has
+        return None
+    return path if literal(path) == one else None
 
 
 def below(globs: Iterable[str], folder: bytes) -> tuple[str, ...]:
@@ -41,15 +52,18 @@ class Excludes:
 
     def __init__(self, globs: Iterable[str]) -> None:
         self._globs = tuple(globs)
+        paths = [one for one in self._globs if "/" in one]
+        # Thousands of forgotten files are paths to look up, not patterns to try.
+        self._literal = {path for one in paths if (path := _literal_path(one)) is not None}
         self._names = _either(one for one in self._globs if "/" not in one)
-        self._paths = _either(one.removeprefix("/") for one in self._globs if "/" in one)
+        self._paths = _either(one.removeprefix("/") for one in paths if _literal_path(one) is None)
 
     def match(self, path: bytes) -> bool:
         """Whether a glob matches `path`, relative to the root, itself."""
         if not self._globs:
             return False
         names, paths = self._names, self._paths
-        return bool(
+        return path in self._literal or bool(
             (names and names.match(os.fsdecode(os.path.basename(path))))
             or (paths and paths.match(os.fsdecode(path)))
         )

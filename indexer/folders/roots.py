@@ -97,23 +97,23 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
     `paths`. The caller must then roll back.
     """
     items, dropped, excluded = 0, list[Path](), list[Path]()
-    for root, chosen_parts in _chosen(db, paths).items():
+    for root, parts in _chosen(db, paths).items():
         away = [folder for folder, _ in _away(db, root, [(b"", root.device), *root.mounts])]
-        for part in sorted(chosen_parts):
-            ids = catalogue.files_within(db, root.id, part)
-            held = catalogue.contents_of(db, ids)
-            items += journal.delete_files(db, ids)
-            journal.forget_unheld(db, held)
-        if b"" in chosen_parts or not (root.recursive or catalogue.files_within(db, root.id, b"")):
+        files = {id for ids in parts.values() for id in ids}
+        annotated = catalogue.annotated_contents(db, files)
+        items += journal.delete_files(db, files)
+        journal.forget_unheld(db, annotated)
+        if b"" in parts or not (root.recursive or catalogue.files_within(db, root.id, b"")):
             watching.unwatch(db, root.id)
             dropped.append(_path(root.path))
             continue
-        globs = list(root.exclude)
-        for part in sorted(chosen_parts):
+        excludes, left_out = Excludes(root.exclude), set[bytes]()
+        for part in sorted(parts):
             may_return = _may_return(root, part, away=lies_in(part, away))
-            if may_return and not Excludes(globs).cover(part):
-                globs.append(literal(part))
+            if may_return and not (excludes.cover(part) or lies_in(part, left_out)):
+                left_out.add(part)
                 excluded.append(_path(root.at(part)))
+        globs = [*root.exclude, *map(literal, sorted(left_out))]
         watching.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
     return Forgotten(items, tuple(dropped), tuple(excluded))
 
@@ -137,10 +137,7 @@ def forget_fields(
         chosen.append(a.name.in_(names))
     if paths:
         ids = [
-            id
-            for root, parts in _chosen(db, paths).items()
-            for part in parts
-            for id in catalogue.files_within(db, root.id, part)
+            id for parts in _chosen(db, paths).values() for files in parts.values() for id in files
         ]
         held = select(schema.items.c.kind, schema.items.c.digest).where(
             catalogue.among(schema.items.c.file_id, ids)
@@ -149,32 +146,31 @@ def forget_fields(
     return journal.take_back(db, and_(*chosen))
 
 
-def _chosen(db: Connection, paths: Iterable[Path]) -> dict[Root, set[bytes]]:
-    """The parts of roots that `paths` mean. Raises UnknownPath if nothing is known at one."""
+def _chosen(db: Connection, paths: Iterable[Path]) -> dict[Root, dict[bytes, list[int]]]:
+    """The parts of roots that `paths` mean, with the ids of the files there; b"" is a whole root.
+    Raises UnknownPath if nothing is known at one."""
     roots = catalogue.all_roots(db)
-    chosen: dict[Root, set[bytes]] = {}
+    chosen: dict[Root, dict[bytes, list[int]]] = {}
     for given in paths:
         path = catalogue.resolve(roots, os.fsencode(given))
-        parts = [(root, part) for root in roots if (part := _part(db, root, path)) is not None]
-        if not parts:
+        known = False
+        for root in roots:
+            if catalogue.within(root.path, path):
+                part = b""
+            elif catalogue.within(path, root.path):
+                part = os.path.relpath(path, root.path)
+            else:
+                continue
+            files = catalogue.files_within(db, root.id, part)
+            if files or not part:
+                chosen.setdefault(root, {})[part] = files
+                known = True
+        if not known:
             raise UnknownPath(
                 f"the library knows nothing at {given}; check the spelling (`align roots` lists the"
                 " watched folders), nothing was forgotten"
             )
-        for root, part in parts:
-            chosen.setdefault(root, set()).add(part)
     return chosen
-
-
-def _part(db: Connection, root: Root, path: bytes) -> bytes | None:
-    """The part of a root that the absolute `path` means: b"" for the whole root, None if nothing is
-    known there."""
-    if catalogue.within(root.path, path):
-        return b""
-    if not catalogue.within(path, root.path):
-        return None
-    part = os.path.relpath(path, root.path)
-    return part if catalogue.files_within(db, root.id, part) else None
 
 
 def _may_return(root: Root, part: bytes, *, away: bool) -> bool:

@@ -5,8 +5,9 @@ seems to be away (`guard`).
 """
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -99,8 +100,12 @@ def scan_sources(
     )
     scans = []
     for root in sorted(parts, key=lambda root: root.id):
-        known = catalogue.known_files(db, root.id, model_id)
-        scans.append(scan(root, parts[root], known, allow_missing=allow_missing))
+        # Only a walk of the whole root tells which of several links to a folder counts.
+        linked = root.follow_symlinks and root.recursive
+        looked_at = parts[root] | {b""} if linked else parts[root]
+        known = catalogue.known_files(db, root.id, model_id, looked_at)
+        everything_known = partial(catalogue.known_files, db, root.id, model_id)
+        scans.append(scan(root, looked_at, known, everything_known, allow_missing=allow_missing))
     for root in (root for each in scans for root in each.roots):
         watching.set_devices(db, root)
     return Scan(
@@ -113,36 +118,40 @@ def scan_sources(
 
 
 def scan(
-    root: Root, parts: Set[bytes], known: Collection[File], *, allow_missing: bool = False
+    root: Root,
+    parts: Set[bytes],
+    known: Collection[File],
+    everything_known: Callable[[], Collection[File]],
+    *,
+    allow_missing: bool = False,
 ) -> Scan:
-    """Compare the `parts` of a root (relative paths, b"" for the whole root) with all its `known`
-    files.
+    """Compare the `parts` of a root (relative paths, b"" for the whole root) with the files `known`
+    in them. `everything_known` returns all known files of the root; it is called only if something
+    seems to be missing.
 
     A root that cannot be read is left alone. So is one that misses files and holds none at all, or
     lies on another device than before, unless `allow_missing`. The same holds for a folder that was
     on another device than the folder above it.
     """
-    if root.follow_symlinks and root.recursive:
-        # Only a walk of the whole root tells which of several paths to a folder counts.
-        parts = {*parts, b""}
-    in_scope = {file.path: file for file in known if lies_in(file.path, parts)}
+    in_scope = {file.path: file for file in known}
     try:
         os.scandir(root.path).close()
         device = os.stat(root.path).st_dev
     except (FileNotFoundError, NotADirectoryError):
         if allow_missing:
             return Scan(gone=_by_path(in_scope.values()))
-        return Scan(unavailable=[guard.sentence(root, b"", "does not exist", known)])
+        return Scan(unavailable=[guard.sentence(root, b"", "does not exist", everything_known())])
     except OSError as error:
         return Scan(unavailable=[guard.unreadable(root, error)])
 
     excludes = Excludes(root.exclude)
     disk = look(root, parts, in_scope.keys(), excludes)
     compared = _compare(root, disk, in_scope, excludes)
-    away = {}
-    if not allow_missing:
-        away = guard.folders_away(root, known, compared.missing, disk.files.keys())
-    unavailable = [guard.sentence(root, folder, reason, known) for folder, reason in away.items()]
+    away, unavailable = dict[bytes, str](), list[str]()
+    if compared.missing and not allow_missing:
+        everything = everything_known()
+        away = guard.folders_away(root, everything, compared.missing, disk.files.keys())
+        unavailable = [guard.sentence(root, at, reason, everything) for at, reason in away.items()]
     if b"" in away:
         return Scan(unavailable=unavailable)
     compared = compared.without(away)

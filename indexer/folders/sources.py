@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from sqlalchemy import Connection
 
@@ -51,13 +51,14 @@ def parts_to_scan(
     known = {root.path for root in roots}
     shapes = {path: "folder" if path in known else _shape(path) for path in paths}
     for path in sorted(paths, key=lambda path: shapes[path] == "file"):
-        roots = catalogue.all_roots(db)
         if shapes[path] == "folder" and not _holder(roots, path, recursive=True):
             watching.watch(db, path, recursive=True)
         elif shapes[path] == "file" and not _holder(roots, path):
             watching.watch(db, os.path.dirname(path), recursive=False)
+        else:
+            continue
+        roots = catalogue.all_roots(db)
 
-    roots = catalogue.all_roots(db)
     parts: dict[int, set[bytes]] = {}
     for path in paths:
         root = _holder(roots, path, recursive=shapes[path] == "folder")
@@ -78,19 +79,20 @@ def parts_to_scan(
 
     roots = [root for root in catalogue.all_roots(db) if root.id in parts]
     for root in roots:
+        excludes = Excludes(root.exclude)
         for part in sorted(parts[root.id]):
-            _refuse_excluded(root, part)
+            if excludes.cover(part):
+                _refuse_excluded(root, part)
     return {root: parts[root.id] for root in roots}
 
 
-def _refuse_excluded(root: Root, part: bytes) -> None:
-    glob = next((glob for glob in root.exclude if Excludes([glob]).cover(part)), None)
-    if glob is not None:
-        path = os.fsdecode(root.at(part))
-        raise SourceExcluded(
-            f"{path} is excluded from {os.fsdecode(root.path)} by the glob {glob!r}; to change"
-            " the globs of that folder, give all of them with --exclude (`align roots` lists them)"
-        )
+def _refuse_excluded(root: Root, part: bytes) -> NoReturn:
+    glob = next(glob for glob in root.exclude if Excludes([glob]).cover(part))
+    raise SourceExcluded(
+        f"{os.fsdecode(root.at(part))} is excluded from {os.fsdecode(root.path)} by the glob"
+        f" {glob!r}; to change the globs of that folder, give all of them with --exclude (`align"
+        " roots` lists them)"
+    )
 
 
 def _shape(path: bytes) -> Literal["folder", "file"]:

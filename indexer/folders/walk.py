@@ -4,7 +4,7 @@ import errno
 import heapq
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from stat import S_ISREG
 
 from indexer.database.rows import Root
@@ -56,10 +56,12 @@ def walk(
                 yield path, entry
 
 
-def lies_in(path: bytes, folders: Iterable[bytes]) -> bool:
+def lies_in(path: bytes, folders: Container[bytes]) -> bool:
     """Whether `path` is one of `folders` or lies in one; all are relative to the same root, and b""
     is the root itself."""
-    return any(folder in (b"", path) or path.startswith(folder + b"/") for folder in folders)
+    while path and path not in folders:
+        path = os.path.dirname(path)
+    return path in folders or b"" in folders
 
 
 def holds_any_file(root: Root, part: bytes = b"") -> bool:

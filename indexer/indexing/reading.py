@@ -10,6 +10,7 @@ from encoder.errors import PictureError, TextError
 from encoder.pictures.decoders import Decoded
 from encoder.pictures.picture import MAX_BYTES
 from indexer.content import Content
+from indexer.database.rows import File
 from indexer.folders.scan import Found
 from indexer.folders.sources import ending, kind_of
 from indexer.metadata.texts import read_texts
@@ -54,7 +55,7 @@ def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
     found = replace(found, size=status.st_size, mtime_ns=status.st_mtime_ns)
     if data is None:
         return Read(found, failure="changed while it was read")
-    racy = found.mtime_ns + RACY_NS >= began
+    racy = _is_racy(status, began, found.known)
     digest = hashlib.sha256(data).digest()
     if found.is_known_as(digest):
         return Read(found, racy, digest)
@@ -68,6 +69,20 @@ def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
         return Read(found, racy, digest, (_picture(data, digest, decode),))
     except (PictureError, TextError) as error:
         return Read(found, racy, digest, failure=str(error))
+
+
+def _is_racy(status: os.stat_result, began: int, known: File | None) -> bool:
+    """Whether the file may change after a read that `began` then, in ns, and keep its time.
+
+    A time that lies after the last change of the file's status was set by hand: a change would
+    replace it. Where a file system keeps only one time, a time in the future is believed once it
+    was met before.
+    """
+    mtime = status.st_mtime_ns
+    if mtime + RACY_NS < began or mtime > status.st_ctime_ns + RACY_NS:
+        return False
+    met_before = known is not None and known.racy and known.mtime_ns == mtime
+    return not (mtime > began + RACY_NS and met_before)
 
 
 def _bytes(found: Found) -> tuple[bytes | None, os.stat_result]:

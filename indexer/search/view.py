@@ -1,7 +1,7 @@
 """What one search sees of one kind of item: a generation, the delta, and the deleted items."""
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,8 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
         opened, degraded = generations.open_newest(
             directory, kept, model.dim, cached.opened if cached else None
         )
+    if cached and (cached.model_id, cached.head) == (model_id, head) and cached.opened is opened:
+        return _extended(db, cached, kind, seq)
     since = opened.row.seq if opened else 0
     deleted = embeddings.deleted_since(db, kind, since)
     delta = embeddings.delta_vectors(db, kind, model_id, model.dim, since)
@@ -66,6 +68,25 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
         delta=delta,
         degraded=degraded,
     )
+
+
+def _extended(db: Connection, view: View, kind: Kind, seq: int) -> View:
+    """A view that differs only in the delta, brought to change `seq`. Only the items that changed
+    since are read."""
+    changed = embeddings.changed_since(db, kind, view.seq)
+    if not len(changed):
+        return replace(view, seq=seq)
+    new_ids, new_rows = embeddings.vectors_of(db, view.model_id, view.model.dim, changed.tolist())
+    ids, rows = view.delta
+    if np.isin(ids, changed).any():
+        kept = ~np.isin(ids, changed)
+        ids, rows = ids[kept], rows[kept]
+    if len(new_ids):
+        ids, rows = np.concatenate([ids, new_ids]), np.concatenate([rows, new_rows])
+    if len(new_ids) and not (np.diff(ids) > 0).all():
+        order = np.argsort(ids)
+        ids, rows = ids[order], rows[order]
+    return replace(view, seq=seq, hidden=np.union1d(view.hidden, changed), delta=(ids, rows))
 
 
 def nearest(
