@@ -19,7 +19,7 @@ from encoder.protocol import Encoder
 from indexer import status
 from indexer.ann import generations
 from indexer.ann.tuning_queries import tuning_queries
-from indexer.database import catalogue, connection, embeddings, journal
+from indexer.database import catalogue, compaction, connection, embeddings, journal
 from indexer.database.lock import writing
 from indexer.database.schema import SCHEMA_VERSION
 from indexer.database.sqlite_errors import REMEDY
@@ -191,8 +191,9 @@ class Library:
                     exclude=exclude,
                     follow_symlinks=follow_symlinks,
                 )
-            report = run.run(differences, everything=reembed or not sources)
-            self._publish(engine, load_encoder, layout=layout, progress=progress)
+            publish = partial(self._publish, engine, load_encoder, layout=layout)
+            report = run.run(differences, publish, everything=reembed or not sources)
+            publish(progress=progress)
         return replace(report, seconds=time.monotonic() - started)
 
     @contextmanager
@@ -252,6 +253,45 @@ class Library:
         for kind in KINDS:
             queries = partial(tuning_queries, engine, kind, load_encoder, captions)
             generations.publish(engine, self.path, kind, queries, force=force, progress=progress)
+
+    def compact(
+        self,
+        load_encoder: Callable[[], Encoder],
+        *,
+        wait: float = 0,
+        progress: Progress = NULL,
+    ) -> tuple[int, int]:
+        """Make the library as small as it can be; returns the bytes of the database before and
+        after.
+
+        Publishes new generations where anything changed, forgets old changes, the embeddings of a
+        model that is not used, and what tools said of pictures that are gone, and gives free space
+        back. Searches go on meanwhile. `load_encoder` is called only where `rebuild` would call it.
+        Raises LibraryLocked, GenerationError, and StorageError without room for a second database.
+        """
+        with self._writing(wait) as engine:
+            before = status.database_bytes(self.path)
+            for kind in KINDS:
+                queries = partial(tuning_queries, engine, kind, load_encoder)
+                generations.publish(
+                    engine, self.path, kind, queries, worthwhile=0, progress=progress
+                )
+            with engine.begin() as db:
+                compaction.drop_unused(db)
+            compaction.vacuum(engine)
+        return before, status.database_bytes(self.path)
+
+    def backup(self, file: Path) -> int:
+        """Write a whole copy of the database to `file`, also while another process writes; returns
+        its bytes.
+
+        Generations are left out, because they can be built again. To restore, put the copy in the
+        place of ``library.db``, without files named ``library.db-wal`` and ``library.db-shm``
+        beside it. An earlier backup of this library is replaced. Raises StorageError if anything
+        else lies at `file`, or if it cannot be written.
+        """
+        database = self.path / connection.NAME
+        return compaction.backup(self._reader, database, Path(file).expanduser().absolute())
 
     def roots(self) -> list[RootStatus]:
         """Every watched folder and its state; looks at the disk."""

@@ -27,20 +27,25 @@ def status(db: Connection, directory: Path) -> Status:
             for head in catalogue.kept_generations(db, kind, current[0])[:1]:
                 heads.append(_generation(head, *embeddings.pending(db, kind, current[0], head)))
                 reasons.append(generations.why_degraded(directory, head))
-    database_files = (directory / name for name in (connection.NAME, f"{connection.NAME}-wal"))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
         failures=len(catalogue.all_failures(db)),
         roots=roots.statuses(db),
         model=current[1] if current else None,
         generations=heads,
-        database_bytes=sum(file.stat().st_size for file in database_files if file.exists()),
+        database_bytes=database_bytes(directory),
         journal_mode=connection.journal_mode(db),
         sqlite_version=sqlite3.sqlite_version,
         faiss_version=_faiss_version(),
         schema_version=SCHEMA_VERSION,
         degraded=next((reason for reason in reasons if reason), None),
     )
+
+
+def database_bytes(directory: Path) -> int:
+    """Size of the database with its write-ahead log."""
+    files = (directory / name for name in (connection.NAME, f"{connection.NAME}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _generation(head: Generation, live: int, delta: int, deleted: int) -> GenerationStatus:

@@ -18,6 +18,7 @@ from indexer.ann.layout import SAMPLE_SEED, Layout, layout
 from indexer.ann.spool import Spool, spooled
 from indexer.ann.tuning import Queries, measure
 from indexer.database import catalogue, embeddings, journal
+from indexer.database.compaction import prune_log
 from indexer.database.embeddings import Vectors
 from indexer.database.rows import Generation
 from indexer.errors import GenerationError
@@ -58,11 +59,13 @@ def publish(
     kind: Kind,
     queries: Callable[[], Queries],
     *,
+    worthwhile: float = _WORTHWHILE,
     force: bool = False,
     progress: Progress = NULL,
 ) -> None:
-    """Publish a new head for `kind`, in the layout that the library wants, if it is worthwhile or
-    if `force` says so. For the holder of the writer lock.
+    """Publish a new head for `kind`, in the layout that the library wants, if the share
+    `worthwhile` of its items has changed since the head, or if `force` says so. For the holder of
+    the writer lock.
 
     `queries` is called for an index with lists, to measure how many lists a search must look into.
     Raises GenerationError if the file cannot be written or if its recall is too low; searches stay
@@ -76,7 +79,7 @@ def publish(
         kept = catalogue.kept_generations(db, kind, model_id)
         live, delta, deleted = embeddings.pending(db, kind, model_id, kept[0] if kept else None)
         pending = delta + deleted
-        if not (pending and pending >= _WORTHWHILE * live) and not (force and live):
+        if not (pending and pending >= worthwhile * live) and not (force and live):
             return
         choice, target = catalogue.wanted_layout(db)
         planned = layout(live, choice)
@@ -124,6 +127,7 @@ def publish(
     )
     with engine.begin() as db:
         journal.add_generation(db, model_id, written)
+        prune_log(db, model_id)
     clean(engine, directory)
 
 

@@ -45,7 +45,7 @@ from indexer.database.schema import (
     roots,
 )
 from indexer.errors import ModelMismatch
-from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
+from indexer.records import KINDS, Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
 
 _PARTS = 100
 """Files and folders that one query looks for."""
@@ -104,6 +104,12 @@ def last_change(db: Connection) -> int:
     """The newest number in the change log, 0 for an empty one."""
     seq: int = db.execute(select(func.coalesce(func.max(changes.c.seq), 0))).scalar_one()
     return seq
+
+
+def log_reaches(db: Connection, seq: int) -> bool:
+    """Whether the log still has every change after change `seq`."""
+    first: int | None = db.execute(select(func.min(changes.c.seq))).scalar()
+    return first is None or first <= seq + 1
 
 
 def all_roots(db: Connection) -> list[Root]:
@@ -208,6 +214,15 @@ def counts(db: Connection) -> dict[Kind, int]:
     """Live items by kind; a kind without items is left out."""
     query = select(items.c.kind, func.count()).group_by(items.c.kind)
     return {row[0]: row[1] for row in db.execute(query)}
+
+
+def kinds_held(db: Connection) -> set[Kind]:
+    """The kinds of which there are live items."""
+    return {
+        kind
+        for kind in KINDS
+        if db.execute(select(items.c.id).where(items.c.kind == kind).limit(1)).first()
+    }
 
 
 def files_by_root(db: Connection) -> dict[int, int]:

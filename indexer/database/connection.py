@@ -55,6 +55,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
             timeout=30,
         )
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # what is forgotten is overwritten
         functions.register(connection)
         if writable:
             _set_journal_mode(connection, database)

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,7 +16,7 @@ from encoder.read_ahead import ahead
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
 from indexer.database.rows import FileItem
-from indexer.errors import EmbeddingError, ModelMismatch
+from indexer.errors import EmbeddingError, GenerationError, ModelMismatch
 from indexer.folders.scan import Found, Scan
 from indexer.indexing.gone import GoneFiles
 from indexer.indexing.plans import Entry, Piece, Plan, batches, match
@@ -24,6 +24,10 @@ from indexer.indexing.reading import Decode, Read, read
 from indexer.metadata import sidecars
 from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
+
+PUBLISH_EVERY = 10_000
+"""New items after which a run publishes generations, or an eighth of the library if that is more:
+otherwise searches would have more and more to read meanwhile."""
 
 _TOLERANCE = 1e-3
 """The length of an embedding may differ from 1 by less than this."""
@@ -44,6 +48,8 @@ class _State:
     encoder: Encoder | None = None
     """Loaded when it is first needed."""
     gone: GoneFiles = field(default_factory=GoneFiles)
+    unpublished: int = 0
+    """Items that were added since generations were published."""
     counts: Counter[str] = field(default_factory=Counter)
     """Numbers of the report, by the names of its fields."""
 
@@ -90,8 +96,11 @@ class Run:
             with self._engine.begin() as db:
                 journal.rename_model(db, self._state.target[0], encoder.name)
 
-    def run(self, scan: Scan, *, everything: bool = False) -> IndexReport:
-        """Bring the database to what `scan` found, a batch at a time. `seconds` of the report is 0.
+    def run(
+        self, scan: Scan, publish: Callable[[], None], *, everything: bool = False
+    ) -> IndexReport:
+        """Bring the database to what `scan` found, a batch at a time, and `publish` now and then.
+        `seconds` of the report is 0.
 
         With `everything` the scan was of all roots: nothing is left to embed then, and the
         embeddings of all other models are dropped.
@@ -109,6 +118,7 @@ class Run:
                 plans = (self._plan(result) for result in results)
                 for batch in batches(plans, self._batch_size):
                     self._commit(batch)
+                    self._publish_if_due(publish)
                     self._progress.advance(sum(piece.last for piece in batch))
             finally:
                 decoders.close()  # first: the results wait for what is being decoded
@@ -223,6 +233,19 @@ class Run:
             if state.target:
                 journal.add_embeddings(db, state.target[0], embedded)
             journal.log_added(db, added)
+        if state.target == state.current:
+            state.unpublished += len(added)
+
+    def _publish_if_due(self, publish: Callable[[], None]) -> None:
+        state = self._state
+        if state.unpublished < PUBLISH_EVERY:
+            return
+        with self._engine.connect() as db:
+            live = sum(catalogue.counts(db).values())
+        if 8 * state.unpublished >= live:
+            state.unpublished = 0
+            with suppress(GenerationError):  # the end of the run will say so
+                publish()
 
     def _write_file(self, db: Connection, piece: Piece) -> int:
         plan, found = piece.plan, piece.plan.found

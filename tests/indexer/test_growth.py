@@ -121,6 +121,20 @@ def test_a_view_that_is_extended_equals_one_that_is_read(make_vectors, unit_rows
         assert shown == set(range(1, 61)) - set(fresh.hidden.tolist())
 
 
+def test_a_run_publishes_as_the_library_grows(photos, counting, monkeypatch, sql):
+    monkeypatch.setattr("indexer.indexing.run.PUBLISH_EVERY", 6)
+    for n in range(60):
+        photos.paint(f"{n:02}.png", (n, 0, 0))
+    with pytest.raises(KeyboardInterrupt):
+        photos.index(encoder=counting(fail_at=19), batch_size=2)
+    (head,) = photos.library.status().generations
+    assert (head.count, head.delta) == (36, 0)
+    photos.index(batch_size=2)
+    # At 6, 12, 18 ... items, then at every eighth: the work stays in proportion to the library.
+    ((published,),) = sql(photos.library, "SELECT max(id) FROM generations")
+    assert published <= 11
+
+
 def test_forgetting_many_files_compiles_no_globs(photos, monkeypatch):
     paths = [photos.paint(f"{n}[*].png", (n, 0, 0)) for n in range(30)]
     photos.index()
