@@ -45,7 +45,7 @@ from indexer.database.schema import (
     roots,
 )
 from indexer.errors import ModelMismatch
-from indexer.records import KINDS, Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
+from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
 
 _PARTS = 100
 """Files and folders that one query looks for."""
@@ -101,15 +101,17 @@ def wanted_layout(db: Connection) -> tuple[LayoutChoice, float]:
 
 
 def last_change(db: Connection) -> int:
-    """The newest number in the change log, 0 for an empty one."""
+    """The newest number that the change log gave, 0 before the first."""
     seq: int = db.execute(select(func.coalesce(func.max(changes.c.seq), 0))).scalar_one()
-    return seq
+    given = db.exec_driver_sql("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").scalar()
+    return max(seq, given) if isinstance(given, int) else seq  # a damaged one is reported elsewhere
 
 
-def log_reaches(db: Connection, seq: int) -> bool:
-    """Whether the log still has every change after change `seq`."""
-    first: int | None = db.execute(select(func.min(changes.c.seq))).scalar()
-    return first is None or first <= seq + 1
+def log_start(db: Connection, kind: Kind) -> int | None:
+    """The number of the first change of `kind` that the log still has; None without any."""
+    query = select(func.min(changes.c.seq)).where(changes.c.kind == kind)
+    first: int | None = db.execute(query).scalar()
+    return first
 
 
 def all_roots(db: Connection) -> list[Root]:
@@ -214,15 +216,6 @@ def counts(db: Connection) -> dict[Kind, int]:
     """Live items by kind; a kind without items is left out."""
     query = select(items.c.kind, func.count()).group_by(items.c.kind)
     return {row[0]: row[1] for row in db.execute(query)}
-
-
-def kinds_held(db: Connection) -> set[Kind]:
-    """The kinds of which there are live items."""
-    return {
-        kind
-        for kind in KINDS
-        if db.execute(select(items.c.id).where(items.c.kind == kind).limit(1)).first()
-    }
 
 
 def files_by_root(db: Connection) -> dict[int, int]:

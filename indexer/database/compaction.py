@@ -13,18 +13,17 @@ from indexer.errors import StorageError
 
 
 def prune_log(db: Connection, model_id: int) -> None:
-    """Forget the changes that every kept generation of the model includes, apart from the newest
-    one, whose number must stay. A kind that has items but no generation needs all changes."""
-    query = (
+    """For each kind, forget the changes that all of its kept generations include, apart from the
+    newest of these: it shows how far back the log reaches."""
+    oldest = (
         select(generations.c.kind, func.min(generations.c.seq))
         .where(generations.c.model_id == model_id)
         .group_by(generations.c.kind)
     )
-    oldest = {row[0]: row[1] for row in db.execute(query)}
-    if oldest and catalogue.kinds_held(db) <= oldest.keys():
-        last = catalogue.last_change(db)
-        included = changes.c.seq <= min(oldest.values())
-        db.execute(delete(changes).where(included, changes.c.seq < last))
+    for kind, seq in db.execute(oldest).all():
+        of_kind = changes.c.kind == kind
+        newest = select(func.max(changes.c.seq)).where(of_kind, changes.c.seq <= seq)
+        db.execute(delete(changes).where(of_kind, changes.c.seq < newest.scalar_subquery()))
 
 
 def drop_unused(db: Connection) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
 from indexer.database import catalogue
 from indexer.database.catalogue import among
@@ -39,20 +39,21 @@ def _decode(rows: Sequence[Row[int, bytes]], dim: int) -> Vectors:
     return ids, halves.astype(np.float32)
 
 
-def _live(kind: Kind, model_id: int) -> Select[int, bytes]:
-    """Embeddings of all live items of `kind`."""
+def _live(kind: Kind, model_id: int, *, and_lost: bool = False) -> Select[int, bytes]:
+    """Embeddings of all live items of `kind`, and of items that have lost their rows, of which
+    nobody knows the kind."""
+    of_kind: ColumnElement[bool] = items.c.kind == kind
     return (
         select(embeddings.c.item_id, embeddings.c.vector)
-        .join(items, items.c.id == embeddings.c.item_id)
-        .where(items.c.kind == kind, embeddings.c.model_id == model_id)
+        .join(items, items.c.id == embeddings.c.item_id, isouter=and_lost)
+        .where(or_(of_kind, items.c.id.is_(None)) if and_lost else of_kind)
+        .where(embeddings.c.model_id == model_id)
     )
 
 
 def _added(kind: Kind, model_id: int, seq: int) -> Select[int, bytes]:
-    """Embeddings of live items of `kind` that were added after change `seq`; 0 is before all of
-    them, also before those that the log has forgotten. Only live items have embeddings."""
-    if seq == 0:
-        return _live(kind, model_id)
+    """Embeddings of live items of `kind` that were added after change `seq`. Only live items have
+    embeddings."""
     added = select(changes.c.item_id).where(
         changes.c.seq > seq, changes.c.kind == kind, changes.c.op == "add"
     )
@@ -69,9 +70,11 @@ def all_vectors(db: Connection, kind: Kind, model_id: int, dim: int) -> Iterator
 
 
 def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int) -> Vectors:
-    """Embeddings of live items added after change `seq`."""
-    query = _added(kind, model_id, seq).order_by(embeddings.c.item_id)
-    return _decode(db.execute(query).all(), dim)
+    """Embeddings of live items added after change `seq`; 0 is before all of them, also before those
+    that the log has forgotten."""
+    # A search says so if it has to leave out items that have lost their rows.
+    query = _added(kind, model_id, seq) if seq else _live(kind, model_id, and_lost=True)
+    return _decode(db.execute(query.order_by(embeddings.c.item_id)).all(), dim)
 
 
 def changed_since(db: Connection, kind: Kind, seq: int) -> Ids:

@@ -90,6 +90,9 @@ def _generation(
     ):
         if len(ids):
             yield _unusable(row.name, f"{problem}: {listed(ids.tolist())}")
+    start = catalogue.log_start(db, row.kind)
+    if start is not None and start > row.seq:
+        yield _unusable(row.name, "is older than the log of changes")
     if len(np.unique(stored)) < len(stored):
         yield _unusable(row.name, "has items twice")
 

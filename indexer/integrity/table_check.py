@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from sqlalchemy import Connection, false, func, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from indexer.database import catalogue
 from indexer.database.embeddings import CHUNK
@@ -106,15 +106,14 @@ def _changes(db: Connection) -> Iterator[Finding]:
     for id in db.execute(deleted).scalars():
         yield Finding("change", f"item {id}", "is deleted, but not in the log", True, (id,))
     current = catalogue.current_model(db)
-    # A log that was pruned lacks the items that every generation has.
-    lost = latest.c.op.is_(None) if catalogue.log_reaches(db, 0) else false()
+    # The generations must have the items that a pruned log lacks.
     unlogged = (
         select(items.c.id)
         .join(embeddings, embeddings.c.item_id == items.c.id)
-        .outerjoin(latest, latest.c.item_id == items.c.id)
+        .join(latest, latest.c.item_id == items.c.id)
         .where(
             embeddings.c.model_id == (current[0] if current else None),
-            or_(lost, latest.c.op != "add", latest.c.kind != items.c.kind),
+            or_(latest.c.op != "add", latest.c.kind != items.c.kind),
         )
     )
     for id in db.execute(unlogged).scalars():

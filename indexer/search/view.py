@@ -53,9 +53,10 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
         opened, degraded = generations.open_newest(
             directory, kept, model.dim, cached.opened if cached else None
         )
-    same = cached and (cached.model_id, cached.head) == (model_id, head)
-    if cached and same and cached.opened is opened and catalogue.log_reaches(db, cached.seq):
-        return _extended(db, cached, kind, seq)
+    if cached and (cached.model_id, cached.head) == (model_id, head) and cached.opened is opened:
+        start = catalogue.log_start(db, kind)
+        if start is not None and start <= cached.seq:
+            return _extended(db, cached, kind, seq)
     since = opened.row.seq if opened else 0
     deleted = embeddings.deleted_since(db, kind, since)
     delta = embeddings.delta_vectors(db, kind, model_id, model.dim, since)

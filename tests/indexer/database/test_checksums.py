@@ -257,7 +257,8 @@ def test_a_bit_flipped_on_disk_in_a_table_and_in_its_index(full, sql, statement,
             assert library.verify() == []
             if "row" not in found:
                 assert lost == []
-                assert {**everything(library), "generations": 0} == {**before, "generations": 0}
+                derived = dict.fromkeys(["generations", "changes"])  # the new one prunes the log
+                assert {**everything(library), **derived} == {**before, **derived}
             library.index([], FakeEncoder)
             assert library.verify() == []
             assert contents(full, library) == answered

@@ -121,8 +121,9 @@ def test_the_item_of_a_deleted_file_is_deleted_and_its_id_never_returns(photos, 
     photos.paint("b.png", "green")
     assert photos.rescan() == {"added": 1, "unchanged": 1, "embedded": 1}
     assert photos.ids("a.png", "b.png") == [1, 3]
-    # The generations hold the changes before.
-    assert sql(photos.library, "SELECT seq, item_id, op FROM changes") == [(4, 3, "add")]
+    # Both generations hold the changes before.
+    changes = sql(photos.library, "SELECT seq, item_id, op FROM changes")
+    assert changes == [(3, 2, "delete"), (4, 3, "add")]
 
 
 def test_a_move_keeps_id_and_embedding(photos, must_not_load, monkeypatch):
