@@ -6,6 +6,7 @@ AlignError                     the root: one clear sentence that names the remed
 │   └── HubError               a model that is neither here nor reachable
 ├── DatasetError               pictures with captions that cannot be read as asked
 ├── PictureError               bytes that are not a readable picture
+│   └── PassingPictureError    a picture that could not be read for a reason that may pass
 ├── TextError                  bytes that are not a readable text file
 ├── FilterError                (defined in `indexer.search.filters`)
 └── LibraryError               (defined in `indexer.errors`)
@@ -34,6 +35,10 @@ class DatasetError(AlignError):
 
 class PictureError(AlignError):
     """Bytes that cannot be read as a picture; the message is a plain reason."""
+
+
+class PassingPictureError(PictureError):
+    """A picture could not be read, and its bytes need not be at fault: try again later."""
 
 
 class TextError(AlignError):

@@ -83,6 +83,9 @@ class Failure:
     reason: str
     at: datetime
     """When it first failed for this reason, in UTC."""
+    passing: bool
+    """Whether the reason may pass without a change of the file: the system stopped the decoder, or
+    the file may not be opened now."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,10 @@ class IndexReport:
     unchanged: int = 0
     failed: int = 0
     """Files that this run tried to read without success."""
+    failing: int = 0
+    """Files of the library that could not be read, by this run or an earlier one."""
+    passing: int = 0
+    """How many of these failed for a reason that may pass, and are tried at every run."""
     embedded: int = 0
     """Pictures and texts that went through the encoder."""
     given_up: tuple[str, ...] = ()
@@ -261,6 +268,9 @@ class Status:
     counts: dict[Kind, int]
     """Live items by kind."""
     failures: int
+    """Files that could not be read."""
+    passing: int
+    """How many of these failed for a reason that may pass, and are tried at every run."""
     roots: list[RootStatus]
     model: Model | None
     generations: list[GenerationStatus]

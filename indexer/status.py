@@ -21,6 +21,7 @@ def status(db: Connection, directory: Path) -> Status:
     Reads the generation files to check that they are sound.
     """
     current = catalogue.current_model(db)
+    failing, passing = catalogue.failure_counts(db)
     heads, reasons = [], []
     if current:
         for kind in KINDS:
@@ -29,7 +30,8 @@ def status(db: Connection, directory: Path) -> Status:
                 reasons.append(generations.why_degraded(directory, head))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
-        failures=len(catalogue.all_failures(db)),
+        failures=failing,
+        passing=passing,
         roots=roots.statuses(db),
         model=current[1] if current else None,
         generations=heads,

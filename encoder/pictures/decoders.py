@@ -24,12 +24,14 @@ from typing import IO, Any, Self, TypeVar
 
 from PIL import Image
 
-from encoder.errors import EncoderError, PictureError
+from encoder.errors import EncoderError, PassingPictureError, PictureError
 from encoder.pictures.picture import Picture, read_picture
 from encoder.protocol import Pixels
 
 TIMEOUT = 10.0
-"""Seconds that one picture may take."""
+"""Seconds of processor time that one picture may take, however busy the machine is."""
+PATIENCE = 120.0
+"""Seconds after which a child that does not answer is given up, whatever it waits for."""
 MAX_MEMORY = 1_400_000_000
 """Bytes of data that a child may hold; with its code and libraries it stays below 1.5 GB."""
 PICTURES_A_CHILD = 4
@@ -40,6 +42,13 @@ T = TypeVar("T")
 
 _READY = b"!"
 _STOPPED = "not decoded: the work was stopped"
+_NO_MEMORY = "not enough memory to decode it"
+_SHORT_OF_MEMORY = 75
+"""Exit status of a child that had no memory for the question itself."""
+_STOPPING = frozenset(
+    {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU}
+)
+"""Signals that come from outside: bytes cannot make a process send them to itself by accident."""
 _WITHOUT_PIXELS = Image.new("RGB", (0, 0))
 
 
@@ -61,8 +70,8 @@ class Decoders:
     time. A child starts when it is first needed, serves one picture after another, and ends on
     `close`, or when this object or the program ends. A context manager, safe from any thread."""
 
-    def __init__(self, timeout: float = TIMEOUT) -> None:
-        self._timeout = timeout
+    def __init__(self, timeout: float = TIMEOUT, patience: float = PATIENCE) -> None:
+        self._limits = timeout, patience
         self._children: list[subprocess.Popen[bytes]] = []
         self._idle: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
@@ -72,9 +81,11 @@ class Decoders:
     def decode(self, data: bytes, prepare: Prepare) -> Decoded:
         """Decode the bytes of a picture file in a child, as `read_picture` does, and `prepare` it.
 
-        Raises PictureError with a plain reason if the bytes are not a picture, or if the child took
-        too long, ran out of memory or died; another child then takes its place. Raises EncoderError
-        if `prepare` cannot be pickled or fails.
+        Raises PictureError with a plain reason if the bytes are not a picture, or if they took too
+        long, needed too much memory or crashed the child; another child then takes its place.
+        Raises PassingPictureError if the cause may lie elsewhere: the system stopped the child or
+        was short of memory, or the child did not answer. Raises EncoderError if `prepare` cannot be
+        pickled or fails.
         """
         return self._ask(partial(_decode, prepare), data)
 
@@ -120,7 +131,7 @@ class Decoders:
             requests.flush()
             failed, answer = pickle.load(answers)
         except (OSError, EOFError, pickle.UnpicklingError):
-            raise PictureError(self._bury(child)) from None
+            raise self._bury(child) from None
         except BaseException:  # interrupted: nobody knows what the child would answer next
             child.kill()
             self._bury(child)
@@ -155,11 +166,11 @@ class Decoders:
         paths = [os.path.abspath(path) for path in sys.path]
         code = (
             f"import sys; sys.path[:] = {paths!r}; from encoder.pictures.decoders import serve;"
-            f" serve({self._timeout!r})"
+            f" serve(*{self._limits!r})"
         )
         with self._lock:
             if self._closed:
-                raise PictureError(_STOPPED)
+                raise PassingPictureError(_STOPPED)
             child = subprocess.Popen(
                 [sys.executable, "-I", "-c", code],
                 stdin=subprocess.PIPE,
@@ -174,21 +185,29 @@ class Decoders:
             return child
         reason = self._bury(child)
         if self._closed:
-            raise PictureError(_STOPPED)
+            raise PassingPictureError(_STOPPED)
         raise EncoderError(
             f"no process that decodes pictures could be started: it {reason}; check the"
             " installation"
         )
 
-    def _bury(self, child: subprocess.Popen[bytes]) -> str:
+    def _bury(self, child: subprocess.Popen[bytes]) -> PictureError:
         """Wait for a child that is dying, or was stopped in its answer, and say why it died."""
         with self._lock:
             if child in self._children:
                 self._children.remove(child)
         code = _let_go(child)
+        timeout, patience = self._limits
+        if code == -signal.SIGPROF:
+            return PictureError(f"took longer than {timeout:g} s to decode")
         if code == -signal.SIGALRM:
-            return f"took longer than {self._timeout:g} s to decode"
-        return f"crashed the decoder ({f'signal {-code}' if code < 0 else f'exit status {code}'})"
+            return PassingPictureError(f"was not decoded within {patience:g} s")
+        if code == _SHORT_OF_MEMORY:
+            return PassingPictureError(_NO_MEMORY)
+        if code < 0 and -code in _STOPPING:
+            return PassingPictureError(f"the system stopped its decoder (signal {-code})")
+        what = f"signal {-code}" if code < 0 else f"exit status {code}"
+        return PictureError(f"crashed the decoder ({what})")
 
 
 def children_for(pictures: int, most: int) -> int:
@@ -236,11 +255,12 @@ def _call(work: Callable[[], T], data: bytes) -> T:
     return work()
 
 
-def serve(timeout: float) -> None:
+def serve(timeout: float, patience: float) -> None:
     """Answer requests until stdin ends, which it does when the parent dies."""
-    # The kernel's own alarm, whatever the parent did with it, also ends a loop in C.
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    # The kernel's own alarms, whatever the parent did with them, also end a loop in C.
+    for alarm in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(alarm, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF, signal.SIGALRM])
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
@@ -253,29 +273,51 @@ def serve(timeout: float) -> None:
     answers.flush()
     with suppress(EOFError, BrokenPipeError, pickle.UnpicklingError):
         while True:
-            _answer_one(requests, answers, timeout)
+            _answer_one(requests, answers, timeout, patience)
             gc.collect()  # an error holds the frames it was raised among, and those the pixels
             gc.freeze()  # the modules loaded so far need not be looked at again
 
 
-def _answer_one(requests: IO[bytes], answers: IO[bytes], timeout: float) -> None:
-    data, pickled = pickle.load(requests)
+def _answer_one(requests: IO[bytes], answers: IO[bytes], timeout: float, patience: float) -> None:
+    try:
+        data, pickled = pickle.load(requests)
+    except MemoryError:
+        os._exit(_SHORT_OF_MEMORY)
     answer: tuple[bool, Any]
     try:
-        work = _unpickled(pickled)  # before the alarm is set: it may import modules
+        work = _unpickled(pickled)  # before the alarms are set: it may import modules
     except Exception as error:
         answer = True, _unusable(error)
     else:
-        signal.setitimer(signal.ITIMER_REAL, timeout)
+        _set_alarms(timeout, patience)
         try:
             answer = False, work(data)
-        except MemoryError:
-            answer = True, PictureError("not enough memory to decode it")
+        except (MemoryError, PassingPictureError):
+            passing = _is_shortage_of_the_system()
+            answer = True, (PassingPictureError if passing else PictureError)(_NO_MEMORY)
         except Exception as error:
             answer = True, error
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _set_alarms(0, 0)
     pickle.dump(answer, answers, pickle.HIGHEST_PROTOCOL)
     answers.flush()
+
+
+def _set_alarms(timeout: float, patience: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, timeout)
+    signal.setitimer(signal.ITIMER_REAL, patience)
+
+
+def _is_shortage_of_the_system() -> bool:
+    """Whether memory may be short for another reason than `MAX_MEMORY`."""
+    limits = resource.getrlimit(resource.RLIMIT_DATA)[0], resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limits != (MAX_MEMORY, resource.RLIM_INFINITY):
+        return True
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            free = next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return True
+    return 1024 * free < MAX_MEMORY
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from encoder.errors import PictureError
+from encoder.errors import PassingPictureError, PictureError
 from encoder.pictures.exif import read_exif
 
 MAX_PIXELS = 200_000_000
@@ -126,7 +126,7 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
     except Image.DecompressionBombError:
         raise PictureError(f"more pixels than the limit of {max_pixels:,}") from None
     except MemoryError:
-        raise PictureError("not enough memory to decode it") from None
+        raise PassingPictureError("not enough memory to decode it") from None
     except Exception as error:
         # Decoders raise a dozen types on damaged bytes (struct.error, SyntaxError, KeyError, ...).
         reason = str(error).strip().splitlines()

@@ -5,7 +5,7 @@ Paths are bytes, absolute where a `Root` holds them and relative to their root e
 
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from itertools import groupby
@@ -18,14 +18,17 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Select,
     Table,
     and_,
     cast,
+    column,
     exists,
     func,
     literal,
     or_,
     select,
+    values,
 )
 
 from indexer.content import Key
@@ -47,8 +50,8 @@ from indexer.database.schema import (
 from indexer.errors import ModelMismatch
 from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
 
-_PARTS = 100
-"""Files and folders that one query looks for."""
+_PARTS = 200
+"""Files and folders that one query looks for; some builds of SQLite allow 999 parameters."""
 
 
 def within(path: bytes, folder: bytes) -> bool:
@@ -143,10 +146,20 @@ def known_files(
     found: dict[int, File] = {}
     ordered = sorted(parts)
     for start in range(0, len(ordered), _PARTS):
-        some = or_(*(in_folder(part) for part in ordered[start : start + _PARTS]))
-        for file in _files_where(db, model_id, and_(files.c.root_id == root_id, some)):
-            found[file.id] = file
+        ids = _within_any(root_id, ordered[start : start + _PARTS])
+        found |= {file.id: file for file in _files_where(db, model_id, files.c.id.in_(ids))}
     return list(found.values())
+
+
+def _within_any(root_id: int, parts: Sequence[bytes]) -> Select[int]:
+    """Ids of the files of a root that lie at or in any of `parts`; SQL. A join, because SQLite
+    looks up no index for conditions that are or-ed."""
+    names = [column(name, LargeBinary) for name in ("part", "below", "beyond")]
+    rows = values(*names).data([(p, p + b"/", p + b"0") for p in parts]).cte("parts")
+    near = and_(files.c.path >= rows.c.part, files.c.path < rows.c.beyond)
+    inside = or_(files.c.path == rows.c.part, files.c.path > rows.c.below)
+    condition = and_(files.c.root_id == root_id, near, inside)
+    return select(files.c.id).select_from(rows).join(files, condition)
 
 
 def _files_where(
@@ -154,13 +167,15 @@ def _files_where(
 ) -> list[File]:
     embedded = and_(embeddings.c.item_id == items.c.id, embeddings.c.model_id == model_id)
     f = files.c
+    columns: list[ColumnElement[Any]] = [
+        *(f.id, f.root_id, f.path, f.size, f.mtime_ns, f.digest, f.racy, f.sidecar),
+        func.count(items.c.id),
+        func.count(items.c.id) - func.count(embeddings.c.item_id),
+        failures.c.file_id.is_not(None),
+        func.coalesce(failures.c.passing, literal(False)),
+    ]
     query = (
-        select(
-            *[f.id, f.root_id, f.path, f.size, f.mtime_ns, f.digest, f.racy, f.sidecar],
-            func.count(items.c.id),
-            func.count(items.c.id) - func.count(embeddings.c.item_id),
-            failures.c.file_id.is_not(None),
-        )
+        select(*columns)
         .outerjoin(failures, failures.c.file_id == files.c.id)
         .outerjoin(items, items.c.file_id == files.c.id)
         .outerjoin(embeddings, embedded)
@@ -172,8 +187,9 @@ def _files_where(
 
 def in_folder(path: bytes) -> ColumnElement[bool]:
     """Whether a file is at `path`, relative to its root, or in the folder there; SQL."""
-    # "0" comes after "/"
-    return or_(files.c.path == path, and_(files.c.path > path + b"/", files.c.path < path + b"0"))
+    # "0" comes after "/". One range, because SQLite looks up no index for two that are or-ed.
+    near = and_(files.c.path >= path, files.c.path < path + b"0")
+    return and_(near, or_(files.c.path == path, files.c.path > path + b"/"))
 
 
 def files_within(db: Connection, root_id: int, path: bytes) -> list[int]:
@@ -379,12 +395,24 @@ def all_failures(db: Connection) -> list[Failure]:
     """Every failure, by root and path."""
     by_id = {root.id: root for root in all_roots(db)}
     query = (
-        select(files.c.root_id, files.c.path, failures.c.reason, failures.c.at)
+        select(files.c.root_id, files.c.path, failures)
         .join(failures, failures.c.file_id == files.c.id)
         .join(roots, roots.c.id == files.c.root_id)
         .order_by(files.c.root_id, files.c.path)
     )
     return [
-        Failure(_absolute(row.path, row.root_id, by_id), row.reason, datetime.fromisoformat(row.at))
+        Failure(
+            _absolute(row.path, row.root_id, by_id),
+            row.reason,
+            datetime.fromisoformat(row.at),
+            row.passing,
+        )
         for row in db.execute(query)
     ]
+
+
+def failure_counts(db: Connection) -> tuple[int, int]:
+    """How many files fail, and how many of them for a reason that may pass."""
+    query = select(func.count(), func.coalesce(func.sum(failures.c.passing), 0))
+    failing, passing = db.execute(query).one()
+    return int(failing), int(passing)

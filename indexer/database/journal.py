@@ -108,15 +108,16 @@ def put_file(
     return file_id
 
 
-def put_failure(db: Connection, file_id: int, reason: str) -> None:
-    """Remember why a file could not be read. A reason that stays the same keeps its time."""
-    now = datetime.now(UTC).isoformat()
-    statement = upsert(failures).values(file_id=file_id, reason=reason, at=now)
+def put_failure(db: Connection, file_id: int, reason: str, *, passing: bool) -> None:
+    """Remember why a file could not be read, and whether the reason may pass. A reason that stays
+    the same keeps its time."""
+    row = {"reason": reason, "at": datetime.now(UTC).isoformat(), "passing": passing}
+    statement = upsert(failures).values(file_id=file_id, **row)
     db.execute(
         statement.on_conflict_do_update(
             index_elements=["file_id"],
-            set_={"reason": reason, "at": now},
-            where=failures.c.reason != reason,
+            set_=row,
+            where=or_(failures.c.reason != reason, failures.c.passing != passing),
         )
     )
 

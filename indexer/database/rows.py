@@ -51,6 +51,8 @@ class File:
     """How many of these have no embedding of the model."""
     failed: bool
     """Whether the file could not be read or its bytes could not be decoded."""
+    passing: bool
+    """Whether it failed for a reason that may pass without a change of the file."""
 
 
 @dataclass(frozen=True)

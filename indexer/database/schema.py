@@ -178,12 +178,14 @@ statements = Table(
     Column("about", Text, nullable=False),
 )
 
+# passing: the reason may pass without a change of the file, which is tried at every run.
 failures = Table(
     "failures",
     metadata,
     Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
     Column("reason", Text, nullable=False),
     Column("at", Text, nullable=False),
+    Column("passing", Boolean, nullable=False, server_default="0"),
 )
 
 # No foreign key: the log outlives the items.

@@ -61,7 +61,7 @@ class Found:
         """Whether bytes with this SHA-256 are those of the last run and nothing is left to do with
         them. A file with bad bytes is tried again when someone touches it."""
         known = self.known
-        if known is None or known.digest != digest or known.lacking:
+        if known is None or known.digest != digest or known.lacking or known.passing:
             return False
         return not (known.failed and self.touched)
 
@@ -218,9 +218,10 @@ def _compare(
 
 
 def _is_settled(known: File, found: Found) -> bool:
-    """Whether the file need not be opened. A file that could not be read is tried at every run:
-    neither a network that works again nor a permission leaves a trace in the file's time."""
-    if found.touched or found.has_new_sidecars:
+    """Whether the file need not be opened. A file that could not be read, or that failed for a
+    reason that may pass, is tried at every run: neither a network that works again nor memory that
+    is free again leaves a trace in the file's time."""
+    if found.touched or found.has_new_sidecars or known.passing:
         return False
     return known.digest is not None and not (known.racy or known.lacking)
 

@@ -28,6 +28,8 @@ class Plan:
     digest: bytes | None
     racy: bool = False
     failure: str | None = None
+    passing: bool = False
+    """Whether the failure may pass without a change of the file."""
     same: bool = False
     """Whether the bytes are those of the last run, so that the items and the failure stay."""
     adopted: int | None = None

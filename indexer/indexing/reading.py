@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from time import time_ns
 
-from encoder.errors import PictureError, TextError
+from encoder.errors import PassingPictureError, PictureError, TextError
 from encoder.pictures.decoders import Decoded
 from encoder.pictures.picture import MAX_BYTES
 from indexer.content import Content
@@ -37,6 +37,8 @@ class Read:
     contents: tuple[Content, ...] | None = None
     """None after a failure, and for bytes that were not decoded."""
     failure: str | None = None
+    passing: bool = False
+    """Whether the failure may pass without a change of the file."""
 
 
 def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
@@ -49,12 +51,12 @@ def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
     try:
         data, status = _bytes(found)
     except OSError as error:
-        return Read(found, failure=f"cannot be read: {error.strerror}")
+        return Read(found, failure=f"cannot be read: {error.strerror}", passing=True)
     except PictureError as error:
         return Read(found, failure=str(error))
     found = replace(found, size=status.st_size, mtime_ns=status.st_mtime_ns)
     if data is None:
-        return Read(found, failure="changed while it was read")
+        return Read(found, failure="changed while it was read", passing=True)
     racy = _is_racy(status, began, found.known)
     digest = hashlib.sha256(data).digest()
     if found.is_known_as(digest):
@@ -68,7 +70,8 @@ def read(found: Found, decode: Decode | None, moved: Collection[bytes]) -> Read:
             return Read(found, racy, digest)
         return Read(found, racy, digest, (_picture(data, digest, decode),))
     except (PictureError, TextError) as error:
-        return Read(found, racy, digest, failure=str(error))
+        passing = isinstance(error, PassingPictureError)
+        return Read(found, racy, digest, failure=str(error), passing=passing)
 
 
 def _is_racy(status: os.stat_result, began: int, known: File | None) -> bool:

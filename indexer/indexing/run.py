@@ -125,8 +125,14 @@ class Run:
                 results.close()
                 self._progress.finish()
         given_up = self._finish(scan, everything)
+        with self._engine.connect() as db:
+            failing, passing = catalogue.failure_counts(db)
         return IndexReport(
-            **self._state.counts, given_up=given_up, unavailable=tuple(scan.unavailable)
+            **self._state.counts,
+            failing=failing,
+            passing=passing,
+            given_up=given_up,
+            unavailable=tuple(scan.unavailable),
         )
 
     def _read(self, decoders: Decoders, files: Sequence[Found]) -> Generator[Read]:
@@ -178,9 +184,13 @@ class Run:
         if known and known.racy and not (result.digest or found.touched or known.lacking):
             # It cannot be opened now, but no sign says that its bytes have changed.
             result = replace(result, digest=known.digest, racy=True, failure=None)
-        plan = Plan(found, result.digest, result.racy, result.failure)
+        plan = Plan(found, result.digest, result.racy, result.failure, result.passing)
         if result.failure is not None:
-            plan.leftovers = [item.id for item in self._items(known.id if known else None)]
+            if known and known.items and self._may_be_as_before(result):
+                # Its items stay, and the next run tries again.
+                plan.digest, plan.kept = known.digest, known.items
+            else:
+                plan.leftovers = [item.id for item in self._items(known.id if known else None)]
             return plan
         assert result.digest is not None
         if found.sidecars:
@@ -198,6 +208,14 @@ class Run:
         else:
             match(plan, result.contents, own + adopted)
         return plan
+
+    @staticmethod
+    def _may_be_as_before(result: Read) -> bool:
+        """Whether a file that failed now may hold what its items are of."""
+        known = result.found.known
+        if not result.passing or known is None or known.digest is None:
+            return False
+        return not result.found.touched if result.digest is None else result.digest == known.digest
 
     def _items(self, file_id: int | None) -> list[FileItem]:
         if file_id is None:
@@ -261,7 +279,7 @@ class Run:
             sidecar=found.stamp,
         )
         if plan.failure is not None:
-            journal.put_failure(db, file_id, plan.failure)
+            journal.put_failure(db, file_id, plan.failure, passing=plan.passing)
             self._state.counts["failed"] += 1
         elif not plan.same:
             journal.forget_failure(db, file_id)

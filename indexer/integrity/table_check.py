@@ -86,7 +86,9 @@ def _embeddings(db: Connection) -> Iterator[Finding]:
         select(items.c.id)
         .join(files, files.c.id == items.c.file_id)
         .outerjoin(embeddings, embeddings.c.item_id == items.c.id)
-        .where(embeddings.c.item_id.is_(None), files.c.size >= 0)
+        .outerjoin(failures, failures.c.file_id == files.c.id)
+        # An item whose file fails for a reason that may pass waits for its next embedding.
+        .where(embeddings.c.item_id.is_(None), failures.c.file_id.is_(None), files.c.size >= 0)
     )
     for id in db.execute(lacking).scalars():
         yield embedding_finding(id, "has no embedding")

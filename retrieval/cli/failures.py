@@ -15,8 +15,8 @@ from retrieval.cli.output import print_json
 def command(as_json: bool, library: Path | None) -> None:
     """List the files that could not be read, and why.
 
-    A file with bad bytes is tried again when it changes. A file that could not be opened is tried
-    again at every run.
+    A file with bad bytes is tried again when it changes. A file that failed for a reason that may
+    pass is tried again at every run: it could not be opened, say, or memory was short.
     """
     from indexer import Library
 
@@ -28,7 +28,9 @@ def command(as_json: bool, library: Path | None) -> None:
                         "path": str(failure.path),
                         "reason": failure.reason,
                         "at": failure.at.isoformat(),
+                        "passing": failure.passing,
                     }
                 )
             else:
-                click.echo(f"{click.format_filename(failure.path)}: {failure.reason}")
+                again = " (tried again at every run)" if failure.passing else ""
+                click.echo(f"{click.format_filename(failure.path)}: {failure.reason}{again}")

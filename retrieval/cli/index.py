@@ -15,7 +15,7 @@ from retrieval.cli.options import (
     model_option,
     wait_option,
 )
-from retrieval.cli.output import ProgressBar, count, print_json, say
+from retrieval.cli.output import ProgressBar, print_json, say, unreadable
 
 
 @click.command()
@@ -117,8 +117,8 @@ def command(
             click.echo(f"{said} in {report.seconds:.1f} s: {click.format_filename(opened.path)}")
         for name in report.given_up:
             say(f"embedding everything with {name} was begun and is given up now")
-        if report.failed:
-            say(f"{count(report.failed, 'file')} could not be read: see align failures")
+        if report.failing:
+            say(unreadable(report.failing, report.passing))
         for sentence in report.unavailable:
             say(f"align: {sentence}")
         if report.unavailable:

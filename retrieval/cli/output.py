@@ -80,6 +80,12 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def unreadable(failing: int, passing: int) -> str:
+    """How many files fail, and where to see them."""
+    again = f" ({passing:,} of them may be readable next time)" if passing else ""
+    return f"{count(failing, 'file')} cannot be read{again}: see align failures"
+
+
 class ProgressBar:
     """Progress on stderr, only when it is a terminal; an `indexer.Progress`."""
 

@@ -31,13 +31,18 @@ def _values(path: Path, status: Status) -> dict[str, object]:
     return {"library": str(path), **asdict(status), "roots": roots}
 
 
+def _failures(status: Status) -> str:
+    again = f" ({status.passing:,} tried again at every run)" if status.passing else ""
+    return f"{status.failures:,}{again}"
+
+
 def _print(path: Path, status: Status) -> None:
     model = status.model
     rows = [
         ("library", click.format_filename(path)),
         ("pictures", f"{status.counts['image']:,}"),
         ("texts", f"{status.counts['text']:,}"),
-        ("failures", f"{status.failures:,}"),
+        ("failures", _failures(status)),
         ("model", f"{model.name} ({model.dim} dimensions, {model.fingerprint})" if model else "-"),
         *(
             ("root", f"{click.format_filename(root.path)} ({count(root.files, 'file')})")

@@ -189,6 +189,7 @@ def test_status(photos):
     assert status == Status(
         counts={"image": 1, "text": 2},
         failures=1,
+        passing=0,
         roots=[RootStatus(photos.folder, True, 3)],
         model=Model("fake", "fa4e", 4),
         generations=[

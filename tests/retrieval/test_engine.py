@@ -131,7 +131,7 @@ def deadly(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     ("width", "reason"),
     [
         (HANGS, "took longer than 2 s to decode"),
-        (CRASHES, "crashed the decoder (signal 9)"),
+        (CRASHES, "crashed the decoder (signal 6)"),
         (STARVES, "not enough memory to decode it"),
     ],
 )

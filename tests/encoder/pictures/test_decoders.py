@@ -6,6 +6,8 @@ import gc
 import io
 import os
 import re
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +24,7 @@ import pytest
 from PIL import Image
 
 from encoder.datasets import StoredPicture
-from encoder.errors import EncoderError, PictureError
+from encoder.errors import EncoderError, PassingPictureError, PictureError
 from encoder.fake import FakeEncoder
 from encoder.pictures.decoders import Decoders, children_for
 from encoder.pictures.picture import read_picture
@@ -147,30 +149,63 @@ def test_leaving_the_block_ends_the_children() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "reason"),
+    ("width", "reason", "passing"),
     [
-        (1, "took longer than 3 s to decode"),
-        (2, "took longer than 3 s to decode"),
-        (3, "crashed the decoder (signal 9)"),
-        (4, "crashed the decoder (signal 6)"),
-        (5, "crashed the decoder (exit status 7)"),
-        (6, "not enough memory to decode it"),
+        (1, "was not decoded within 3 s", True),
+        (2, "took longer than 3 s to decode", False),
+        (3, "the system stopped its decoder (signal 9)", True),
+        (4, "crashed the decoder (signal 6)", False),
+        (5, "crashed the decoder (exit status 7)", False),
+        (6, "not enough memory to decode it", False),
     ],
 )
 def test_harm_is_a_reason_and_the_next_picture_is_decoded(
-    harm: Callable[[Image.Image], Pixels], width: int, reason: str
+    harm: Callable[[Image.Image], Pixels], width: int, reason: str, passing: bool
 ) -> None:
-    with Decoders(timeout=3 if width < 3 else 60) as decoders:
+    limits = {1: (60, 3), 2: (3, 60)}.get(width, (60, 60))
+    with Decoders(*limits) as decoders:
         decoders.decode(png(9), harm)
         before = pids(decoders)
         with pytest.raises(PictureError) as caught:
             decoders.decode(png(width), harm)
         assert str(caught.value) == reason
+        assert isinstance(caught.value, PassingPictureError) == passing
         assert np.array_equal(decoders.decode(png(9, 1), harm).pixels, [[[255, 0, 0]] * 9])
         after = pids(decoders)
         assert (after == before) == (width == 6)  # replaced, unless it survived
         assert len(after) == 1
         assert peak(after[0]) < 1.5e9
+
+
+def test_a_limit_of_time_is_one_of_work_and_not_of_waiting(
+    harm: Callable[[Image.Image], Pixels],
+) -> None:
+    """A machine that is busy with other things lets a child wait."""
+    with Decoders(timeout=1) as decoders:
+        decoders.decode(png(9), harm)
+        child = decoders._children[0]
+        child.send_signal(signal.SIGSTOP)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(decoders.decode, png(9), harm)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=2)
+            child.send_signal(signal.SIGCONT)
+            assert waiting.result().width == 9
+
+
+@pytest.mark.parametrize(
+    ("limit", "shortage"),
+    [("RLIMIT_DATA", 400_000_000), ("RLIMIT_AS", 2_000_000_000)],
+)
+def test_memory_that_the_system_lacks_is_no_fault_of_the_bytes(
+    harm: Callable[[Image.Image], Pixels], limit: str, shortage: int
+) -> None:
+    which = getattr(resource, limit)
+    with Decoders() as decoders:
+        decoders.decode(png(9), harm)
+        resource.prlimit(decoders._children[0].pid, which, (shortage, shortage))
+        with pytest.raises(PassingPictureError, match="not enough memory to decode it"):
+            decoders.decode(png(6), harm)
 
 
 def test_a_child_killed_while_idle_costs_nothing(decoders: Decoders) -> None:

@@ -6,6 +6,8 @@ from importlib import import_module
 
 import pytest
 
+from encoder.errors import PassingPictureError
+from encoder.fake import FakeEncoder
 from encoder.pictures.decoders import Decoders
 from encoder.pictures.picture import EXTENSIONS
 
@@ -109,7 +111,7 @@ class Recording(Decoders):
     made = None
 
     def __init__(self):
-        super().__init__(timeout=3)
+        super().__init__(timeout=2, patience=3)
         self.started = []
         Recording.made = self
 
@@ -154,9 +156,9 @@ def test_pictures_that_harm_the_decoder_fail_alone(photos, harmful, workers):
         "embedded": 17,
     }
     assert reasons(photos) == {
-        "05.png": "took longer than 3 s to decode",
-        "11.png": "crashed the decoder (signal 9)",
-        "12.png": "crashed the decoder (signal 9)",
+        "05.png": "was not decoded within 3 s",
+        "11.png": "the system stopped its decoder (signal 9)",
+        "12.png": "the system stopped its decoder (signal 9)",
     }
     started = Recording.made.started
     assert len(started) <= workers + 3
@@ -199,3 +201,66 @@ def test_awkward_images(photos, data_dir):
     for path in pictures:
         assert len(photos.library.find(path)) == (path not in failed), path
     assert {"truncated.jpg", "truncated.png"} <= {path.name for path in failed}
+
+
+@pytest.fixture
+def stopped(photos, monkeypatch):
+    """A set of names of pictures whose decoder the system stops."""
+    names, decode = set[str](), Decoders.decode
+
+    def decode_or_not(self, data, prepare):
+        if any(data == (photos.folder / name).read_bytes() for name in names):
+            raise PassingPictureError("the system stopped its decoder (signal 9)")
+        return decode(self, data, prepare)
+
+    monkeypatch.setattr(Decoders, "decode", decode_or_not)
+    return names
+
+
+def test_a_failure_that_passes_is_tried_at_every_run(photos, stopped):
+    photos.paint("a.png", "red")
+    photos.paint("good.png", "green")
+    photos.write("bad.png", "bad")
+    stopped.add("a.png")
+    assert photos.index() == {"added": 1, "failed": 2, "embedded": 1}
+    report = photos.library.index([], FakeEncoder)
+    assert (report.unchanged, report.failed, report.failing, report.passing) == (1, 1, 2, 1)
+    status = photos.library.status()
+    assert (status.failures, status.passing) == (2, 1)
+    assert {f.path.name: f.passing for f in photos.library.failures()} == {
+        "a.png": True,
+        "bad.png": False,
+    }
+    assert photos.library.verify() == []
+    stopped.clear()
+    report = photos.library.index([], FakeEncoder)
+    assert (report.added, report.failed, report.failing, report.passing) == (1, 0, 1, 0)
+    assert reasons(photos) == {"bad.png": "not a picture in a known format"}
+
+
+def test_a_picture_that_cannot_be_embedded_again_now_keeps_its_item(photos, stopped, sql):
+    photos.paint("a.png", "red")
+    photos.paint("b.png", "green")
+    photos.index()
+    stopped.add("a.png")
+    new = FakeEncoder("new", "0123")
+    report = photos.library.index([], lambda: new, reembed=True)
+    assert (report.failed, report.passing, report.deleted) == (1, 1, 0)
+    assert photos.ids("a.png", "b.png") == [1, 2]
+    assert photos.library.verify() == []
+    stopped.clear()
+    assert photos.rescan(encoder=new) == {"reembedded": 1, "unchanged": 1, "embedded": 1}
+    assert photos.nearest("red", 1) == photos.ids("a.png") == [1]
+
+
+def test_a_picture_that_changed_and_cannot_be_read_now_loses_the_item_of_its_old_bytes(
+    photos, stopped
+):
+    photos.paint("a.png", "red")
+    photos.index()
+    photos.paint("a.png", "blue")
+    photos.touch(photos.folder / "a.png")
+    stopped.add("a.png")
+    assert photos.rescan()["deleted"] == 1
+    stopped.clear()
+    assert photos.rescan()["added"] == 1

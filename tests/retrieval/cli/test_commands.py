@@ -117,7 +117,7 @@ def test_failures_are_listed_and_never_stop_the_rest(photos: Path, tiny_model: P
     (photos / "broken.jpg").write_text("not a picture")
     result = align("index", photos, "--model", tiny_model)
     assert result.stdout.startswith("3 added")
-    assert "1 file could not be read: see align failures" in result.stderr
+    assert "1 file cannot be read: see align failures" in result.stderr
     line = align("failures", "--library", photos).stdout
     assert line == f"{photos / 'broken.jpg'}: not a picture in a known format\n"
     (failure,) = objects(align("failures", "--library", photos, "--json"))
@@ -170,6 +170,8 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
         "deleted": 0,
         "unchanged": 0,
         "failed": 0,
+        "failing": 0,
+        "passing": 0,
         "embedded": 3,
         "given_up": [],
         "unavailable": [],

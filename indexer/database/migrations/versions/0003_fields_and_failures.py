@@ -1,4 +1,4 @@
-"""What is said about a picture knows who said it.
+"""What is said about a picture knows who said it, and failures know whether they may pass.
 
 What sidecars say stays with the item of their file. Everything else moves to the bytes; nobody can
 tell now whether a person or `align tag` said it, so it counts as said by a person, which no tool
@@ -24,6 +24,28 @@ def upgrade() -> None:
     db = op.get_bind().connection.driver_connection
     assert isinstance(db, sqlite3.Connection)
     _fields(db)
+    _failures(db)
+
+
+def _failures(db: sqlite3.Connection) -> None:
+    """Of old failures nobody knows whether they may pass: the next run tries all of them again."""
+    rows = list(_intact_rows(db, "failures", "file_id", "reason", "at"))
+    op.drop_table("failures")
+    op.create_table(
+        "failures",
+        sa.Column(
+            "file_id", sa.Integer, sa.ForeignKey("files.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("at", sa.Text, nullable=False),
+        sa.Column("passing", sa.Boolean, nullable=False, server_default="0"),
+        _checksum(),
+    )
+    files = {id for (id,) in _raw(db, "files", "id")}
+    for intact, (file_id, reason, at) in rows:
+        if file_id in files:
+            row = [file_id, reason, at, 1] if intact else [file_id, "damaged", "", 1]
+            _insert(db, "failures", *row, sum=None if intact else WRONG)
 
 
 def _fields(db: sqlite3.Connection) -> None:
