@@ -199,6 +199,13 @@ def files_within(db: Connection, root_id: int, path: bytes) -> list[int]:
     return list(db.execute(select(files.c.id).where(files.c.root_id == root_id, chosen)).scalars())
 
 
+def knows_any_file(db: Connection, root_id: int, path: bytes) -> bool:
+    """Whether `files_within` returns any file."""
+    chosen = in_folder(path) if path else literal(True)
+    query = select(files.c.id).where(files.c.root_id == root_id, chosen).limit(1)
+    return db.execute(query).first() is not None
+
+
 def file_items(db: Connection, file_id: int, model_id: int | None) -> list[FileItem]:
     """The items of a file by position; `FileItem.embedded` speaks of the model with the id
     `model_id`."""

@@ -41,7 +41,7 @@ def _away(
     """The folders of a root that hold known files but are not in order now, with their states.
     `folders` gives each with the device that it was on."""
     for folder, device in folders:
-        if catalogue.files_within(db, root.id, folder):
+        if catalogue.knows_any_file(db, root.id, folder):
             state = devices.state(root, folder, device, expect_files=True)
             if state != "ok":
                 yield folder, state
@@ -103,7 +103,7 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
         annotated = catalogue.annotated_contents(db, files)
         items += journal.delete_files(db, files)
         journal.forget_unheld(db, annotated)
-        if b"" in parts or not (root.recursive or catalogue.files_within(db, root.id, b"")):
+        if b"" in parts or not (root.recursive or catalogue.knows_any_file(db, root.id, b"")):
             watching.unwatch(db, root.id)
             dropped.append(_path(root.path))
             continue

@@ -15,7 +15,7 @@ from sqlalchemy import event
 
 from encoder.fake import FakeEncoder
 from indexer import Library
-from indexer.database import connection, embeddings
+from indexer.database import catalogue, connection, embeddings
 from indexer.search import view
 
 EVERY = 50
@@ -81,6 +81,30 @@ def test_one_file_costs_the_same_in_a_large_library(shelf, steps, tmp_path):
             index()
             file.write_text("green")
             costs.append(cost(steps, index))
+    assert costs[1] < 1.5 * costs[0]
+
+
+def test_forgetting_a_file_costs_the_same_in_a_large_library(shelf, steps):
+    costs = []
+    for n in (200, 6000):
+        library = shelf(n).library
+        paths = [library.path.parent / str(number) for number in range(1, 101)]
+        costs.append(cost(steps, partial(library.forget, paths)))
+        assert library.status().counts["image"] == n - 100
+    assert costs[1] < 1.5 * costs[0]
+
+
+def test_naming_many_files_costs_the_same_in_a_large_library(shelf, steps):
+    """None of these files exists any more; they are looked up by their folders' names, too."""
+    costs = []
+    for n in (500, 6000):
+        library = shelf(n).library
+        with library._reader.begin() as db:
+            known = partial(
+                catalogue.known_files, db, 1, 1, {b"%d" % number for number in range(1, 400)}
+            )
+            assert len(known()) == 399
+            costs.append(cost(steps, known))
     assert costs[1] < 1.5 * costs[0]
 
 
