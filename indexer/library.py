@@ -18,6 +18,8 @@ from encoder.durable import make_folder
 from encoder.protocol import Encoder
 from indexer import status
 from indexer.ann import generations
+from indexer.ann.pairs import Pairs, Places, near_pairs
+from indexer.ann.spool import mapped
 from indexer.ann.tuning_queries import tuning_queries
 from indexer.database import catalogue, connection, embeddings, journal
 from indexer.database.lock import writing
@@ -352,6 +354,31 @@ class Library:
         first id of a group is the smallest, which is in `distinct`."""
         with self._reader.begin() as db:
             return catalogue.copies(db, kind)
+
+    def near_pairs(
+        self,
+        ids: npt.NDArray[np.int64],
+        threshold: float,
+        groups: Callable[[Places], Places],
+        *,
+        progress: Progress = NULL,
+    ) -> Iterator[Pairs]:
+        """All pairs of items whose embeddings have a dot product of at least `threshold`, above 0.
+        They come in portions (left, right) of places in `ids`; a place where no live item is
+        belongs to no pair.
+
+        `groups` tells in which group the items at some places are at present; pairs within one
+        group are left out. A pair may come twice, in either order. The embeddings are copied into
+        a temporary file; memory holds 600 bytes for each item, and at most 300 MB for a portion.
+        Raises StorageError if the file cannot be written.
+        """
+        with mapped(self._stored(ids)) as halves:
+            yield from near_pairs(halves, threshold, groups, progress=progress)
+
+    def _stored(self, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
+        with self._reader.begin() as db:
+            for start in range(0, len(ids), embeddings.CHUNK):
+                yield embeddings.in_order(db, ids[start : start + embeddings.CHUNK])
 
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none if it is not in the library."""
