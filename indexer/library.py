@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from encoder.durable import make_folder
 from encoder.protocol import Encoder
@@ -53,6 +53,7 @@ from indexer.records import (
 from indexer.search import view
 from indexer.search.filter_sql import check_known, matching_ids
 from indexer.search.filters import Filters
+from indexer.search.near import FlatSketches, near
 
 
 class Library:
@@ -69,6 +70,7 @@ class Library:
         self.path = directory
         self._reader = reader
         self._views: dict[Kind, view.View | None] = {}
+        self._sketches: dict[Kind, FlatSketches] = {}
         self._refreshing = threading.Lock()
 
     @classmethod
@@ -117,6 +119,7 @@ class Library:
     def close(self) -> None:
         """Close the database and free the memory of searches."""
         self._views.clear()
+        self._sketches.clear()
         self._reader.dispose()
 
     @property
@@ -293,15 +296,48 @@ class Library:
         not of the model's dimension, and FilterError for a field that no item has.
         """
         with self._reader.begin() as db:
-            with self._refreshing:
-                seen = view.refresh(db, self.path, kind, self._views.get(kind))
-                self._views[kind] = seen
+            seen = self._view(db, kind)
             if seen is None:
                 return view.empty()
-            allowed = None
-            if filters is not None and filters != Filters():
-                allowed = matching_ids(db, kind, filters)
+            allowed = _allowed(db, kind, filters)
             return view.nearest(db, seen, vector, k, exclude, allowed, at_least)
+
+    def _view(self, db: Connection, kind: Kind) -> view.View | None:
+        with self._refreshing:
+            seen = self._views[kind] = view.refresh(db, self.path, kind, self._views.get(kind))
+        return seen
+
+    def near(
+        self,
+        ids: Iterable[int],
+        threshold: float,
+        *,
+        kind: Kind = "image",
+        filters: Filters | None = None,
+    ) -> list[npt.NDArray[np.int64]]:
+        """For each of `ids` the ids of all live items of `kind` that pass `filters` and whose
+        embeddings have a dot product of at least `threshold`, above 0, with its own: itself too,
+        (n,) in no order. None for an id that is not live.
+
+        It costs about as much as one search for all ids together. An index with lists may miss
+        some. Raises FilterError for a field that no item has.
+        """
+        wanted = np.fromiter(ids, np.int64)
+        with self._reader.begin() as db:
+            seen = self._view(db, kind)
+            if seen is None:
+                return [np.zeros(0, np.int64) for _ in wanted]
+            vectors = embeddings.in_order(db, wanted)
+            allowed = _allowed(db, kind, filters)
+            return near(db, seen, self._flat_sketches(kind, seen), vectors, threshold, allowed)
+
+    def _flat_sketches(self, kind: Kind, seen: view.View) -> FlatSketches | None:
+        if seen.opened is None or seen.opened.index.ivf:
+            return None
+        kept = self._sketches.get(kind)
+        if kept is None or kept.opened is not seen.opened:
+            kept = self._sketches[kind] = FlatSketches.of(seen.opened)
+        return kept
 
     def check(self, filters: Filters) -> None:
         """Raise the FilterError that a search with `filters` would raise."""
@@ -421,3 +457,10 @@ class Library:
             self._views.clear()
             publish = partial(self._publish, engine, load_encoder)
             return repairing.repair(engine, self.path, publish)
+
+
+def _allowed(db: Connection, kind: Kind, filters: Filters | None) -> npt.NDArray[np.int64] | None:
+    """Ids of the items that pass `filters`; None if all do."""
+    if filters is None or filters == Filters():
+        return None
+    return matching_ids(db, kind, filters)

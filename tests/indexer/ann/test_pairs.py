@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from indexer import Library, StorageError
+from indexer import NULL, Library, StorageError
 from indexer.ann import pairs
 from indexer.ann.pairs import near_pairs
-from indexer.ann.sketches import Sketcher
+from indexer.ann.sketches import Sketcher, farthest
 
 
 def unit(rows):
@@ -83,8 +83,8 @@ def test_all_pairs_are_found_and_no_others(rows, threshold):
 def compared(rows, threshold):
     """How many products of sketches are computed."""
     sketches = pairs._sketches(rows)
-    lists = pairs._lists(sketches, pairs.farthest(threshold), 64)
-    return sum(len(i) * len(j) for i, j in lists.comparisons(sketches, 64, pairs.NULL))
+    lists = pairs._lists(sketches, farthest(threshold), 64)
+    return sum(len(left) * len(right) for left, right in lists.comparisons(sketches, 64, NULL))
 
 
 def test_lists_spare_most_comparisons():
