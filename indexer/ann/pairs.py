@@ -30,6 +30,9 @@ BLOCK = 2048
 _SAMPLE_PER_LIST = 32
 _ROUNDS = 5
 _TRIED = 1000
+_ROUNDING = 1e-6
+"""The square of the distance of two centroids is less than this too small."""
+
 _AT_ONCE = 4_000_000
 
 Places = npt.NDArray[np.intp]
@@ -121,7 +124,7 @@ class _Lists:
         """Which of the lists `some` each sketch visits, (n, some), besides its own."""
         centroids, halves = self.centroids[some], self._halves[some]
         squares = 2 * (self._halves[:, np.newaxis] + halves - self.centroids @ centroids.T)
-        between = np.sqrt(np.maximum(squares, 0))
+        between = np.sqrt(np.maximum(squares, 0) + _ROUNDING)
         behind = best[:, np.newaxis] - (sketches @ centroids.T - halves)
         found: npt.NDArray[np.bool_] = behind <= self.distance / 2 * between[own] + TOLERANCE
         found &= own[:, np.newaxis] != some

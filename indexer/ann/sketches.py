@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from indexer.database.embeddings import Rows
 
-SAMPLE = 4000
+SAMPLE = 2000
 """So many embeddings tell which dimensions say most."""
 
 _LONGEST = 1.001
@@ -33,8 +33,14 @@ class Sketcher:
         dim = sample.shape[1]
         if dim <= kept:
             return cls(np.eye(dim, dtype=np.float32))
-        _, vectors = np.linalg.eigh(sample.T.astype(np.float64) @ sample)
+        _, vectors = np.linalg.eigh((sample.T @ sample).astype(np.float64))
         return cls(vectors[:, -kept:].astype(np.float32))
+
+    def shorter(self, kept: int) -> "Sketcher":
+        """One that makes sketches of these sketches, with the `kept` dimensions that say most."""
+        length = self.basis.shape[1]
+        start = max(length - kept, 0)
+        return Sketcher(np.eye(length + 1, dtype=np.float32)[:, start:length])
 
     def __call__(self, rows: Rows) -> Rows:
         """The sketches of `rows`, (n, kept + 1)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Connection
 
 from indexer.ann.exact_search import TOLERANCE, exact_scores
@@ -14,8 +15,8 @@ from indexer.database import embeddings
 from indexer.database.embeddings import CHUNK, Ids, Rows
 from indexer.search.view import View
 
-_LEVELS = (16, 64)
-"""Dimensions of the sketches of a flat index: the short ones rule out most of it."""
+_LONG, _SHORT = 64, 16
+"""Dimensions in the sketches of a flat index. The short ones already rule out most of it."""
 
 _SHARE_OF_LISTS = 8
 """What matches a text may be in any of the nprobe lists nearest to it, since texts lie far from
@@ -30,40 +31,46 @@ Found = tuple[Ids, Ids, Rows]
 
 @dataclass(frozen=True)
 class FlatSketches:
-    """Sketches of all that is in a flat index."""
+    """Sketches of all that is in a flat index, and shorter sketches of these."""
 
     opened: Opened
     ids: Ids
-    levels: tuple[tuple[Sketcher, Rows], ...]
+    sketchers: tuple[Sketcher, Sketcher]
+    long: Rows
+    short: Rows
 
     @classmethod
     def of(cls, opened: Opened) -> Self:
-        """Reads the whole index twice."""
+        """Reads the whole index."""
         from indexer.ann import faiss_index
 
-        step = -(-opened.index.count // SAMPLE)
-        sample = np.concatenate([rows[::step] for _, rows in faiss_index.contents(opened.index)])
-        sketchers = [Sketcher.of(sample, kept) for kept in _LEVELS]
-        pieces = [
-            (ids, *(sketcher(rows) for sketcher in sketchers))
-            for ids, rows in faiss_index.contents(opened.index)
-        ]
-        ids, *sketches = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
-        return cls(opened, ids, tuple(zip(sketchers, sketches, strict=True)))
+        places = np.arange(0, opened.index.count, -(-opened.index.count // SAMPLE))
+        to_long = Sketcher.of(_rows_at(opened, places), _LONG)
+        to_short = to_long.shorter(_SHORT)
+        pieces = [(ids, to_long(rows)) for ids, rows in faiss_index.contents(opened.index)]
+        ids, long = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+        return cls(opened, ids, (to_long, to_short), long, to_short(long))
 
     def near(self, vectors: Rows, threshold: float) -> Iterator[Found]:
         """All with a score of at least `threshold`."""
+        to_long, to_short = self.sketchers
+        long = to_long(vectors)
         places = np.arange(len(self.ids))
-        for sketcher, sketches in self.levels:
-            asked, kept = sketcher(vectors), [places[:0]]
+        for asked, sketches in ((to_short(long), self.short), (long, self.long)):
+            kept = [places[:0]]
             for start in range(0, len(places), CHUNK):
                 some = places[start : start + CHUNK]
                 kept.append(some[(asked @ sketches[some].T >= threshold).any(axis=0)])
             places = np.concatenate(kept)
-        flat = cast(Any, self.opened.index.faiss).index
         for start in range(0, len(places), CHUNK):
             some = places[start : start + CHUNK]
-            yield _above(vectors, self.ids[some], flat.reconstruct_batch(some), threshold)
+            yield _above(vectors, self.ids[some], _rows_at(self.opened, some), threshold)
+
+
+def _rows_at(opened: Opened, places: npt.NDArray[np.intp]) -> Rows:
+    """The embeddings at some places of a flat index, (n, dim)."""
+    rows: Rows = cast(Any, opened.index.faiss).index.reconstruct_batch(places)
+    return rows
 
 
 def near(

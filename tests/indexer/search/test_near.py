@@ -37,7 +37,7 @@ def expected(vectors, id, threshold, kind="image"):
         return set()
     others = [other for other, (of, _) in vectors.live.items() if of == kind]
     stored = np.array([vectors.live[other][1] for other in others])
-    scores = np.array([row @ vectors.live[id][1] for row in stored]).astype(np.float32)
+    scores = (stored @ vectors.live[id][1]).astype(np.float32)
     return {other for other, score in zip(others, scores, strict=True) if score >= threshold}
 
 
@@ -91,12 +91,12 @@ def test_an_index_with_lists_finds_nearly_all(vectors, rows, monkeypatch):
     monkeypatch.setattr("indexer.ann.layout.SAMPLE_PER_LIST", 50)
     vectors.publish(rows[:100], layout="ivf")
     assert vectors.library.status().generations[0].nlist == 40
-    ids = list(range(1, 2001))
+    ids = list(range(1, 2001, 2))
     found = vectors.library.near(ids, 0.97)
     wanted = [expected(vectors, id, 0.97) for id in ids]
     assert all(set(each.tolist()) <= want for each, want in zip(found, wanted, strict=True))
     others = sum(map(len, wanted)) - len(ids)
-    assert others > 100
+    assert others > 50
     assert sum(map(len, found)) - len(ids) >= 0.995 * others
 
 
