@@ -94,7 +94,9 @@ def group(folder: Path, count: int, dim: int) -> Seconds:
         with timed(found, "plain search, k = 50"):
             library.search(query, 50)
         with timed(found, "search with --group, k = 50"):
-            leaders(library, partial(library.search, kind="image"), query, 50, set(), 0.97)
+            near = partial(library.near, kind="image")
+            search = partial(library.search, kind="image")
+            leaders(library, search, near, query, 50, set(), 0.97)
     return found
 
 

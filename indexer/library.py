@@ -12,12 +12,14 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from encoder.durable import make_folder
 from encoder.protocol import Encoder
 from indexer import status
 from indexer.ann import generations
+from indexer.ann.pairs import Pairs, Places, near_pairs
+from indexer.ann.spool import mapped
 from indexer.ann.tuning_queries import tuning_queries
 from indexer.database import catalogue, compaction, connection, embeddings, journal
 from indexer.database.lock import writing
@@ -52,6 +54,7 @@ from indexer.records import (
 from indexer.search import view
 from indexer.search.filter_sql import check_known, matching_ids
 from indexer.search.filters import Filters
+from indexer.search.near import FlatSketches, near
 
 
 class Library:
@@ -68,6 +71,7 @@ class Library:
         self.path = directory
         self._reader = reader
         self._views: dict[Kind, view.View | None] = {}
+        self._sketches: dict[Kind, FlatSketches] = {}
         self._refreshing = threading.Lock()
 
     @classmethod
@@ -116,6 +120,7 @@ class Library:
     def close(self) -> None:
         """Close the database and free the memory of searches."""
         self._views.clear()
+        self._sketches.clear()
         self._reader.dispose()
 
     @property
@@ -343,15 +348,49 @@ class Library:
         with self._reader.begin() as db:
             if fingerprint is not None:
                 catalogue.require_model(db, fingerprint)
-            with self._refreshing:
-                seen = view.refresh(db, self.path, kind, self._views.get(kind))
-                self._views[kind] = seen
+            seen = self._view(db, kind)
             if seen is None:
                 return view.empty()
-            allowed = None
-            if filters is not None and filters != Filters():
-                allowed = matching_ids(db, kind, filters)
+            allowed = _allowed(db, kind, filters)
             return view.nearest(db, seen, vector, k, exclude, allowed, at_least)
+
+    def _view(self, db: Connection, kind: Kind) -> view.View | None:
+        with self._refreshing:
+            seen = self._views[kind] = view.refresh(db, self.path, kind, self._views.get(kind))
+        return seen
+
+    def near(
+        self,
+        ids: Iterable[int],
+        threshold: float,
+        *,
+        kind: Kind = "image",
+        filters: Filters | None = None,
+    ) -> list[npt.NDArray[np.int64]]:
+        """For each of `ids` the ids of all live items of `kind` that pass `filters` and whose
+        embeddings have a dot product of at least `threshold`, above 0, with its own: itself too,
+        (n,) in no order. None for an id that is not live.
+
+        For all ids together it costs about as much as a search. The first call reads the whole of
+        a flat index, and keeps 330 bytes for each item in memory. An index with lists may miss
+        some. Raises FilterError for a field that no item has.
+        """
+        wanted = np.fromiter(ids, np.int64)
+        with self._reader.begin() as db:
+            seen = self._view(db, kind)
+            if seen is None:
+                return [np.zeros(0, np.int64) for _ in wanted]
+            vectors = embeddings.in_order(db, wanted)
+            allowed = _allowed(db, kind, filters)
+            return near(db, seen, self._flat_sketches(kind, seen), vectors, threshold, allowed)
+
+    def _flat_sketches(self, kind: Kind, seen: view.View) -> FlatSketches | None:
+        if seen.opened is None or seen.opened.index.ivf:
+            return None
+        kept = self._sketches.get(kind)
+        if kept is None or kept.opened is not seen.opened:
+            kept = self._sketches[kind] = FlatSketches.of(seen.opened)
+        return kept
 
     def check(self, filters: Filters) -> None:
         """Raise the FilterError that a search with `filters` would raise."""
@@ -445,6 +484,31 @@ class Library:
         with self._reader.begin() as db:
             return catalogue.copies(db, kind)
 
+    def near_pairs(
+        self,
+        ids: npt.NDArray[np.int64],
+        threshold: float,
+        groups: Callable[[Places], Places],
+        *,
+        progress: Progress = NULL,
+    ) -> Iterator[Pairs]:
+        """All pairs of items whose embeddings have a dot product of at least `threshold`, above 0.
+        They come in portions (left, right) of places in `ids`; a place where no live item is
+        belongs to no pair.
+
+        `groups` tells in which group the items at some places are at present; pairs within one
+        group are left out. A pair may come twice, in either order. The embeddings are copied into
+        a temporary file; memory holds 600 bytes for each item, and at most 300 MB for a portion.
+        Raises StorageError if the file cannot be written.
+        """
+        with mapped(self._stored(ids)) as halves:
+            yield from near_pairs(halves, threshold, groups, progress=progress)
+
+    def _stored(self, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
+        with self._reader.begin() as db:
+            for start in range(0, len(ids), embeddings.CHUNK):
+                yield embeddings.in_order(db, ids[start : start + embeddings.CHUNK])
+
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none if it is not in the library."""
         with self._reader.begin() as db:
@@ -486,3 +550,10 @@ class Library:
             self._views.clear()
             publish = partial(self._publish, engine, load_encoder)
             return repairing.repair(engine, self.path, publish)
+
+
+def _allowed(db: Connection, kind: Kind, filters: Filters | None) -> npt.NDArray[np.int64] | None:
+    """Ids of the items that pass `filters`; None if all do."""
+    if filters is None or filters == Filters():
+        return None
+    return matching_ids(db, kind, filters)

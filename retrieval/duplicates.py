@@ -1,7 +1,8 @@
 """Exact copies and near-duplicates among the pictures of a library."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,17 +16,13 @@ from retrieval.grouping import clock
 BURST_SECONDS = 3.0
 """Two frames of one burst are at most this far apart by the camera's clock."""
 
-BLOCK = 2048
-"""So many embeddings are compared with as many others at once. With 640 dimensions this takes
-40 MB; at worst, if all pictures are alike, it takes 270 MB."""
-
 _READ = 10_000
 
 Places = npt.NDArray[np.intp]
 """(n,), numbers of pictures."""
 
-Rows = Callable[[int, int], npt.NDArray[np.float32]]
-"""(start, stop) to the embeddings of the pictures start to stop - 1, (n, dim)."""
+Pairs = tuple[Places, Places]
+"""Pairs (left[i], right[i]); left is ascending."""
 
 Apart = Callable[[Places, Places], npt.NDArray[np.bool_]]
 """(left, right), of equal length, to which pairs (left[i], right[i]) are never near-duplicates,
@@ -69,8 +66,7 @@ def find_duplicates(
     Two pictures are near-duplicates if their cosine is at least `threshold`, in (0, 1], and they
     are not frames of one burst: pictures of one size and format within `BURST_SECONDS` of each
     other. Near-duplicates of near-duplicates are in the same group. Only one of several copies
-    takes part. All pairs of stored embeddings are compared. Besides the answer, memory holds two
-    blocks (see `BLOCK`) and 60 bytes per picture.
+    takes part. No pair is missed. For memory and room on the disk see `Library.near_pairs`.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
@@ -78,77 +74,55 @@ def find_duplicates(
     if exact:
         return found
     ids = library.distinct("image")
-    near = near_groups(
-        len(ids),
-        lambda start, stop: library.embeddings(ids[start:stop]),
-        threshold,
-        _bursts(library, ids),
-        progress=progress,
-    )
+    pairs = partial(library.near_pairs, ids, threshold, progress=progress)
+    near = near_groups(len(ids), pairs, _bursts(library, ids))
     return found + _groups(library, "near", [ids[group].tolist() for group in near])
 
 
 def near_groups(
-    count: int,
-    rows: Rows,
-    threshold: float,
-    apart: Apart,
-    *,
-    block: int = BLOCK,
-    progress: Progress = NULL,
+    count: int, pairs: Callable[[Callable[[Places], Places]], Iterator[Pairs]], apart: Apart
 ) -> list[list[int]]:
-    """Group the pictures 0 to `count` - 1: a pair with a dot product of at least `threshold` that
-    is not `apart` is in one group. Groups have two or more members and are ascending; O(count^2).
+    """Group the pictures 0 to `count` - 1: a pair that is not `apart` is in one group. Groups have
+    two or more members and are ascending.
+
+    `pairs` gets a function that tells the groups of some pictures at present, and may leave out
+    pairs within one group.
     """
     joined = _Joined(count)
-    starts = range(0, count, block)
-    progress.start(len(starts) * (len(starts) + 1) // 2, "comparing")
-    try:
-        for first in starts:
-            left = rows(first, min(first + block, count))
-            for second in range(first, count, block):
-                right = left if second == first else rows(second, min(second + block, count))
-                alike = left @ right.T >= threshold
-                i, j = np.nonzero(np.triu(alike, 1) if second == first else alike)
-                i += first
-                j += second
-                wanted = ~apart(i, j)
-                joined.join(i[wanted], j[wanted])
-                progress.advance(1)
-    finally:
-        progress.finish()
-    return joined.groups()
+    for left, right in pairs(joined.groups):
+        wanted = ~apart(left, right)
+        joined.join(left[wanted], right[wanted])
+    return joined.members()
 
 
 class _Joined:
-    """Union-find over 0 to count - 1; the root of a tree is its smallest member."""
+    """Groups of the numbers 0 to `count` - 1; at first each number is a group of its own."""
 
     def __init__(self, count: int) -> None:
-        self._parent = np.arange(count)
+        self._parent = np.arange(count)  # union-find; the root of a tree is its smallest member
 
     def join(self, left: Places, right: Places) -> None:
-        """Join each left[i] with right[i]; `left` is ascending."""
+        """Join the groups of left[i] and right[i], for each i; `left` is ascending."""
         rows, begins = np.unique(left, return_index=True)
         for row, others in zip(rows, np.split(right, begins[1:]), strict=False):
             members = np.append(others, row)
-            parents = np.unique(self._parent[members])
-            roots = [self._root(parent) for parent in parents.tolist()]
-            self._parent[roots] = self._parent[members] = min(roots)
+            roots = np.unique(self.groups(members))
+            self._parent[roots] = self._parent[members] = roots[0]
 
-    def groups(self) -> list[list[int]]:
-        """The trees with two or more members."""
-        roots = self._parent
-        while ((above := roots[roots]) != roots).any():
-            roots = above
+    def groups(self, places: Places) -> Places:
+        """The smallest member of the group of each of `places`, (n,)."""
+        nodes = places
+        while ((above := self._parent[nodes]) != nodes).any():
+            self._parent[nodes] = self._parent[above]  # or paths could grow as long as the library
+            nodes = self._parent[nodes]
+        return nodes
+
+    def members(self) -> list[list[int]]:
+        """The groups of two or more, ascending."""
+        roots = self.groups(np.arange(len(self._parent)))
         order = np.argsort(roots, kind="stable")
         begins = np.flatnonzero(np.diff(roots[order])) + 1
         return [group.tolist() for group in np.split(order, begins) if len(group) > 1]
-
-    def _root(self, place: int) -> int:
-        while (parent := int(self._parent[place])) != place:
-            self._parent[place] = self._parent[parent]
-            place = parent
-        return place
 
 
 def _bursts(library: Library, ids: npt.NDArray[np.int64]) -> Apart:

@@ -207,7 +207,8 @@ class Engine:
         if threshold is None:
             found = search(vector, k, exclude=own)
         else:
-            found, similar = leaders(self.library, search, vector, k, own, threshold)
+            near = partial(self.library.near, kind=kind, filters=filters)
+            found, similar = leaders(self.library, search, near, vector, k, own, threshold)
         hits = [
             Hit(
                 rank=rank,

@@ -1,14 +1,17 @@
 """Embeddings on their way into an index: read once from the database, and then from a file."""
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from encoder.durable import remove_file
 from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
+from indexer.errors import StorageError
 
 
 class Spool:
@@ -63,6 +66,28 @@ def spooled(path: Path, dim: int, pieces: Iterable[Vectors]) -> Iterator[Spool]:
             yield Spool(file.fileno(), dim, np.concatenate(ids))
     finally:
         remove_file(path)
+
+
+@contextmanager
+def mapped(pieces: Iterable[Rows]) -> Iterator[npt.NDArray[np.float16]]:
+    """The rows of all `pieces`, (n, dim) each, as one array in a temporary file that has no name.
+    Raises StorageError if it cannot be written."""
+    count, dim = 0, 0
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            for rows in pieces:
+                _write_all(file.fileno(), rows.astype("<f2").tobytes())
+                count, dim = count + len(rows), rows.shape[1]
+        except OSError as error:
+            raise StorageError(
+                f"a temporary file could not be written ({error.strerror}); set TMPDIR to a folder"
+                " with room for a copy of the embeddings"
+            ) from error
+        if count * dim:
+            yield np.memmap(file, "<f2", "r", shape=(count, dim))
+        else:
+            yield np.zeros((count, dim), "<f2")
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -27,7 +27,7 @@ def command(exact: bool, threshold: float, as_json: bool, library: Path | None) 
 
     with Library.open(locate(library)) as opened:
         groups = find_duplicates(
-            opened, exact=exact, threshold=threshold, progress=ProgressBar("block")
+            opened, exact=exact, threshold=threshold, progress=ProgressBar("picture")
         )
     for number, group in enumerate(groups):
         if as_json:

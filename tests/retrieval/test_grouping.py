@@ -2,18 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from encoder import FakeEncoder
-from indexer import Item, Library
+from indexer import Item, Library, Neighbours
 from retrieval import Engine
-from retrieval.grouping import clock
+from retrieval.grouping import clock, leaders
 
 NOON = datetime(2024, 5, 6, 12)
 
@@ -162,6 +164,105 @@ def expected(engine: Engine, words: str, threshold: float) -> list[tuple[int, in
         else:
             groups.append([item])
     return [(group[0].id, len(group) - 1) for group in groups]
+
+
+def one_by_one(
+    library: Library, search: Callable, vector: np.ndarray, k: int, exclude: set[int], limit: float
+) -> list[tuple[int, int, float]]:
+    """Ids, sizes and scores of `k` groups, with a search for the near-duplicates of each hit."""
+    taken = set(exclude)
+    groups: list[tuple[int, int, float]] = []
+    while True:
+        found = search(vector, 7, exclude=taken)
+        for item, score in zip(found.items, found.scores.tolist(), strict=True):
+            if item.id not in taken and len(groups) < k:
+                taken.add(item.id)
+                (own,) = library.embeddings([item.id])
+                all_near = search(own, 10_000, exclude=taken, at_least=min(limit, 0.99))
+                others = [
+                    other.id
+                    for other, cosine in zip(all_near.items, all_near.scores, strict=True)
+                    if other.digest == item.digest
+                    or (cosine >= limit and not abs(clock(other) - clock(item)) > 60)
+                ]
+                taken.update(others)
+                groups.append((item.id, len(others), score))
+        if len(groups) == k or not found.items:
+            return groups
+        taken.update(found.ids.tolist())
+
+
+class Numbered(FakeEncoder):
+    """Embeds the text "7" as row 7."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        super().__init__()
+        self.rows = rows
+        self.dim = rows.shape[1]
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        return self.rows[[int(text) for text in texts]]
+
+
+def bursts(rng: np.random.Generator, count: int, dim: int) -> np.ndarray:
+    """Rows in groups of 1 to 200, some groups as tight as copies, around a few directions."""
+    sizes = np.minimum(rng.zipf(1.5, count), 200)
+    centres = rng.normal(size=(5, dim))
+    heads = centres[rng.integers(0, 5, count)] + rng.normal(0, 0.7, (count, dim))
+    spread = rng.choice([0.0, 0.02, 0.15, 0.3], count)
+    owner = np.repeat(np.arange(count), sizes)[:count]
+    rows = heads[owner] + spread[owner, np.newaxis] * rng.normal(size=(count, dim))
+    rows = rng.permutation(rows)
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("dim", [3, 90])
+def test_groups_equal_those_found_one_by_one(tmp_path: Path, dim: int) -> None:
+    rng = np.random.default_rng(0)
+    encoder = Numbered(bursts(rng, 1500, dim))
+    lines = [*range(1500), *rng.integers(0, 1500, 100).tolist()]
+    (tmp_path / "texts.txt").write_text("\n".join(map(str, lines)))
+    with Library.create(tmp_path) as library:
+        library.index([tmp_path / "texts.txt"], lambda: encoder, batch_size=1000)
+        search = partial(library.search, kind="text")
+        near = partial(library.near, kind="text")
+        exclude = set(rng.integers(1, 1600, 30).tolist())
+        vector, most = encoder.rows[0], 0
+        for limit in (0.5, 0.97, 0.995, 1.0):
+            for k in (1, 40):
+                groups = one_by_one(library, search, vector, k, exclude, limit)
+                found, similar = leaders(library, search, near, vector, k, exclude, limit)
+                ids, scores = found.ids.tolist(), found.scores.tolist()
+                sizes = [similar[id] for id in ids]
+                assert list(zip(ids, sizes, scores, strict=True)) == groups
+                assert [item.id for item in found.items] == ids
+                most = max(most, *sizes)
+        assert most > 30
+
+
+def test_the_number_of_searches_does_not_grow_with_the_hits(tmp_path: Path) -> None:
+    """Before, each hit took a search of its own."""
+    encoder = Numbered(np.random.default_rng(0).normal(size=(2000, 50)).astype(np.float32))
+    encoder.rows /= np.linalg.norm(encoder.rows, axis=1, keepdims=True)
+    encoder.rows[1900:] = encoder.rows[:100]
+    (tmp_path / "texts.txt").write_text("\n".join(map(str, range(2000))))
+    with Library.create(tmp_path) as library:
+        library.index([tmp_path / "texts.txt"], lambda: encoder, batch_size=1000)
+        calls: list[str] = []
+
+        def search(*args: Any, **options: Any) -> Neighbours:
+            calls.append("search")
+            return library.search(*args, kind="text", **options)
+
+        def near(ids: Iterable[int], threshold: float) -> list[np.ndarray]:
+            calls.append("near")
+            return library.near(ids, threshold, kind="text")
+
+        for k in (5, 50, 500):
+            calls.clear()
+            found, _ = leaders(library, search, near, encoder.rows[7], k, frozenset(), 0.97)
+            assert len(found.items) == k
+            assert calls == ["search", "near"]
 
 
 def test_groups_equal_those_of_the_full_ranking(album: Engine, paint: Callable[..., Path]) -> None:
