@@ -117,7 +117,8 @@ def test_one_pass_for_all(vectors, rows, layout, monkeypatch):
 
 
 def test_filters_hold(photos):
-    names = {name: photos.paint(f"{name}.png", "red") for name in ("a", "b", "c")}
+    sizes = {"a": (8, 8), "b": (9, 9), "c": (10, 10)}  # other bytes, which have other fields
+    names = {name: photos.paint(f"{name}.png", "red", size) for name, size in sizes.items()}
     table = photos.write("table.csv", "path,stars\na.png,1\nb.png,5\nc.png,5\n")
     photos.index()
     photos.library.annotate(table)
