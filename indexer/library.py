@@ -127,7 +127,7 @@ class Library:
     def model(self) -> Model | None:
         """The model that searches use; None before anything was embedded."""
         with self._reader.begin() as db:
-            current = catalogue.current_model(db)
+            current = catalogue.searched_model(db)
         return current[1] if current else None
 
     def index(

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     LargeBinary,
+    Row,
     Select,
     Table,
     and_,
@@ -77,7 +78,22 @@ def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]
 def current_model(db: Connection) -> tuple[int, Model] | None:
     """The model that searches use, with its id; None before anything was embedded."""
     row = db.execute(select(models).join(library, library.c.model_id == models.c.id)).first()
-    return (row.id, Model(row.name, row.fingerprint, row.dim)) if row else None
+    if row is None:
+        return None
+    with connection.trusting(db):
+        if row.dim < 1:
+            raise ValueError(row.dim)
+    return row.id, Model(row.name, row.fingerprint, row.dim)
+
+
+def searched_model(db: Connection) -> tuple[int, Model] | None:
+    """As `current_model`, but raises LibraryDamaged if a model must have been there."""
+    current = current_model(db)
+    if current is None:
+        with connection.trusting(db):
+            if db.execute(select(embeddings.c.item_id).limit(1)).first():
+                raise ValueError("the library does not say which model searches use")
+    return current
 
 
 def models_by_id(db: Connection) -> dict[int, str]:
@@ -120,20 +136,21 @@ def log_start(db: Connection, kind: Kind) -> int | None:
 def all_roots(db: Connection) -> list[Root]:
     """Every root."""
     home = connection.home(db)
-    return [
-        Root(
-            id=row.id,
-            path=os.path.normpath(os.path.join(home, row.path)),
-            recursive=row.recursive,
-            device=row.device,
-            follow_symlinks=row.follow_symlinks,
-            exclude=tuple(json.loads(row.exclude)),
-            mounts=tuple(
-                sorted((os.fsencode(path), device) for path, device in json.loads(row.mounts))
-            ),
-        )
-        for row in db.execute(select(roots).order_by(roots.c.id))
-    ]
+    with connection.trusting(db):
+        return [
+            Root(
+                id=row.id,
+                path=os.path.normpath(os.path.join(home, row.path)),
+                recursive=row.recursive,
+                device=row.device,
+                follow_symlinks=row.follow_symlinks,
+                exclude=tuple(json.loads(row.exclude)),
+                mounts=tuple(
+                    sorted((os.fsencode(path), device) for path, device in json.loads(row.mounts))
+                ),
+            )
+            for row in db.execute(select(roots).order_by(roots.c.id))
+        ]
 
 
 def known_files(
@@ -262,27 +279,29 @@ def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
         .where(condition)
         .order_by(items.c.file_id, items.c.position)
     )
-    return [
-        Item(
-            id=row.id,
-            kind=row.kind,
-            path=_absolute(row.path, row.root_id, by_id),
-            text=row.text,
-            position=row.position,
-            width=row.width,
-            height=row.height,
-            format=row.format,
-            taken_at=row.taken_at and datetime.fromisoformat(row.taken_at),
-            digest=row.digest,
-            bytes=row.size,
-            camera=row.camera,
-            lens=row.lens,
-            latitude=row.latitude,
-            longitude=row.longitude,
-            fields=fields_of.get(row.id, {}),
-        )
-        for row in db.execute(query)
-    ]
+    with connection.trusting(db):
+        return [_item(row, by_id, fields_of.get(row.id, {})) for row in db.execute(query)]
+
+
+def _item(row: Row[Any], roots_by_id: dict[int, Root], named: dict[str, FieldValue]) -> Item:
+    return Item(
+        id=row.id,
+        kind=row.kind,
+        path=_absolute(row.path, row.root_id, roots_by_id),
+        text=row.text,
+        position=row.position,
+        width=row.width,
+        height=row.height,
+        format=row.format,
+        taken_at=row.taken_at and datetime.fromisoformat(row.taken_at),
+        digest=row.digest,
+        bytes=row.size,
+        camera=row.camera,
+        lens=row.lens,
+        latitude=row.latitude,
+        longitude=row.longitude,
+        fields=named,
+    )
 
 
 def _fields_where(
@@ -407,15 +426,16 @@ def all_failures(db: Connection) -> list[Failure]:
         .join(roots, roots.c.id == files.c.root_id)
         .order_by(files.c.root_id, files.c.path)
     )
-    return [
-        Failure(
-            _absolute(row.path, row.root_id, by_id),
-            row.reason,
-            datetime.fromisoformat(row.at),
-            row.passing,
-        )
-        for row in db.execute(query)
-    ]
+    with connection.trusting(db):
+        return [
+            Failure(
+                _absolute(row.path, row.root_id, by_id),
+                row.reason,
+                datetime.fromisoformat(row.at),
+                row.passing,
+            )
+            for row in db.execute(query)
+        ]
 
 
 def failure_counts(db: Connection) -> tuple[int, int]:

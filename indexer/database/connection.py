@@ -5,7 +5,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from indexer.database import checksums, filesystem, functions
 from indexer.database.schema import SCHEMA_VERSION, library
-from indexer.database.sqlite_errors import REMEDY, explain_all, explained
+from indexer.database.sqlite_errors import REMEDY, explain_all, explained, trusting_rows
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
 
 NAME = "library.db"
@@ -81,6 +81,12 @@ def connect(database: Path, *, writable: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writable else "BEGIN")
 
     return engine
+
+
+def trusting(db: Connection) -> AbstractContextManager[None]:
+    """For code that uses rows as what was written: where damage made one unusable, it raises
+    LibraryDamaged."""
+    return trusting_rows(Path(os.fsdecode(home(db))) / ".align" / NAME)
 
 
 def home(db: Connection) -> bytes:

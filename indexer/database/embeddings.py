@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
-from indexer.database import catalogue
+from indexer.database import catalogue, connection
 from indexer.database.catalogue import among
 from indexer.database.rows import Generation
 from indexer.database.schema import changes, embeddings, items, phrases
@@ -33,9 +33,10 @@ def encode(vectors: Rows) -> list[bytes]:
     return [row.tobytes() for row in vectors.astype("<f2")]
 
 
-def _decode(rows: Sequence[Row[int, bytes]], dim: int) -> Vectors:
-    ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-    halves = np.frombuffer(b"".join(row[1] for row in rows), "<f2").reshape(len(rows), dim)
+def _decode(db: Connection, rows: Sequence[Row[int, bytes]], dim: int) -> Vectors:
+    with connection.trusting(db):
+        ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        halves = np.frombuffer(b"".join(row[1] for row in rows), "<f2").reshape(len(rows), dim)
     return ids, halves.astype(np.float32)
 
 
@@ -66,7 +67,7 @@ def all_vectors(db: Connection, kind: Kind, model_id: int, dim: int) -> Iterator
     """The embeddings of all live items, in pieces of at most `CHUNK` rows."""
     query = _live(kind, model_id).order_by(embeddings.c.item_id)
     for rows in db.execute(query).partitions(CHUNK):
-        yield _decode(rows, dim)
+        yield _decode(db, rows, dim)
 
 
 def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int) -> Vectors:
@@ -74,7 +75,7 @@ def delta_vectors(db: Connection, kind: Kind, model_id: int, dim: int, seq: int)
     that the log has forgotten."""
     # A search says so if it has to leave out items that have lost their rows.
     query = _added(kind, model_id, seq) if seq else _live(kind, model_id, and_lost=True)
-    return _decode(db.execute(query.order_by(embeddings.c.item_id)).all(), dim)
+    return _decode(db, db.execute(query.order_by(embeddings.c.item_id)).all(), dim)
 
 
 def changed_since(db: Connection, kind: Kind, seq: int) -> Ids:
@@ -90,7 +91,7 @@ def vectors_of(db: Connection, model_id: int, dim: int, ids: Iterable[int]) -> V
         .where(among(embeddings.c.item_id, ids), embeddings.c.model_id == model_id)
         .order_by(embeddings.c.item_id)
     )
-    return _decode(db.execute(query).all(), dim)
+    return _decode(db, db.execute(query).all(), dim)
 
 
 def vectors_by_digest(

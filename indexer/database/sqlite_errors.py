@@ -53,6 +53,18 @@ def _damaged(problem: object, database: Path) -> LibraryDamaged:
 
 
 @contextmanager
+def trusting_rows(database: Path) -> Iterator[None]:
+    """Rows are used as what was written. Where damage made one unusable, say so; `align verify`
+    finds the others, too."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        raise LibraryDamaged(
+            f"{database} holds a row that is not what was written; run `align repair`"
+        ) from error
+
+
+@contextmanager
 def explained(database: Path) -> Iterator[None]:
     """Replace an error of SQLite by that of `explain`."""
     try:

@@ -72,7 +72,7 @@ class Run:
         self._workers = workers or max(2, min(4, os.cpu_count() or 1))
         self._progress = progress
         with engine.connect() as db:
-            current = catalogue.current_model(db)
+            current = catalogue.searched_model(db)
         self._state = _State(current, target=current)
 
     @property

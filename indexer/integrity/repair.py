@@ -1,16 +1,26 @@
 """Repair what `verify` finds, as long as the database or the files still hold the content."""
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, literal_column, update
+from sqlalchemy import Connection, Engine, delete, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
 from indexer.ann.generations import clean
 from indexer.database import journal
 from indexer.database.catalogue import among
-from indexer.database.schema import annotations, files, generations, items, library, metadata
+from indexer.database.schema import (
+    annotations,
+    embeddings,
+    files,
+    generations,
+    items,
+    library,
+    metadata,
+    roots,
+)
 from indexer.errors import LibraryDamaged
 from indexer.integrity.row_repair import (
     correct_log,
@@ -18,6 +28,7 @@ from indexer.integrity.row_repair import (
     embeddings_lost,
     only_model,
     read_again,
+    read_texts_again,
     replace_rows,
 )
 from indexer.integrity.sequences import remember_numbers
@@ -120,11 +131,28 @@ def _drop_rows(db: Connection, finding: Finding) -> list[str]:
     if table is items:
         journal.delete_items(db, finding.ids)
     elif table is files:
-        journal.delete_files(db, finding.ids)
+        return [_drop_files(db, finding.ids)]
     elif table is annotations:  # what they say counts without its statement
         chosen = among(literal_column("rowid"), finding.ids)
         db.execute(update(annotations).where(chosen).values(statement_id=None))
         return []
     else:
+        if table is embeddings:  # of an item that is lost; it may be one text of many
+            read_texts_again(db)
         db.execute(delete(table).where(among(literal_column("rowid"), finding.ids)))
     return [f"{len(finding.ids)} rows of the table {table.name} that belonged to no other row"]
+
+
+def _drop_files(db: Connection, ids: Collection[int]) -> str:
+    """Forget files whose watched folder is lost, or pictures without an item."""
+    chosen = select(files.c.path, roots.c.id).outerjoin(roots, roots.c.id == files.c.root_id)
+    rows = db.execute(chosen.where(among(files.c.id, ids)).order_by(files.c.path)).all()
+    journal.delete_files(db, ids)
+    lost = [os.fsdecode(path) for path, root_id in rows if root_id is None]
+    if not lost:
+        return f"{len(ids)} rows of the table files that belonged to no other row"
+    more = f" and {len(lost) - 1:,} more" if len(lost) > 1 else ""
+    return (
+        f"the watched folder of {lost[0]}{more}: give that folder to `align index` again; it embeds"
+        " its pictures again, which keep their annotations"
+    )

@@ -76,6 +76,13 @@ def read_again(db: Connection, ids: Collection[int]) -> None:
     db.execute(update(files).where(files.c.id.in_(holders)).values(_UNREAD))
 
 
+def read_texts_again(db: Connection) -> None:
+    """Let the next run read all files of texts: nothing tells how many texts one held."""
+    known = db.execute(select(files.c.id, files.c.path))
+    texts = [id for id, path in known if kind_of(path) == "text"]
+    db.execute(update(files).where(among(files.c.id, texts)).values(_UNREAD))
+
+
 def drop_embeddings(db: Connection, ids: Collection[int]) -> None:
     """Drop the embeddings of these items. Searches miss the items until they are added again."""
     read_again(db, ids)
@@ -227,9 +234,7 @@ def _reread_items(db: Connection, rowids: Collection[int]) -> list[str]:
     many, so it reads all files of texts.
     """
     read_again(db, rowids)
-    known = db.execute(select(files.c.id, files.c.path))
-    texts = [id for id, path in known if kind_of(path) == "text"]
-    db.execute(update(files).where(among(files.c.id, texts)).values(_UNREAD))
+    read_texts_again(db)
     db.execute(delete(items).where(_rowids(items, rowids)))
     correct_log(db, rowids)
     return [

@@ -39,7 +39,7 @@ class View:
 
 def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) -> View | None:
     """The state that `db` sees: `cached` itself if nothing has changed; None without a model."""
-    current = catalogue.current_model(db)
+    current = catalogue.searched_model(db)
     if current is None:
         return None
     model_id, model = current

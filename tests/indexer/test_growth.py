@@ -113,7 +113,7 @@ def test_a_search_after_a_commit_reads_only_what_changed(make_vectors, unit_rows
     vectors.add(unit_rows(50))
     read, decode = list[int](), embeddings._decode
     monkeypatch.setattr(
-        embeddings, "_decode", lambda rows, dim: read.append(len(rows)) or decode(rows, dim)
+        embeddings, "_decode", lambda db, rows, dim: read.append(len(rows)) or decode(db, rows, dim)
     )
     query = unit_rows(1)[0]
     assert vectors.library.search(query, 50).ids.tolist() == vectors.expected(query, 50)[0]

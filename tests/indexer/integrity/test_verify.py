@@ -3,7 +3,8 @@
 import hashlib
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -401,3 +402,72 @@ def test_an_interrupted_first_run_is_clean(photos, counting):
 def test_repair_is_for_one_writer_at_a_time(filled):
     with writing(filled.library.path), pytest.raises(LibraryLocked):
         filled.library.repair(FakeEncoder, wait=0.05)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE models SET dim = 0",
+        "UPDATE models SET dim = 'many'",
+        "UPDATE roots SET exclude = '{'",
+        "UPDATE roots SET mounts = '[1]'",
+        "UPDATE files SET path = 'text' WHERE id = 2",
+        "UPDATE embeddings SET vector = 'text' WHERE item_id = 2",
+        "UPDATE embeddings SET vector = x'00' WHERE item_id = 2",
+        "UPDATE items SET taken_at = 5",
+        "UPDATE library SET model_id = NULL",
+        "UPDATE library SET model_id = 99",
+    ],
+)
+def test_damage_that_makes_a_row_unusable_is_said_in_one_sentence(filled, sql, statement):
+    filled.library.close()
+    with closing(sqlite3.connect(filled.library.path / "library.db")) as db, db:
+        db.execute("DELETE FROM generations")
+        db.execute(statement)
+    query = FakeEncoder().encode_texts(["red"])[0]
+    for act in (
+        lambda library: library.search(query, 9) and library.model,
+        lambda library: library.index([], FakeEncoder),
+    ):
+        with Library.open(filled.folder) as library, suppress(LibraryDamaged):
+            act(library)
+    with Library.open(filled.folder) as library:
+        assert library.verify() != []
+
+
+def test_a_failure_with_a_damaged_time(filled, sql):
+    filled.write("bad.png", "bad")
+    filled.rescan()
+    sql(filled.library, "UPDATE failures SET at = 5")
+    with pytest.raises(LibraryDamaged, match="run `align repair`"):
+        filled.library.failures()
+
+
+def test_the_lost_model_of_a_library_is_not_replaced_by_another(filled, sql):
+    sql(filled.library, "UPDATE library SET model_id = NULL")
+    with pytest.raises(LibraryDamaged, match="run `align repair`"):
+        filled.library.index([], partial(FakeEncoder, "other", "0123"))
+    with pytest.raises(LibraryDamaged, match="run `align repair`"):
+        filled.nearest("red", 9)
+
+
+def test_the_last_text_of_a_file_comes_back(filled, sql):
+    """Nothing tells how many texts a file held, apart from its embedding."""
+    before = answers(filled)
+    sql(filled.library, "PRAGMA foreign_keys = OFF")
+    sql(filled.library, "DELETE FROM items WHERE text = 'white'")
+    mended(filled)
+    filled.rescan()
+    assert [list(map(len, found)) for found in answers(filled)] == [
+        list(map(len, found)) for found in before
+    ]
+
+
+def test_files_of_a_lost_folder_are_named(filled, sql):
+    filled.library.annotate(filled.write("said.csv", "path,n\n1.png,5\n"))
+    sql(filled.library, "DELETE FROM roots")
+    (lost,) = mended(filled).lost
+    assert "the watched folder of 1.png and 4 more: give that folder to `align index`" in lost
+    filled.index(filled.folder)
+    (item,) = filled.library.find(filled.folder / "1.png")
+    assert dict(item.fields) == {"n": 5.0}
