@@ -199,7 +199,11 @@ def _files_where(
         .where(condition)
         .group_by(files.c.id)
     )
-    return [File(*row) for row in db.execute(query)]
+    found = [File(*row) for row in db.execute(query)]
+    with connection.trusting(db):
+        if not all(isinstance(file.path, bytes) for file in found):
+            raise TypeError("a path is no bytes")
+    return found
 
 
 def in_folder(path: bytes) -> ColumnElement[bool]:
