@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         DatasetError,
         EncoderError,
         HubError,
+        PassingPictureError,
         PictureError,
         TextError,
     )

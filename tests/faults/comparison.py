@@ -216,8 +216,12 @@ class Comparison(RuleBasedStateMachine):
         self.shadow.held, self.top = after, max([top, *ids])
         sources = [] if scope is None else [self.shadow.known_path(scope)]
         again = self.library.index(sources, self.must_not_load, allow_missing=allow_missing)
+        failures = self.library.failures()
         assert replace(again, seconds=0, failed=0) == IndexReport(
-            unchanged=len(items_after), unavailable=again.unavailable
+            unchanged=len(items_after),
+            failing=len(failures),
+            passing=sum(failure.passing for failure in failures),
+            unavailable=again.unavailable,
         )
 
     @staticmethod
