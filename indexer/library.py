@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -177,6 +177,7 @@ class Library:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
+        load_encoder = cache(load_encoder)  # an index may be measured with it, too
         with self._writing(wait) as engine:
             run = Run(
                 engine, load_encoder, batch_size=batch_size, workers=workers, progress=progress
