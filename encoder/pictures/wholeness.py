@@ -1,0 +1,146 @@
+"""Find out whether a file that a decoder reads has lost a part of its picture.
+
+Decoders fill what is missing with grey, smears or black, and do not say so. Two signs are certain:
+
+- Coded pixels end in a long run of zeros, which coders do not write. Where a coder may write one
+  (a plain area of JPEG or WebP can), the run must be longer than the picture needs.
+- The picture changes if other bytes are put behind the last coded ones. The decoder then still
+  waited for more. A whole picture, however plain, is complete before them.
+
+The second costs another decoding, so it is tried only where something else is suspicious.
+"""
+
+import io
+from collections.abc import Iterator
+from typing import IO
+
+from PIL import Image, ImageChops
+
+from encoder.pictures.containers import ends_of_pixels, first_webp_frame
+from encoder.pictures.jpeg import END, SCAN, filler_foot, first_scan, scans_are_missing
+
+LONG_RUN = 64
+"""Bytes of zeros that are too many for chance."""
+_LEAST_ROWS = 3
+"""A JPEG that was closed after a cut is refused if a third of its rows is missing."""
+_AHEAD = 8
+"""Bytes of a run of zeros that may still be the last coded ones."""
+_OTHER = bytes(range(1, 255)) * 16
+"""Bytes that decode to anything but a plain area, and are no marker of a JPEG."""
+_STRIPE = 256
+
+
+def find_loss(file: IO[bytes], image: Image.Image) -> str | None:
+    """Why the picture, decoded from `file` and not turned, is not whole; None if it seems whole."""
+    if image.format in ("JPEG", "MPO"):
+        return _jpeg_loss(file, image)
+    if not _tail(file).endswith(bytes(LONG_RUN)):
+        return None
+    data = _all(file)
+    begin = len(data.rstrip(b"\0"))
+    if image.format == "WEBP":
+        lost = _lost_in_zeros(image, data, first_webp_frame(data))
+    elif image.format == "QOI" or (image.format == "PCX" and image.mode == "RGB"):
+        lost = _lost_in_zeros(image, data, len(data))
+    else:
+        lost = any(end - begin >= LONG_RUN for end in ends_of_pixels(data, image))
+    return _empty(data) if lost else None
+
+
+def empty_tail(file: IO[bytes]) -> str | None:
+    """What to say of a file that no decoder reads, if it ends in many zeros."""
+    return _empty(_all(file)) if _tail(file).endswith(bytes(LONG_RUN)) else None
+
+
+def close_jpeg(file: IO[bytes]) -> bytes | None:
+    """The file with an end marker, if it is a JPEG that lacks nothing else; decoders refuse it.
+    None also for half a marker: that file was cut."""
+    scan = first_scan(file)
+    data = _all(file)
+    if scan is None or data.find(END, scan.start) >= 0 or data.endswith(b"\xff"):
+        return None
+    body = data[: len(data.rstrip(b"\0")) + _AHEAD]
+    with Image.open(io.BytesIO(body + END), formats=["JPEG"]) as image:
+        image.load()
+        whole = _first_change(image, body + _OTHER + END) is None
+    return body + END if whole else None
+
+
+def _jpeg_loss(file: IO[bytes], image: Image.Image) -> str | None:
+    tail = _tail(file)
+    body = tail.rstrip(b"\0")
+    unmarked = not body.endswith(END) and tail.endswith(bytes(LONG_RUN))
+    zeros = unmarked or body.removesuffix(END).endswith(bytes(LONG_RUN))
+    scan = first_scan(file)
+    if scan is None or not (zeros or scan.is_one_of_many or filler_foot(image, _LEAST_ROWS)):
+        return None
+    data = _all(file)
+    marker = data.find(END, scan.start)
+    end = len(data) if marker < 0 else marker
+    if zeros and _lost_in_zeros(image, data[:end] + END, end):
+        return _empty(data[:end])
+    if marker < 0 or not scan.is_huffman:
+        return None
+    missing = scan.is_one_of_many and scans_are_missing(data[:end], scan)
+    if not missing and not filler_foot(image, _LEAST_ROWS):
+        return None
+    row = _first_change(image, data[:end] + _OTHER + END)
+    # A cut file loses its end alone. Where the last of several scans has not even one row, it is
+    # the headers that are damaged, and nothing is certain.
+    if row is None or (row == 0 and data.find(SCAN, scan.start + 2, end) >= 0):
+        return None
+    if missing:
+        return "damaged: its last scans are missing (a cut file?)"
+    share = 1 - row / image.height
+    return f"damaged: the last {share:.0%} of its rows are missing (a cut file?)"
+
+
+def _lost_in_zeros(image: Image.Image, data: bytes, end: int) -> bool:
+    """Whether the picture needs some of the zeros before `end`, but not the last of them."""
+    begin = len(data[:end].rstrip(b"\0"))
+    if end - begin < LONG_RUN:
+        return False
+    for first, needed in ((end - LONG_RUN // 2, False), (begin + _AHEAD, True)):
+        other = (_OTHER * (1 + (end - first) // len(_OTHER)))[: end - first]
+        changed = _first_change(image, data[:first] + other + data[end:]) is not None
+        if changed != needed:
+            return False
+    return True
+
+
+def _first_change(image: Image.Image, data: bytes) -> int | None:
+    """The first row, of `image` or a few above it, that differs in the picture of `data`."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[image.format or ""]) as other:
+            other.load()
+            if (other.size, other.mode) != (image.size, image.mode):
+                return 0
+            for stripe in _stripes(image):
+                change = ImageChops.difference(image.crop(stripe), other.crop(stripe))
+                box = change.getbbox(alpha_only=False)
+                if box is not None:
+                    return stripe[1] + box[1]
+    except MemoryError:  # nothing is certain then
+        return None
+    return None
+
+
+def _stripes(image: Image.Image) -> Iterator[tuple[int, int, int, int]]:
+    for top in range(0, image.height, _STRIPE):
+        yield 0, top, image.width, min(top + _STRIPE, image.height)
+
+
+def _empty(data: bytes) -> str:
+    share = 1 - len(data.rstrip(b"\0")) / len(data)
+    return f"damaged: the last {share:.0%} of the file is empty (an interrupted copy?)"
+
+
+def _tail(file: IO[bytes]) -> bytes:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 4096))
+    return file.read()
+
+
+def _all(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
