@@ -7,6 +7,7 @@ from PIL import Image
 
 END = b"\xff\xd9"
 SCAN = b"\xff\xda"
+TABLES = b"\xff\xc4"
 _HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2

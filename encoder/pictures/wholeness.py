@@ -17,17 +17,20 @@ from typing import IO
 from PIL import Image, ImageChops
 
 from encoder.pictures.containers import ends_of_pixels, first_webp_frame
-from encoder.pictures.jpeg import END, SCAN, filler_foot, first_scan, scans_are_missing
+from encoder.pictures.jpeg import END, SCAN, TABLES, filler_foot, first_scan, scans_are_missing
 
 LONG_RUN = 64
 """Bytes of zeros that are too many for chance."""
-_LEAST_ROWS = 3
-"""A JPEG that was closed after a cut is refused if a third of its rows is missing."""
+_LEAST_SHARE = 4
+"""A JPEG that was closed after a cut is refused if a quarter of its rows is missing."""
 _AHEAD = 8
 """Bytes of a run of zeros that may still be the last coded ones."""
-_OTHER = bytes(range(1, 255)) * 16
-"""Bytes that decode to anything but a plain area, and are no marker of a JPEG."""
+_NOISE = bytes(range(1, 255)) * 4
+_OTHER = _NOISE + b"".join(bytes([0xFF, 0xD0 + i % 8]) + _NOISE for i in range(16))
+"""Bytes that decode to anything but a plain area. A JPEG with restart markers goes on at one of the
+markers in them; others skip these."""
 _STRIPE = 256
+_SCANS_MISSING = "damaged: its last scans are missing (a cut file?)"
 
 
 def find_loss(file: IO[bytes], image: Image.Image) -> str | None:
@@ -60,6 +63,8 @@ def close_jpeg(file: IO[bytes]) -> bytes | None:
     if scan is None or data.find(END, scan.start) >= 0 or data.endswith(b"\xff"):
         return None
     body = data[: len(data.rstrip(b"\0")) + _AHEAD]
+    if scans_are_missing(body, scan):
+        return None
     with Image.open(io.BytesIO(body + END), formats=["JPEG"]) as image:
         image.load()
         whole = _first_change(image, body + _OTHER + END) is None
@@ -72,40 +77,49 @@ def _jpeg_loss(file: IO[bytes], image: Image.Image) -> str | None:
     unmarked = not body.endswith(END) and tail.endswith(bytes(LONG_RUN))
     zeros = unmarked or body.removesuffix(END).endswith(bytes(LONG_RUN))
     scan = first_scan(file)
-    if scan is None or not (zeros or scan.is_one_of_many or filler_foot(image, _LEAST_ROWS)):
+    if scan is None or not (zeros or scan.is_one_of_many or filler_foot(image, _LEAST_SHARE)):
         return None
     data = _all(file)
     marker = data.find(END, scan.start)
     end = len(data) if marker < 0 else marker
-    if zeros and _lost_in_zeros(image, data[:end] + END, end):
+    if zeros and _lost_in_zeros(image, data[:end] + END, end, marked=marker >= 0):
         return _empty(data[:end])
-    if marker < 0 or not scan.is_huffman:
-        return None
     missing = scan.is_one_of_many and scans_are_missing(data[:end], scan)
-    if not missing and not filler_foot(image, _LEAST_ROWS):
+    grey = filler_foot(image, _LEAST_SHARE)
+    if not scan.is_huffman or not (missing or grey):
         return None
-    row = _first_change(image, data[:end] + _OTHER + END)
+    last = data.rfind(SCAN, 0, end)
+    if missing and (marker < 0 or data.rfind(TABLES, 0, end) > last):
+        return _SCANS_MISSING  # nothing behind the tables of a scan, or not even a marker
+    row = _first_change(image, data[:end].rstrip(b"\xff") + _OTHER + END)
     # A cut file loses its end alone. Where the last of several scans has not even one row, it is
     # the headers that are damaged, and nothing is certain.
-    if row is None or (row == 0 and data.find(SCAN, scan.start + 2, end) >= 0):
+    if row is None or (row == 0 and last > scan.start):
         return None
     if missing:
-        return "damaged: its last scans are missing (a cut file?)"
+        return _SCANS_MISSING
     share = 1 - row / image.height
     return f"damaged: the last {share:.0%} of its rows are missing (a cut file?)"
 
 
-def _lost_in_zeros(image: Image.Image, data: bytes, end: int) -> bool:
-    """Whether the picture needs some of the zeros before `end`, but not the last of them."""
+def _lost_in_zeros(image: Image.Image, data: bytes, end: int, marked: bool = True) -> bool:
+    """Whether the picture needs some of the zeros before `end`, but not the last of them. Where no
+    marker follows them, whether it needs some and they are not a plain area."""
     begin = len(data[:end].rstrip(b"\0"))
     if end - begin < LONG_RUN:
         return False
-    for first, needed in ((end - LONG_RUN // 2, False), (begin + _AHEAD, True)):
-        other = (_OTHER * (1 + (end - first) // len(_OTHER)))[: end - first]
-        changed = _first_change(image, data[:first] + other + data[end:]) is not None
-        if changed != needed:
-            return False
-    return True
+    row = _first_change(image, _replaced(data, begin + _AHEAD, end))
+    if row is None:
+        return False
+    if _first_change(image, _replaced(data, end - LONG_RUN // 2, end)) is None:
+        return True
+    below = (0, min(row + _STRIPE // 8, image.height - 1), image.width, image.height)
+    return not marked and image.crop(below).getcolors(1) is None
+
+
+def _replaced(data: bytes, begin: int, end: int) -> bytes:
+    other = _OTHER * (1 + (end - begin) // len(_OTHER))
+    return data[:begin] + other[: end - begin] + data[end:]
 
 
 def _first_change(image: Image.Image, data: bytes) -> int | None:
