@@ -65,6 +65,9 @@ def scans_are_missing(data: bytes, first: FirstScan) -> bool:
 def filler_foot(image: Image.Image, share: int) -> bool:
     """Whether the last ``1 / share`` of the rows is the mid grey of which libjpeg makes what it
     lacks (127 where the values are stored inverted, as for CMYK)."""
+    corner = image.getpixel((0, image.height - 1))  # tells for most pictures, and costs the least
+    if not {127, 128}.issuperset(corner if isinstance(corner, tuple) else (corner,)):
+        return False
     for rows in (1, image.height // share):
         foot = image.crop((0, image.height - max(1, rows), image.width, image.height))
         counts = foot.histogram()  # 256 for each band

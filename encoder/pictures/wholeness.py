@@ -62,13 +62,16 @@ def close_jpeg(file: IO[bytes]) -> bytes | None:
     data = _all(file)
     if scan is None or data.find(END, scan.start) >= 0 or data.endswith(b"\xff"):
         return None
-    body = data[: len(data.rstrip(b"\0")) + _AHEAD]
-    if scans_are_missing(body, scan):
+    if scans_are_missing(data, scan):
         return None
-    with Image.open(io.BytesIO(body + END), formats=["JPEG"]) as image:
-        image.load()
-        whole = _first_change(image, body + _OTHER + END) is None
-    return body + END if whole else None
+    for end in (len(data.rstrip(b"\0")) + _AHEAD, len(data)):  # without what fills it up, with it
+        closed = data[:end] + END
+        with Image.open(io.BytesIO(closed), formats=["JPEG"]) as image:
+            image.load()
+            same = _first_change(image, data[:end] + _OTHER + END) is None
+            if same and not _lost_in_zeros(image, closed, end, marked=False):
+                return closed
+    return None
 
 
 def _jpeg_loss(file: IO[bytes], image: Image.Image) -> str | None:
@@ -123,7 +126,7 @@ def _replaced(data: bytes, begin: int, end: int) -> bytes:
 
 
 def _first_change(image: Image.Image, data: bytes) -> int | None:
-    """The first row, of `image` or a few above it, that differs in the picture of `data`."""
+    """The first row of `image` that differs in the picture of `data`; None if all are the same."""
     try:
         with Image.open(io.BytesIO(data), formats=[image.format or ""]) as other:
             other.load()
@@ -136,6 +139,8 @@ def _first_change(image: Image.Image, data: bytes) -> int | None:
                     return stripe[1] + box[1]
     except MemoryError:  # nothing is certain then
         return None
+    except OSError:  # the decoder reached the other bytes
+        return 0
     return None
 
 
