@@ -1,8 +1,8 @@
 """The structure of a JPEG file: its markers and scans (ITU-T T.81, annex B)."""
 
 from dataclasses import dataclass
-from typing import IO
 
+import numpy as np
 from PIL import Image
 
 END = b"\xff\xd9"
@@ -11,6 +11,7 @@ TABLES = b"\xff\xc4"
 _HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -27,39 +28,47 @@ class FirstScan:
     """Whether the picture is progressive, or the scan has only some of the components."""
 
 
-def first_scan(file: IO[bytes]) -> FirstScan | None:
+def first_scan(data: bytes) -> FirstScan | None:
     """The first scan of a JPEG file; None if there is none."""
     at, components, kind = 2, frozenset[int](), 0
-    while True:
-        file.seek(at)
-        head = file.read(5)
-        if len(head) < 5 or head[0] != 0xFF:
-            return None
-        if head[1] == 0xFF:  # a fill byte
-            at += 1
-            continue
-        size = int.from_bytes(head[2:4])
-        if head[1] == SCAN[1]:
-            many = kind == _PROGRESSIVE or head[4] < len(components)
+    while at + 4 < len(data) and data[at] == 0xFF:
+        mark = data[at + 1]
+        if mark == SCAN[1]:
+            many = kind == _PROGRESSIVE or data[at + 4] < len(components)
             return FirstScan(at, components, kind in _HUFFMAN_FRAMES, many)
-        if head[1] in _FRAMES:
-            file.seek(at + 4)
-            components, kind = frozenset(file.read(max(0, size - 2))[6::3]), head[1]
-        at += 2 + size
+        size = int.from_bytes(data[at + 2 : at + 4])
+        if mark in _FRAMES:
+            components, kind = frozenset(data[at + 10 : at + 2 + size : 3]), mark
+        at += 1 if mark == 0xFF else 2 + size  # a fill byte, or a segment
+    return None
 
 
-def scans_are_missing(data: bytes, first: FirstScan) -> bool:
+def scans_and_end(data: bytes, first: FirstScan) -> tuple[list[int], int]:
+    """Offsets of all scans of the picture and of its end marker, or of the end of the file."""
+    scans: list[int] = []
+    for begin in range(first.start, len(data), _BLOCK):
+        # Quicker than to search in the bytes, as long as the arrays fit into a cache.
+        values = np.frombuffer(data[begin : begin + _BLOCK + 1], np.uint8)
+        marks = np.flatnonzero(values[:-1] == 0xFF)
+        kinds = values[marks + 1]
+        for at in marks[(kinds == SCAN[1]) | (kinds == END[1])].tolist():
+            if values[at + 1] == END[1]:
+                return scans, begin + at
+            scans.append(begin + at)
+    return scans, len(data)
+
+
+def scans_are_missing(data: bytes, first: FirstScan, scans: list[int]) -> bool:
     """Whether the scans do not bring every bit of every coefficient of every component."""
-    left = {(component, k) for component in first.components for k in range(64)}
-    at = first.start
-    while at >= 0 and left:
+    left = dict.fromkeys(first.components, (1 << 64) - 1)  # a bit for each coefficient
+    for at in scans:
         count = data[at + 4] if at + 4 < len(data) else 0
-        components = data[at + 5 : at + 5 + 2 * count : 2]
         band = data[at + 5 + 2 * count : at + 8 + 2 * count]
         if len(band) == 3 and band[2] & 15 == 0:  # no lower bits follow
-            left -= {(c, k) for c in components for k in range(band[0], band[1] + 1)}
-        at = data.find(SCAN, at + 2)
-    return bool(left)
+            brought = (2 << min(band[1], 63)) - (1 << min(band[0], 63))
+            for component in data[at + 5 : at + 5 + 2 * count : 2]:
+                left[component] = left.get(component, 0) & ~brought
+    return any(left.values())
 
 
 def filler_foot(image: Image.Image, share: int) -> bool:

@@ -83,9 +83,10 @@ def read_picture(
 ) -> Picture:
     """Decode a picture from a path (text or bytes) or an open binary file.
 
-    Raises PictureError with a plain reason if the bytes are not a whole picture of a known format,
-    or if the header says more than `max_pixels` pixels (at most MAX_PIXELS): nothing larger is ever
-    decoded. Raises OSError if the file itself cannot be opened.
+    Raises PictureError with a plain reason if the bytes are not a whole picture of a known format
+    (as far as that is certain; the end marker of a JPEG may lack), or if the header says more than
+    `max_pixels` pixels (at most MAX_PIXELS): nothing larger is ever decoded. Raises OSError if the
+    file itself cannot be opened.
     """
     _set_up_pillow()
     if isinstance(source, str | bytes | os.PathLike):

@@ -17,12 +17,19 @@ from typing import IO
 from PIL import Image, ImageChops
 
 from encoder.pictures.containers import ends_of_pixels, first_webp_frame
-from encoder.pictures.jpeg import END, SCAN, TABLES, filler_foot, first_scan, scans_are_missing
+from encoder.pictures.jpeg import (
+    END,
+    TABLES,
+    filler_foot,
+    first_scan,
+    scans_and_end,
+    scans_are_missing,
+)
 
 LONG_RUN = 64
 """Bytes of zeros that are too many for chance."""
 _LEAST_SHARE = 4
-"""A JPEG that was closed after a cut is refused if a quarter of its rows is missing."""
+"""A JPEG that was cut and closed is refused if this part, a quarter, of its rows is missing."""
 _AHEAD = 8
 """Bytes of a run of zeros that may still be the last coded ones."""
 _NOISE = bytes(range(1, 255)) * 4
@@ -36,7 +43,7 @@ _SCANS_MISSING = "damaged: its last scans are missing (a cut file?)"
 def find_loss(file: IO[bytes], image: Image.Image) -> str | None:
     """Why the picture, decoded from `file` and not turned, is not whole; None if it seems whole."""
     if image.format in ("JPEG", "MPO"):
-        return _jpeg_loss(file, image)
+        return _jpeg_loss(_all(file), image)
     if not _tail(file).endswith(bytes(LONG_RUN)):
         return None
     data = _all(file)
@@ -58,11 +65,12 @@ def empty_tail(file: IO[bytes]) -> str | None:
 def close_jpeg(file: IO[bytes]) -> bytes | None:
     """The file with an end marker, if it is a JPEG that lacks nothing else; decoders refuse it.
     None also for half a marker: that file was cut."""
-    scan = first_scan(file)
     data = _all(file)
-    if scan is None or data.find(END, scan.start) >= 0 or data.endswith(b"\xff"):
+    scan = first_scan(data)
+    if scan is None or data.endswith(b"\xff"):
         return None
-    if scans_are_missing(data, scan):
+    scans, end = scans_and_end(data, scan)
+    if end < len(data) or scans_are_missing(data, scan, scans):
         return None
     for end in (len(data.rstrip(b"\0")) + _AHEAD, len(data)):  # without what fills it up, with it
         closed = data[:end] + END
@@ -74,34 +82,36 @@ def close_jpeg(file: IO[bytes]) -> bytes | None:
     return None
 
 
-def _jpeg_loss(file: IO[bytes], image: Image.Image) -> str | None:
-    tail = _tail(file)
+def _jpeg_loss(data: bytes, image: Image.Image) -> str | None:
+    tail = data[-4096:]
     body = tail.rstrip(b"\0")
     unmarked = not body.endswith(END) and tail.endswith(bytes(LONG_RUN))
     zeros = unmarked or body.removesuffix(END).endswith(bytes(LONG_RUN))
-    scan = first_scan(file)
-    if scan is None or not (zeros or scan.is_one_of_many or filler_foot(image, _LEAST_SHARE)):
+    if not (zeros or "progressive" in image.info or filler_foot(image, _LEAST_SHARE)):
         return None
-    data = _all(file)
-    marker = data.find(END, scan.start)
-    end = len(data) if marker < 0 else marker
-    if zeros and _lost_in_zeros(image, data[:end] + END, end, marked=marker >= 0):
+    scan = first_scan(data)
+    if scan is None:
+        return None
+    scans, end = scans_and_end(data, scan)
+    marked = end < len(data)
+    if zeros and _lost_in_zeros(image, data[:end] + END, end, marked):
         return _empty(data[:end])
-    missing = scan.is_one_of_many and scans_are_missing(data[:end], scan)
+    missing = scan.is_one_of_many and scans_are_missing(data, scan, scans)
     grey = filler_foot(image, _LEAST_SHARE)
     if not scan.is_huffman or not (missing or grey):
         return None
-    last = data.rfind(SCAN, 0, end)
-    if missing and (marker < 0 or data.rfind(TABLES, 0, end) > last):
+    if missing and (not marked or data.rfind(TABLES, 0, end) > scans[-1]):
         return _SCANS_MISSING  # nothing behind the tables of a scan, or not even a marker
     row = _first_change(image, data[:end].rstrip(b"\xff") + _OTHER + END)
     # A cut file loses its end alone. Where the last of several scans has not even one row, it is
     # the headers that are damaged, and nothing is certain.
-    if row is None or (row == 0 and last > scan.start):
+    if row is None or (row == 0 and len(scans) > 1):
         return None
     if missing:
         return _SCANS_MISSING
     share = 1 - row / image.height
+    if share < 1 / _LEAST_SHARE:
+        return None
     return f"damaged: the last {share:.0%} of its rows are missing (a cut file?)"
 
 
@@ -127,8 +137,9 @@ def _replaced(data: bytes, begin: int, end: int) -> bytes:
 
 def _first_change(image: Image.Image, data: bytes) -> int | None:
     """The first row of `image` that differs in the picture of `data`; None if all are the same."""
+    kind = "JPEG" if image.format == "MPO" else image.format or ""  # Pillow opens MPO as JPEG
     try:
-        with Image.open(io.BytesIO(data), formats=[image.format or ""]) as other:
+        with Image.open(io.BytesIO(data), formats=[kind]) as other:
             other.load()
             if (other.size, other.mode) != (image.size, image.mode):
                 return 0
@@ -161,5 +172,7 @@ def _tail(file: IO[bytes]) -> bytes:
 
 
 def _all(file: IO[bytes]) -> bytes:
+    if isinstance(file, io.BytesIO):
+        return file.getvalue()  # no copy
     file.seek(0)
     return file.read()

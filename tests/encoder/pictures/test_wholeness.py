@@ -132,6 +132,11 @@ def test_the_reason_tells_the_share_of_the_rows() -> None:
     assert 40 <= percent <= 60
 
 
+def test_little_that_is_missing_below_a_grey_foot_does_not_matter() -> None:
+    data = jpeg(with_foot(128, 40))
+    assert read(data[:-6] + END).size == (256, 192)
+
+
 def test_zeros_before_an_end_marker_are_refused_too() -> None:
     data = jpeg(optimize=True)
     assert "missing" in reason(zeroed(data, 0.5) + END) or "empty" in reason(
@@ -208,6 +213,8 @@ def test_a_jpeg_of_several_pictures() -> None:
     for whole in (data, data + bytes(500), zeroed(data, 0.75)):  # the first picture is there
         assert read_picture(io.BytesIO(whole)).format == "MPO"
     assert "empty" in reason(zeroed(data, 0.3))
+    grey = encode(with_foot(128, 40), "MPO", save_all=True, append_images=[scene()])
+    assert read_picture(io.BytesIO(grey)).format == "MPO"
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF", "GIF"])
