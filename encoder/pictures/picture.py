@@ -1,5 +1,6 @@
 """Open a picture safely: what Pillow and pillow-heif read, upright, RGB, within a pixel limit."""
 
+import io
 import os
 import threading
 import warnings
@@ -13,6 +14,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PassingPictureError, PictureError
 from encoder.pictures.exif import read_exif
+from encoder.pictures.wholeness import close_jpeg, empty_tail, find_loss
 
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused: 200 megapixels of RGB are 800 MB in memory."""
@@ -81,9 +83,10 @@ def read_picture(
 ) -> Picture:
     """Decode a picture from a path (text or bytes) or an open binary file.
 
-    Raises PictureError with a plain reason if the bytes are not a whole picture of a known format,
-    or if the header says more than `max_pixels` pixels (at most MAX_PIXELS): nothing larger is ever
-    decoded. Raises OSError if the file itself cannot be opened.
+    Raises PictureError with a plain reason if the bytes are not a whole picture of a known format
+    (as far as that is certain; the end marker of a JPEG may lack), or if the header says more than
+    `max_pixels` pixels (at most MAX_PIXELS): nothing larger is ever decoded. Raises OSError if the
+    file itself cannot be opened.
     """
     _set_up_pillow()
     if isinstance(source, str | bytes | os.PathLike):
@@ -117,7 +120,16 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
             size = f"{opened.width} x {opened.height}"
             if opened.width * opened.height > max_pixels:
                 raise PictureError(f"{size} pixels are more than the limit of {max_pixels:,}")
-            opened.load()
+            try:
+                opened.load()
+            except OSError:
+                closed = close_jpeg(file) if opened.format in ("JPEG", "MPO") else None
+                if closed is None:
+                    raise
+                return _decode(io.BytesIO(closed), max_pixels)
+            loss = find_loss(file, opened)
+            if loss is not None:
+                raise PictureError(loss)
             return Picture(_rgb(_upright(opened)), opened.format or "", *read_exif(opened))
     except PictureError:
         raise
@@ -129,6 +141,9 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
         raise PassingPictureError("not enough memory to decode it") from None
     except Exception as error:
         # Decoders raise a dozen types on damaged bytes (struct.error, SyntaxError, KeyError, ...).
+        empty = empty_tail(file)
+        if empty is not None:
+            raise PictureError(empty) from None
         reason = str(error).strip().splitlines()
         raise PictureError(f"damaged: {reason[0] if reason else type(error).__name__}") from None
 
