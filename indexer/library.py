@@ -177,11 +177,9 @@ class Library:
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size} but must be at least 1")
         started = time.monotonic()
-        load_encoder = cache(load_encoder)  # an index may be measured with it, too
+        load_once = cache(lambda: load_encoder())  # an index may be measured with it, too
         with self._writing(wait) as engine:
-            run = Run(
-                engine, load_encoder, batch_size=batch_size, workers=workers, progress=progress
-            )
+            run = Run(engine, load_once, batch_size=batch_size, workers=workers, progress=progress)
             if reembed:
                 run.retarget()
             elif require_model:
@@ -197,7 +195,7 @@ class Library:
                     exclude=exclude,
                     follow_symlinks=follow_symlinks,
                 )
-            publish = partial(self._publish, engine, load_encoder, layout=layout)
+            publish = partial(self._publish, engine, load_once, layout=layout)
             report = run.run(differences, publish, everything=reembed or not sources)
             publish(progress=progress)
         return replace(report, seconds=time.monotonic() - started)
