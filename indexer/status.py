@@ -11,7 +11,6 @@ from indexer.database import catalogue, connection, embeddings
 from indexer.database.rows import Generation
 from indexer.database.schema import SCHEMA_VERSION
 from indexer.folders import roots
-from indexer.recall_curve import RecallCurve
 from indexer.records import KINDS, GenerationStatus, Status
 
 
@@ -62,7 +61,7 @@ def _generation(head: Generation, live: int, delta: int, deleted: int) -> Genera
         nlist=head.nlist,
         nprobe=head.nprobe,
         recall=head.recall,
-        curve=RecallCurve.from_json(head.curve) if head.curve else None,
+        curve=generations.recall_curve(head),
     )
 
 

@@ -1,5 +1,6 @@
 """docs/library-format.md names every table and column, and its example reads a library."""
 
+import json
 import os
 import re
 import sqlite3
@@ -16,6 +17,7 @@ from PIL import Image
 from encoder.fake import COLOURS, FakeEncoder
 from indexer import Library
 from indexer.database.schema import metadata
+from indexer.recall_curve import Point, Probing, RecallCurve
 
 DOCUMENT = (Path(__file__).parent.parent / "docs/library-format.md").read_text()
 
@@ -221,3 +223,13 @@ def test_the_example_refuses_another_schema(small, tmp_path):
         db.execute("UPDATE alembic_version SET version_num = '0999'")
     done = run_example(tmp_path, small, 1, 1)
     assert (done.returncode, done.stderr) == (1, b"schema 0999 is not known\n")
+
+
+def test_the_keys_of_a_curve_are_described():
+    point = Point(1, 1.0, 0.5, 1.0)
+    curve = RecallCurve("texts", 1, (point,), (point,), (), Probing(1, 1, 2, 1), (1, 1))
+    text = sections()["generations"].split("The keys of `curve`:")[1].split("\n## ")[0]
+    keys = re.findall(r"^- (`.+?`):", text, re.MULTILINE)
+    assert sorted(", ".join(keys).split(", ")) == sorted(
+        f"`{key}`" for key in json.loads(curve.to_json())
+    )

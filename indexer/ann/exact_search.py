@@ -1,6 +1,6 @@
 """Exact search: approximate results are measured with it, and it makes the final order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +14,35 @@ order of the sum."""
 Scores = npt.NDArray[np.float32]
 
 
-def exact_bounds(queries: Rows, pieces: Iterator[Vectors], k: int) -> Scores:
+class BestScores:
+    """The k best scores of each of q queries, from portions of all scores."""
+
+    def __init__(self, queries: int, k: int) -> None:
+        self._best = np.zeros((queries, 0), np.float32)
+        self._k = k
+
+    def add(self, scores: Scores) -> None:
+        """More scores, (q, n)."""
+        if self._best.shape[1] == self._k:
+            low = self._best.min(axis=1, keepdims=True, initial=np.inf)
+            scores = scores[:, (scores > low).any(axis=0)]
+        best = np.hstack([self._best, scores])
+        if best.shape[1] > self._k:
+            best = np.partition(best, best.shape[1] - self._k, axis=1)[:, -self._k :]
+        self._best = best
+
+    def sorted(self) -> Scores:
+        """Best first: shape (q, k), or (q, n) if there are only n < k."""
+        return -np.sort(-self._best, axis=1)
+
+
+def exact_bounds(queries: Rows, pieces: Iterable[Vectors], k: int) -> Scores:
     """The scores of the k best embeddings of all pieces for each query, best first: shape (q, k),
     or (q, n) for only n < k embeddings."""
-    best = np.zeros((len(queries), 0), np.float32)
+    best = BestScores(len(queries), k)
     for _, rows in pieces:
-        best = np.hstack([best, queries @ rows.T])
-        if best.shape[1] > k:
-            best = np.partition(best, best.shape[1] - k, axis=1)[:, -k:]
-    return -np.sort(-best, axis=1)
+        best.add(queries @ rows.T)
+    return best.sorted()
 
 
 def exact_scores(rows: Rows, query: npt.NDArray[np.float32]) -> Scores:

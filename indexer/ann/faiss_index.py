@@ -1,5 +1,6 @@
 """Nearest neighbours with FAISS; no other file imports it."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,18 +8,21 @@ from typing import Protocol, cast
 
 import faiss
 import numpy as np
+import numpy.typing as npt
 
 from indexer.ann.exact_search import Scores
-from indexer.ann.layout import Layout
-from indexer.database.embeddings import Ids, Rows, Vectors
+from indexer.ann.layout import FLAT_LIMIT, Layout
+from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
+from indexer.recall_curve import EXACT, Probing
 
 VERSION: str = faiss.__version__
 
 Pieces = Callable[[], Iterable[Vectors]]
 
 _EXTRA = 16
-_EXACT_SHARE = 0.1
-"""A search among at most this share of the items looks into all lists, since it computes little."""
+_STEADY = 20
+"""A look into more lists has found nothing of note if it has replaced at most this part of the
+best: one of 20 of them."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +54,37 @@ class Chosen:
     """Which items of an index a search may return."""
 
     selector: faiss.IDSelector
-    few: bool
-    """Whether they are so few that a search scores them in all lists."""
-    count: int | None
-    """How many items are chosen; None if all items are, apart from a few."""
+    count: int
+    """At most so many items are chosen."""
+    filtered: bool
+    """Whether they may lie anywhere, so that the lists nearest to a query tell little."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether they are so few that all are scored, as a flat index would."""
+        return self.filtered and self.count <= FLAT_LIMIT
 
 
-def all_but(without: Ids) -> Chosen:
-    """All items except those with the ids `without`."""
+def all_but(without: Ids, gone: int, index: Index, probing: Probing) -> Chosen:
+    """All items except those with the ids `without`, of which at most `gone` are in `index`."""
     # A selector is used even if nothing is left out. Without it, FAISS would spread a single query
     # over threads that wait for each other: on busy cores, 2 ms of work became 24 ms.
-    return Chosen(faiss.IDSelectorNot(faiss.IDSelectorBatch(without)), few=False, count=None)
+    selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(without))
+    looked_into = probing.nprobe * index.count / index.nlist
+    return Chosen(selector, index.count, filtered=gone > looked_into / 2)
 
 
-def only(allowed: Ids, index: Index) -> Chosen:
+def everything(index: Index) -> Chosen:
+    """All items."""
+    return all_but(np.zeros(0, np.int64), 0, index, EXACT)
+
+
+def only(allowed: Ids) -> Chosen:
     """Only the items with the ids `allowed`."""
     bits = np.zeros(int(allowed.max(initial=0)) + 1, bool)
     bits[allowed] = True
     bitmap = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
-    few = len(allowed) <= _EXACT_SHARE * index.count
-    return Chosen(bitmap, few, len(allowed))
+    return Chosen(bitmap, len(allowed), filtered=True)
 
 
 def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) -> Index:
@@ -94,31 +109,86 @@ def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) 
     return Index(ivf, ivf)
 
 
+def extended(index: Index, without: Ids, new: Vectors) -> Index:
+    """`index`, which has lists, without some of its items and with `new` ones, in the same lists.
+    The result is a copy in memory."""
+    old = index.ivf
+    assert old is not None
+    centroids = faiss.IndexFlatIP(index.dim)
+    centroids.add(old.quantizer.reconstruct_n(0, index.nlist))
+    ivf = faiss.IndexIVFScalarQuantizer(
+        centroids,
+        index.dim,
+        index.nlist,
+        faiss.ScalarQuantizer.QT_fp16,
+        faiss.METRIC_INNER_PRODUCT,
+        False,
+    )
+    ivf.is_trained = True
+    without = np.sort(without)
+    ids, rows = new
+    own = _lists_of(ivf, rows) if len(ids) else np.zeros(0, np.int32)
+    grown = np.bincount(own, minlength=index.nlist)
+    filled = np.zeros(index.nlist, np.int64)
+    for number in range(index.nlist):
+        kept, codes = _list(index, number)
+        there = ~np.isin(kept, without)
+        kept, codes = kept[there], codes[there]
+        ivf.invlists.resize(number, len(kept) + int(grown[number]))
+        if len(kept):
+            _put(ivf, number, 0, kept, codes)
+        filled[number] = len(kept)
+    _add(ivf, own, ids, rows, filled)
+    ivf.ntotal = int(filled.sum())
+    return Index(ivf, ivf)
+
+
 def _fill(ivf: faiss.IndexIVFScalarQuantizer, pieces: Pieces) -> None:
     """Add all pieces. `ivf.add_with_ids` would need up to twice the memory, since lists grow."""
-    assigned = [
-        ivf.quantizer.search(rows, 1)[1][:, 0].astype(np.int32, copy=False) for _, rows in pieces()
-    ]
+    assigned = [_lists_of(ivf, rows) for _, rows in pieces()]
     sizes = np.bincount(np.concatenate(assigned), minlength=ivf.nlist)
     for number, size in enumerate(sizes.tolist()):
         ivf.invlists.resize(number, size)
     filled = np.zeros(ivf.nlist, np.int64)
     for (ids, rows), own in zip(pieces(), assigned, strict=True):
-        order = np.argsort(own, kind="stable")
-        ids = np.ascontiguousarray(ids[order], np.int64)
-        codes = np.ascontiguousarray(rows[order], "<f2").view(np.uint8)
-        numbers, starts = np.unique(own[order], return_index=True)
-        ends = [*starts[1:].tolist(), len(own)]
-        for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
-            ivf.invlists.update_entries(
-                number,
-                int(filled[number]),
-                end - start,
-                faiss.swig_ptr(ids[start:end]),
-                faiss.swig_ptr(codes[start:end]),
-            )
-            filled[number] += end - start
+        _add(ivf, own, ids, rows, filled)
     ivf.ntotal = int(sizes.sum())
+
+
+def _lists_of(ivf: faiss.IndexIVFScalarQuantizer, rows: Rows) -> npt.NDArray[np.int32]:
+    own: npt.NDArray[np.int32] = ivf.quantizer.search(rows, 1)[1][:, 0].astype(np.int32)
+    return own
+
+
+def _add(
+    ivf: faiss.IndexIVFScalarQuantizer,
+    own: npt.NDArray[np.int32],
+    ids: Ids,
+    rows: Rows,
+    filled: npt.NDArray[np.int64],
+) -> None:
+    """Put rows into their `own` lists, which have room, behind what is `filled`, (nlist,)."""
+    order = np.argsort(own, kind="stable")
+    ids = np.ascontiguousarray(ids[order], np.int64)
+    codes = np.ascontiguousarray(rows[order], "<f2")
+    numbers, starts = np.unique(own[order], return_index=True)
+    ends = [*starts.tolist(), len(own)][1:]
+    for number, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True):
+        _put(ivf, number, int(filled[number]), ids[start:end], codes[start:end])
+        filled[number] += end - start
+
+
+def _put(
+    ivf: faiss.IndexIVFScalarQuantizer,
+    number: int,
+    place: int,
+    ids: Ids,
+    codes: npt.NDArray[np.float16],
+) -> None:
+    """Write contiguous `ids` and `codes`, (n, dim), into a list from `place` on."""
+    ivf.invlists.update_entries(
+        number, place, len(ids), faiss.swig_ptr(ids), faiss.swig_ptr(codes.view(np.uint8))
+    )
 
 
 class Sink(Protocol):
@@ -164,56 +234,136 @@ def contents(index: Index) -> Iterator[Vectors]:
         whole = cast(faiss.IndexIDMap, index.faiss)
         flat = cast(faiss.IndexScalarQuantizer, faiss.downcast_index(whole.index))
         ids = faiss.vector_to_array(whole.id_map)
-        for start in range(0, len(ids), 10_000):
-            piece = ids[start : start + 10_000]
+        for start in range(0, len(ids), CHUNK):
+            piece = ids[start : start + CHUNK]
             yield piece, flat.reconstruct_n(start, len(piece))
         return
-    lists = index.ivf.invlists
+    pending: list[tuple[Ids, npt.NDArray[np.float16]]] = []
+    count = 0
     for number in range(index.nlist):
-        size = lists.list_size(number)
-        if size:
-            ids = faiss.rev_swig_ptr(lists.get_ids(number), size).copy()
-            codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size)
-            yield ids, codes.view("<f2").reshape(size, index.dim).astype(np.float32)
+        pending.append(_list(index, number))
+        count += len(pending[-1][0])
+        if count >= CHUNK or number == index.nlist - 1:
+            ids, codes = (np.concatenate(parts) for parts in zip(*pending, strict=True))
+            yield ids, codes.astype(np.float32)
+            pending, count = [], 0
+
+
+def some_rows(index: Index, count: int) -> Rows:
+    """About `count` embeddings of an index with lists, from all of them; all if there are fewer."""
+    step = max(1, index.count // count)
+    rows, passed = [], 0
+    for number in range(index.nlist):
+        codes = _list(index, number)[1]
+        rows.append(codes[-passed % step :: step].astype(np.float32))
+        passed += len(codes)
+    return np.concatenate(rows)
+
+
+def _list(index: Index, number: int) -> tuple[Ids, npt.NDArray[np.float16]]:
+    """Ids, (n,), and codes, (n, dim), of one list, copied."""
+    assert index.ivf is not None
+    lists = index.ivf.invlists
+    size = lists.list_size(number)
+    if not size:
+        return np.zeros(0, np.int64), np.zeros((0, index.dim), np.float16)
+    ids = faiss.rev_swig_ptr(lists.get_ids(number), size).copy()
+    codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size).copy()
+    return ids, codes.view("<f2").reshape(size, index.dim)
 
 
 def candidates(
-    index: Index, query: Rows, k: int, chosen: Chosen, nprobe: int, margin: float
-) -> Ids:
-    """Ids of the chosen items in the `nprobe` lists nearest to `query`, (dim,) float32, whose
-    scores are at most `margin` below the k-th best of them.
+    index: Index, query: Rows, k: int, chosen: Chosen, probing: Probing, margin: float
+) -> tuple[Ids, Scores]:
+    """Ids and scores of chosen items, among them those that score at most `margin` below the k-th
+    best that the search finds for `query`, (dim,) float32.
 
-    The result may hold more ids than that, in no order: the caller computes the exact scores. If
-    these lists hold fewer than k chosen items, more lists are searched; the result holds fewer than
-    k ids only if there are no more. It is exact for a flat index, or if all lists are searched.
+    The order is arbitrary, and so are the last digits of the scores: the caller computes the exact
+    ones. The search is exact for a flat index, for few chosen items, and if all lists are searched.
+    Otherwise it looks into ``probing.lists(k)`` lists, the nearest to the query. It goes on while
+    it has found fewer than k items; and if the items are filtered, until `probing.growth` times as
+    many lists have brought hardly any better ones. So the result is never short.
     """
-    nprobe = index.nlist if chosen.few else min(nprobe, index.nlist)
-    fetch = min(k + _EXTRA, index.count)
-    enough = k if chosen.count is None else min(k, chosen.count)
-    while fetch:
-        scores, ids = _search(index, query[np.newaxis], fetch, chosen, nprobe)
-        found = ids[0] >= 0
-        number = int(found.sum())
-        if number < enough and nprobe < index.nlist:
-            nprobe = min(4 * nprobe, index.nlist)
-        elif fetch == index.count or number < fetch or scores[0, -1] < scores[0, k - 1] - margin:
-            return cast(Ids, ids[0][found])
-        else:
-            fetch = min(4 * fetch, index.count)
-    return np.zeros(0, np.int64)
+    if not chosen.count:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    if index.ivf is None:
+        return _best(index, query, None, k, chosen, margin)
+    nlist, enough = index.nlist, min(k, chosen.count)
+    nearest = index.ivf.quantizer.search(query[np.newaxis], nlist)[1][0]
+    until = nlist if chosen.exact else min(nlist, probing.lists(k))
+    ids, scores = _best(index, query, nearest[:until], k, chosen, margin)
+    bar = _kth_best(scores, k)
+    steady = not chosen.filtered
+    while until < nlist and not (steady and len(ids) >= enough):
+        looked, until = until, min(nlist, math.ceil(until * max(probing.growth, 2)))
+        more, higher = _best(index, query, nearest[looked:until], k, chosen, margin)
+        steady = int(np.count_nonzero(higher > bar + margin)) <= k // _STEADY
+        ids, scores = np.concatenate([ids, more]), np.concatenate([scores, higher])
+        bar = _kth_best(scores, k)
+    near = scores >= bar - margin
+    return ids[near], scores[near]
 
 
-def scores(index: Index, query: Rows, k: int, nprobe: int) -> Scores:
-    """The k best scores, or fewer, that a search in `nprobe` lists finds for `query`, (dim,)
-    float32."""
-    found, ids = _search(index, query[np.newaxis], k, all_but(np.zeros(0, np.int64)), nprobe)
-    return cast(Scores, found[0][ids[0] >= 0])
-
-
-def _search(index: Index, queries: Rows, k: int, chosen: Chosen, nprobe: int) -> tuple[Scores, Ids]:
-    if index.ivf:
-        parameters = faiss.SearchParametersIVF(sel=chosen.selector, nprobe=nprobe)
-    else:
-        parameters = faiss.SearchParameters(sel=chosen.selector)
+def in_lists(index: Index, queries: Rows, k: int, nprobe: int) -> tuple[Scores, Ids]:
+    """Scores and ids, (q, k) each, of the k best items in the `nprobe` lists nearest to each query,
+    best first. Ids are -1 where there are no more."""
+    parameters = faiss.SearchParametersIVF(sel=everything(index).selector, nprobe=nprobe)
     found: tuple[Scores, Ids] = index.faiss.search(queries, k, params=parameters)
     return found
+
+
+def _kth_best(scores: Scores, k: int) -> float:
+    """Minus infinity for fewer than k scores."""
+    return float(np.partition(scores, -k)[-k]) if len(scores) >= k else float("-inf")
+
+
+def _best(
+    index: Index,
+    query: Rows,
+    lists: npt.NDArray[np.int64] | None,
+    k: int,
+    chosen: Chosen,
+    margin: float,
+) -> tuple[Ids, Scores]:
+    """Those of the chosen items in some `lists`, None for a flat index, that score at most `margin`
+    below the k-th best of them, and perhaps some more."""
+    fetch = min(k + _EXTRA, index.count)
+    while fetch:
+        scores, ids = np.empty((1, fetch), np.float32), np.empty((1, fetch), np.int64)
+        if lists is None:
+            parameters = faiss.SearchParameters(sel=chosen.selector)
+            index.faiss.search(query[np.newaxis], fetch, params=parameters, D=scores, I=ids)
+        else:
+            _search_lists(index, query, lists, chosen, scores, ids)
+        number = int(np.count_nonzero(ids[0] >= 0))
+        if fetch == index.count or number < fetch or scores[0, -1] < scores[0, k - 1] - margin:
+            return ids[0, :number], scores[0, :number]
+        fetch = min(4 * fetch, index.count)
+    return np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
+def _search_lists(
+    index: Index,
+    query: Rows,
+    lists: npt.NDArray[np.int64],
+    chosen: Chosen,
+    scores: Scores,
+    ids: Ids,
+) -> None:
+    """Fill `scores` and `ids`, (1, k) each. The method of the Python package takes no selector."""
+    parameters = faiss.SearchParametersIVF(sel=chosen.selector, nprobe=len(lists))
+    lists = np.ascontiguousarray(lists, np.int64)
+    query = np.ascontiguousarray(query, np.float32)
+    unused = np.zeros(len(lists), np.float32)
+    assert index.ivf is not None
+    index.ivf.search_preassigned_c(
+        1,
+        faiss.swig_ptr(query),
+        scores.shape[1],
+        faiss.swig_ptr(lists),
+        faiss.swig_ptr(unused),
+        faiss.swig_ptr(scores),
+        faiss.swig_ptr(ids),
+        False,
+        parameters,
+    )

@@ -7,15 +7,16 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+import numpy as np
 from sqlalchemy import Engine
 
 from encoder.durable import make_folder, remove_file, write_whole
 from indexer.ann.layout import SAMPLE_SEED, Layout, layout
-from indexer.ann.spool import Spool, spooled
+from indexer.ann.spool import spooled
 from indexer.ann.tuning import Queries, measure
 from indexer.database import catalogue, embeddings, journal
 from indexer.database.compaction import prune_log
@@ -23,15 +24,24 @@ from indexer.database.embeddings import Vectors
 from indexer.database.rows import Generation
 from indexer.errors import GenerationError
 from indexer.progress import NULL, Progress
-from indexer.recall_curve import RecallCurve
+from indexer.recall_curve import EXACT, Probing, RecallCurve
 from indexer.records import Kind
 
 if TYPE_CHECKING:
     from indexer.ann.faiss_index import Index
 
 _WORTHWHILE = 0.01
+_WORTHWHILE_LISTS = 0.05
 """A new generation is published when this share of the items was added or deleted since the head:
-one picture more must not cost a million pictures written."""
+one picture more must not cost a million pictures written. The more there are, the more it matters:
+an index with lists that grows fivefold is so written in parts that are 17 times as large."""
+
+_GROWN = 2
+"""Lists are trained anew once there are so many times as many items, or as few, and when a search
+must look into so many times as many lists."""
+
+_QUERIES_AGAIN = 100
+"""An index that keeps its lists is measured with so many queries, to see that it is still good."""
 
 _PIECE = 1 << 22
 _FOLDER = "generations"
@@ -48,6 +58,14 @@ class Opened:
     row: Generation
     index: "Index"
 
+    @cached_property
+    def probing(self) -> Probing:
+        """How many lists a search looks into."""
+        if self.row.nlist is None:
+            return EXACT
+        curve, every = recall_curve(self.row), self.row.nlist
+        return curve.probing if curve else Probing(every, every, 1, every)
+
 
 class _Damaged(Exception):
     """A generation file differs from what was published; the message says how."""
@@ -59,17 +77,18 @@ def publish(
     kind: Kind,
     queries: Callable[[], Queries],
     *,
-    worthwhile: float = _WORTHWHILE,
+    worthwhile: float | None = None,
     force: bool = False,
     progress: Progress = NULL,
 ) -> None:
     """Publish a new head for `kind`, in the layout that the library wants, if the share
-    `worthwhile` of its items has changed since the head, or if `force` says so. For the holder of
-    the writer lock.
+    `worthwhile` of its items has changed since the head, None for the usual share, or if `force`
+    says so. For the holder of the writer lock.
 
-    `queries` is called for an index with lists, to measure how many lists a search must look into.
-    Raises GenerationError if the file cannot be written or if its recall is too low; searches stay
-    exact without it.
+    Unless forced, an index with lists keeps those of the head until the library has doubled or the
+    recall has fallen. `queries` is called for an index with lists, to measure how many lists a
+    search must look into. Raises GenerationError if the file cannot be written or if its recall is
+    too low; searches stay exact without it.
     """
     with engine.begin() as db:
         current = catalogue.current_model(db)
@@ -77,7 +96,10 @@ def publish(
             return
         model_id, model = current
         kept = catalogue.kept_generations(db, kind, model_id)
-        live, delta, deleted = embeddings.pending(db, kind, model_id, kept[0] if kept else None)
+        head = kept[0] if kept else None
+        live, delta, deleted = embeddings.pending(db, kind, model_id, head)
+        if worthwhile is None:
+            worthwhile = _WORTHWHILE_LISTS if head and head.nlist else _WORTHWHILE
         pending = delta + deleted
         if not (pending and pending >= worthwhile * live) and not (force and live):
             return
@@ -94,16 +116,23 @@ def publish(
     name = f"{uuid.uuid4()}.faiss"
     try:
         make_folder(folder)
-        with ExitStack() as stack:
-            with engine.begin() as db:
-                seq = catalogue.last_change(db)
-                pieces = embeddings.all_vectors(db, kind, model_id, model.dim)
-                path = folder / f"{name}.spool"
-                spool = stack.enter_context(spooled(path, model.dim, pieces))
-            name = f"{seq}-{name}"
-            index, curve = _build(planned, model.dim, spool, tuning, target, progress)
-            nprobe, recall = _choice(curve, target)
-            size, digest = _write(folder, name, index)
+        built = None
+        if tuning and head and head.nlist and not force:
+            built = _extended(engine, directory, head, model_id, model.dim, live, tuning, target)
+        if built is None:
+            path = folder / f"{name}.spool"
+            built = _trained(
+                engine, path, kind, model_id, model.dim, planned, tuning, target, progress
+            )
+        seq, index, curve = built
+        name = f"{seq}-{name}"
+        if curve and curve.lowest < target:
+            raise GenerationError(
+                f"the new index finds {curve.lowest:.1%} of what it should instead of"
+                f" {target:.1%} and was not published; searches stay as they were, run `align"
+                " rebuild --index flat`"
+            )
+        size, digest = _write(folder, name, index)
     except OSError as error:
         raise GenerationError(
             f"{folder / name} could not be written ({error.strerror}); all items are safe and"
@@ -117,11 +146,11 @@ def publish(
         name=name,
         bytes=size,
         sha256=digest,
-        count=len(spool),
+        count=index.count,
         type=planned.type,
-        nlist=planned.nlist,
-        nprobe=nprobe,
-        recall=recall,
+        nlist=index.nlist if curve else None,
+        nprobe=curve.probing.nprobe if curve else None,
+        recall=curve.chosen[0].recall if curve else 1.0,
         curve=curve.to_json() if curve else None,
         faiss_version=faiss_index.VERSION,
     )
@@ -150,26 +179,43 @@ def clean(engine: Engine, directory: Path) -> None:
             remove_file(path)
 
 
-def _build(
-    planned: Layout,
+Built = tuple[int, "Index", RecallCurve | None]
+"""The last change that an index includes, the index, and how well it finds what it should; None for
+a flat index, which is exact."""
+
+
+def _trained(
+    engine: Engine,
+    path: Path,
+    kind: Kind,
+    model_id: int,
     dim: int,
-    spool: Spool,
+    planned: Layout,
     queries: Queries | None,
     target: float,
     progress: Progress,
-) -> tuple["Index", RecallCurve | None]:
+) -> Built:
+    """An index of all items, made from nothing. Raises OSError if the spool at `path` cannot be
+    written."""
     from indexer.ann import faiss_index
 
-    sample = partial(spool.sample, planned.sample, SAMPLE_SEED)
-    if queries is None:
-        return faiss_index.build(planned, dim, sample, spool.pieces), None
-    progress.start(2 * len(spool), "vectors")  # each is assigned to a list, and then added to it
-    try:
-        index = faiss_index.build(planned, dim, sample, lambda: _counted(spool.pieces(), progress))
-    finally:
-        progress.finish()
-    search = partial(faiss_index.scores, index)
-    return index, measure(search, index.nlist, queries, spool.pieces(), target)
+    with ExitStack() as stack:
+        with engine.begin() as db:
+            seq = catalogue.last_change(db)
+            pieces = embeddings.all_vectors(db, kind, model_id, dim)
+            spool = stack.enter_context(spooled(path, dim, pieces))
+        sample = partial(spool.sample, planned.sample, SAMPLE_SEED)
+        if queries is None:
+            return seq, faiss_index.build(planned, dim, sample, spool.pieces), None
+        # Each vector is assigned to a list, and then added to it.
+        progress.start(2 * len(spool), "vectors")
+        try:
+            index = faiss_index.build(
+                planned, dim, sample, lambda: _counted(spool.pieces(), progress)
+            )
+        finally:
+            progress.finish()
+        return seq, index, measure(index, queries, spool.pieces, target)
 
 
 def _counted(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]:
@@ -178,18 +224,50 @@ def _counted(pieces: Iterator[Vectors], progress: Progress) -> Iterator[Vectors]
         progress.advance(len(piece[0]))
 
 
-def _choice(curve: RecallCurve | None, target: float) -> tuple[int | None, float]:
-    """nprobe and recall; None and 1 for a flat index, which is exact."""
-    if curve is None:
-        return None, 1.0
-    point = curve.choice(target)
-    if point is None:
-        raise GenerationError(
-            f"the new index finds {max(p.recall for p in curve.points):.1%} of what it should"
-            f" instead of {target:.1%} and was not published; searches stay as they were, run"
-            " `align rebuild --index flat`"
-        )
-    return point.nprobe, point.recall
+def _extended(
+    engine: Engine,
+    directory: Path,
+    head: Generation,
+    model_id: int,
+    dim: int,
+    live: int,
+    queries: Queries,
+    target: float,
+) -> Built | None:
+    """The index of `head` with what has changed since, in the same lists; None if other lists would
+    serve better, or if its file is not sound."""
+    from indexer.ann import faiss_index
+
+    before = recall_curve(head)
+    if before is None:
+        return None
+    count, nprobe = before.trained
+    if not count / _GROWN < live < count * _GROWN:
+        return None
+    with engine.begin() as db:
+        seq = catalogue.last_change(db)
+        opened, _ = open_newest(directory, [head], dim, None)
+        if opened is None:
+            return None
+        deleted = embeddings.deleted_since(db, head.kind, head.seq)
+        new = embeddings.delta_vectors(db, head.kind, model_id, dim, head.seq)
+    index = faiss_index.extended(opened.index, np.union1d(deleted, new[0]), new)
+    pieces = partial(faiss_index.contents, index)
+    curve = measure(index, queries.some(_QUERIES_AGAIN), pieces, target, before)
+    if curve.probing.nprobe > _GROWN * nprobe:
+        return None
+    return seq, index, curve
+
+
+def recall_curve(row: Generation) -> RecallCurve | None:
+    """What was measured with a generation; None for a flat one, and if what the database says
+    cannot be understood."""
+    if row.curve is None or row.nprobe is None:
+        return None
+    try:
+        return RecallCurve.from_json(row.curve, row.nprobe)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 class _Hashed:

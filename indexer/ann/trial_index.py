@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from indexer.ann.exact_search import TOLERANCE, exact_scores
 from indexer.ann.layout import SAMPLE_SEED, TARGET_RECALL, layout
 from indexer.ann.tuning import Queries, measure
 from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
+from indexer.recall_curve import EXACT, Probing
 from indexer.records import LayoutChoice
 
 if TYPE_CHECKING:
@@ -26,8 +26,12 @@ class TrialIndex:
     index: "Index"
     halves: npt.NDArray[np.float16]
     """The rows as a library stores them, (n, dim)."""
-    lists: tuple[int, int] | None
-    """(nlist, nprobe); None for a flat index."""
+    probing: Probing = EXACT
+
+    @property
+    def lists(self) -> tuple[int, int] | None:
+        """(nlist, nprobe); None for a flat index."""
+        return (self.index.nlist, self.probing.nprobe) if self.index.ivf else None
 
     def search(self, query: Rows, k: int) -> tuple[Ids, Rows]:
         """Numbers and scores of the `k` rows nearest to the unit vector `query`, (dim,) float32,
@@ -37,9 +41,8 @@ class TrialIndex:
         """
         from indexer.ann import faiss_index
 
-        nprobe = self.lists[1] if self.lists else 1
-        everything = faiss_index.all_but(np.zeros(0, np.int64))
-        ids = faiss_index.candidates(self.index, query, k, everything, nprobe, TOLERANCE)
+        everything = faiss_index.everything(self.index)
+        ids, _ = faiss_index.candidates(self.index, query, k, everything, self.probing, TOLERANCE)
         scores = exact_scores(self.halves[ids].astype(np.float32), query)
         order = np.lexsort((ids, -scores))
         ids, scores = ids[order], scores[order]
@@ -72,8 +75,7 @@ def trial_index(
 
     index = faiss_index.build(planned, rows.shape[1], sample, pieces)
     if planned.nlist is None:
-        return TrialIndex(index, halves, None)
+        return TrialIndex(index, halves)
     tuning = Queries(queries(), "a trial")
-    curve = measure(partial(faiss_index.scores, index), planned.nlist, tuning, pieces(), target)
-    point = curve.choice(target) or curve.points[-1]  # the last point searches all lists
-    return TrialIndex(index, halves, (planned.nlist, point.nprobe))
+    curve = measure(index, tuning, pieces, target)
+    return TrialIndex(index, halves, curve.probing)

@@ -1,17 +1,39 @@
 """How many lists a search must look into, measured with the kind of queries that users ask."""
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from indexer.ann.exact_search import TOLERANCE, Scores, exact_bounds
+from indexer.ann.exact_search import TOLERANCE, BestScores, Scores, exact_bounds
+from indexer.ann.layout import SAMPLE_SEED
 from indexer.database.embeddings import Rows, Vectors
-from indexer.recall_curve import Point, RecallCurve
+from indexer.recall_curve import FilterRecall, Point, Probing, RecallCurve
 
-K = 10
-"""Recall is measured among the best 10."""
+if TYPE_CHECKING:
+    from indexer.ann.faiss_index import Chosen, Index
+
+K, K_100 = 10, 100
+"""Recall is measured among the best 10 and the best 100."""
+
+_SAMPLE = 20_000
+"""So many embeddings say where the nearest half of all ends."""
+
+_FILTERED_QUERIES = 50
+"""Searches with filters are measured with so many of the queries, since they are slow."""
+
+_GROWTH = (2, 4, 8, 16, 1_000_000)
+_ONE_SIDED_95 = 1.645
+
+NEAR = 0.9
+"""Near-duplicates are found among those with this cosine, or a higher one."""
+_NEAR_SHARE = 0.99
+_NEAR_TRIED = 1000
+
+Pieces = Callable[[], Iterable[Vectors]]
 
 
 @dataclass(frozen=True)
@@ -23,45 +45,182 @@ class Queries:
     origin: str
     """Where they come from, in words."""
 
+    def some(self, count: int) -> "Queries":
+        """At most `count` of them, from all parts."""
+        step = max(1, -(-len(self.vectors) // count))
+        return replace(self, vectors=self.vectors[::step])
+
+
+class _Measured(NamedTuple):
+    recall: float
+    milliseconds: float
+    surely: float
+
 
 def measure(
-    search: Callable[[Rows, int, int], Scores],
-    nlist: int,
+    index: "Index",
     queries: Queries,
-    pieces: Iterator[Vectors],
+    pieces: Pieces,
     target: float,
+    before: RecallCurve | None = None,
 ) -> RecallCurve:
-    """Try nprobe 1, 2, 4, ... until recall@10 reaches `target`, then narrow the last step down.
+    """The recall of an index with lists, and the fewest lists that surely reach `target`.
 
-    ``search(query, k, nprobe)`` returns the scores that the index finds, best first. `pieces` are
-    all its embeddings. An answer counts as found if its score is at least the tenth best exact
-    score, so that one copy of a picture may stand for another.
+    `pieces()` are all its embeddings. `before` tells of an earlier index with the same lists: what
+    it needed is tried first, and kept if it is enough. An answer counts as found if its score is at
+    least the k-th best exact score, so that one copy of a picture may stand for another.
     """
-    bounds = exact_bounds(queries.vectors, pieces, K)
+    from indexer.ann import faiss_index
+
+    bounds = exact_bounds(queries.vectors, pieces(), K_100)
+
+    def points(k: int, first: int, sure_first: bool) -> tuple[int, tuple[Point, ...]]:
+        chosen = [faiss_index.everything(index)] * len(queries.vectors)
+
+        def at(nprobe: int) -> Point:
+            probing = Probing(nprobe, nprobe, 1, 1)
+            found = _measured(index, queries.vectors, bounds, k, chosen, probing)
+            return Point(nprobe, *found)
+
+        return fewest(at, index.nlist, target, first, sure_first)
+
+    first, first_100 = (before.probing.nprobe, before.probing.nprobe_100) if before else (1, 1)
+    sample = faiss_index.some_rows(index, _SAMPLE)
+    nprobe, ten = points(K, first, before is not None)
+    nprobe_100, hundred = points(K_100, max(nprobe, first_100), before is not None)
+    probing = Probing(nprobe, nprobe_100, _GROWTH[0], _lists_of_near(index, sample))
+    growth, filtered = _filtered(
+        index, queries.some(_FILTERED_QUERIES).vectors, sample, pieces, target, probing
+    )
+    return RecallCurve(
+        origin=queries.origin,
+        queries=len(queries.vectors),
+        points=ten,
+        points_100=hundred,
+        filtered=filtered,
+        probing=replace(probing, growth=growth),
+        trained=before.trained if before else (index.count, nprobe),
+    )
+
+
+def fewest(
+    at: Callable[[int], Point], nlist: int, target: float, first: int = 1, enough: bool = False
+) -> tuple[int, tuple[Point, ...]]:
+    """The smallest nprobe that surely reaches `target`, and all points that were measured for it.
+
+    Tries `first` and then twice as many lists each time, and narrows the last step down to a
+    sixteenth. If `first` is already `enough`, fewer lists are not tried. Returns `nlist` if not
+    even all lists reach the target.
+    """
     points: dict[int, Point] = {}
 
     def reaches(nprobe: int) -> bool:
-        points[nprobe] = _point(search, nprobe, queries.vectors, bounds)
-        return points[nprobe].recall >= target
+        points[nprobe] = at(nprobe)
+        return points[nprobe].surely >= target
 
-    low, high = 0, 1
+    high = min(first, nlist)
+    low = high - 1 if enough else 0
     while not reaches(high) and high < nlist:
         low, high = high, min(2 * high, nlist)
     while high - low > max(1, high // 16):
         middle = (low + high) // 2
         low, high = (low, middle) if reaches(middle) else (middle, high)
-    ordered = tuple(points[nprobe] for nprobe in sorted(points))
-    return RecallCurve(queries.origin, len(queries.vectors), ordered)
+    return high, tuple(points[nprobe] for nprobe in sorted(points))
 
 
-def _point(
-    search: Callable[[Rows, int, int], Scores], nprobe: int, queries: Rows, bounds: Scores
-) -> Point:
-    found, times = [], []
-    k = bounds.shape[1]
-    for query, bound in zip(queries, bounds, strict=True):
+def _measured(
+    index: "Index",
+    queries: Rows,
+    bounds: Scores,
+    k: int,
+    chosen: Sequence["Chosen"],
+    probing: Probing,
+) -> _Measured:
+    """`bounds` are the best scores of the chosen items for each query, best first."""
+    from indexer.ann import faiss_index
+
+    recalls, times = [], []
+    for query, best, some in zip(queries, bounds, chosen, strict=True):
+        best = best[:k][np.isfinite(best[:k])]
+        if not len(best):
+            continue
         began = time.perf_counter()
-        scores = search(query, k, nprobe)
+        _, scores = faiss_index.candidates(index, query, k, some, probing, TOLERANCE)
         times.append(time.perf_counter() - began)
-        found.append(np.count_nonzero(scores >= bound[-1] - TOLERANCE) / k)
-    return Point(nprobe, float(np.mean(found)), float(np.median(times)) * 1e3)
+        found = np.count_nonzero(scores >= best[-1] - TOLERANCE)
+        recalls.append(min(int(found), len(best)) / len(best))
+    if not recalls:
+        return _Measured(1.0, 0.0, 1.0)
+    mean = float(np.mean(recalls))
+    error = float(np.std(recalls)) / len(recalls) ** 0.5
+    return _Measured(mean, float(np.median(times)) * 1e3, mean - _ONE_SIDED_95 * error)
+
+
+_FILTERS: dict[str, Callable[[npt.NDArray[np.uint8], Scores], npt.NDArray[np.bool_]]] = {
+    "a random half": lambda nearness, chance: chance < 0.5,
+    "a random fifth": lambda nearness, chance: chance < 0.2,
+    "the nearest half": lambda nearness, chance: nearness > 0,
+    "the farthest half": lambda nearness, chance: nearness == 0,
+    "all but the nearest tenth": lambda nearness, chance: nearness < 2,
+}
+"""Which items a filter lets pass. The nearness is 2 in the tenth nearest to the query, 1 elsewhere
+in the nearest half and 0 in the farthest half; the chance is in [0, 1)."""
+
+
+def _filtered(
+    index: "Index", queries: Rows, sample: Rows, pieces: Pieces, target: float, probing: Probing
+) -> tuple[int, tuple[FilterRecall, ...]]:
+    """The smallest growth with which all filters surely reach `target`, and what was measured."""
+    from indexer.ann import faiss_index
+
+    half, tenth = np.quantile(queries @ sample.T, (0.5, 0.9), axis=1)[:, :, np.newaxis]
+    nearness = np.zeros((len(queries), index.count), np.uint8)
+    chance = np.random.default_rng(SAMPLE_SEED).random(index.count, np.float32)
+    all_ids = np.zeros(index.count, np.int64)
+    best = {name: BestScores(len(queries), K_100) for name in _FILTERS}
+    start = 0
+    for ids, rows in pieces():
+        piece = slice(start, start + len(ids))
+        start += len(ids)
+        all_ids[piece] = ids
+        scores = queries @ rows.T
+        nearness[:, piece] = (scores >= half).astype(np.uint8) + (scores >= tenth)
+        for name, passes in _FILTERS.items():
+            chosen = passes(nearness[:, piece], chance[piece])
+            best[name].add(np.where(chosen, scores, np.float32(-np.inf)))
+
+    growth, found = 0, []
+    for name, passes in _FILTERS.items():
+        bounds = best[name].sorted()
+        allowed = [
+            faiss_index.only(all_ids[np.broadcast_to(passes(near, chance), chance.shape)])
+            for near in nearness
+        ]
+        for k in (K, K_100):
+            for step in range(growth, len(_GROWTH)):
+                growth = step
+                tried = replace(probing, growth=_GROWTH[step])
+                measured = _measured(index, queries, bounds, k, allowed, tried)
+                if measured.surely >= target:
+                    break
+            found.append(FilterRecall(name, k, *measured))
+    return _GROWTH[growth], tuple(found)
+
+
+def _lists_of_near(index: "Index", sample: Rows) -> int:
+    """In how many lists, the nearest to an embedding, its near-duplicates are. Measured with some
+    of `sample`, each turned towards another one."""
+    assert index.ivf is not None
+    some = sample[:: max(1, len(sample) // _NEAR_TRIED)]
+    aside = np.random.default_rng(SAMPLE_SEED).permutation(some)
+    aside = aside - np.einsum("nd,nd->n", aside, some)[:, np.newaxis] * some
+    length = np.linalg.norm(aside, axis=1)
+    there = length > TOLERANCE
+    some, aside = some[there], aside[there] / length[there, np.newaxis]
+    if not len(some):
+        return 1
+    turned = np.float32(NEAR) * some + np.float32((1 - NEAR**2) ** 0.5) * aside
+    own = index.ivf.quantizer.search(some, 1)[1]
+    order = index.ivf.quantizer.search(turned, index.nlist)[1]
+    places = (order == own).argmax(axis=1)
+    return int(np.quantile(places, _NEAR_SHARE, method="higher")) + 1

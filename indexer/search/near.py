@@ -11,17 +11,13 @@ from sqlalchemy import Connection
 from indexer.ann.exact_search import TOLERANCE, exact_scores
 from indexer.ann.generations import Opened
 from indexer.ann.sketches import SAMPLE, Sketcher
+from indexer.ann.tuning import NEAR
 from indexer.database import embeddings
 from indexer.database.embeddings import CHUNK, Ids, Rows
 from indexer.search.view import View
 
 _LONG, _SHORT = 64, 16
 """Dimensions in the sketches of a flat index. The short ones already rule out most of it."""
-
-_SHARE_OF_LISTS = 8
-"""What matches a text may be in any of the nprobe lists nearest to it, since texts lie far from
-pictures. What is near a picture is in the first of the lists nearest to it."""
-_FEWEST_LISTS = 4
 
 _FETCH = 64
 
@@ -125,11 +121,11 @@ def _near_in_lists(opened: Opened, vectors: Rows, threshold: float) -> Iterator[
     """Those with a score of at least `threshold` in the lists nearest to each vector."""
     from indexer.ann import faiss_index
 
-    index, everything = opened.index, faiss_index.all_but(np.zeros(0, np.int64))
-    nprobe = min(max(_FEWEST_LISTS, (opened.row.nprobe or 1) // _SHARE_OF_LISTS), index.nlist)
+    index = opened.index
+    nprobe = opened.probing.near if threshold >= NEAR else index.nlist
     asked, fetch = np.arange(len(vectors)), min(_FETCH, index.count)
     while len(asked):
-        scores, ids = faiss_index._search(index, vectors[asked], fetch, everything, nprobe)
+        scores, ids = faiss_index.in_lists(index, vectors[asked], fetch, nprobe)
         found = (ids >= 0) & (scores >= threshold)
         whole = ~found[:, -1] | (fetch == index.count)
         which, places = np.nonzero(found & whole[:, np.newaxis])

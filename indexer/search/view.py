@@ -150,7 +150,7 @@ def _nearest_vectors(
     margin = TOLERANCE * float(np.linalg.norm(query))
     ids, rows = _delta_candidates(view.delta, query, k, excluded, allowed, margin)
     if view.opened:
-        near = _indexed_candidates(view.opened, view.hidden, query, k, excluded, allowed, margin)
+        near = _indexed_candidates(view, view.opened, query, k, excluded, allowed, margin)
         more = embeddings.vectors_of(db, view.model_id, view.model.dim, near)
         ids, rows = np.concatenate([ids, more[0]]), np.concatenate([rows, more[1]])
     scores = exact_scores(rows, query)
@@ -179,8 +179,8 @@ def _delta_candidates(
 
 
 def _indexed_candidates(
+    view: View,
     opened: generations.Opened,
-    hidden: npt.NDArray[np.int64],
     query: npt.NDArray[np.float32],
     k: int,
     excluded: npt.NDArray[np.int64],
@@ -189,10 +189,10 @@ def _indexed_candidates(
 ) -> npt.NDArray[np.int64]:
     from indexer.ann import faiss_index
 
-    without = np.union1d(hidden, excluded)
+    without = np.union1d(view.hidden, excluded)
     if allowed is None:
-        chosen = faiss_index.all_but(without)
+        gone = len(without) - len(view.delta[0])
+        chosen = faiss_index.all_but(without, gone, opened.index, opened.probing)
     else:
-        chosen = faiss_index.only(np.setdiff1d(allowed, without, assume_unique=True), opened.index)
-    nprobe = opened.row.nprobe or 1
-    return faiss_index.candidates(opened.index, query, k, chosen, nprobe, margin)
+        chosen = faiss_index.only(np.setdiff1d(allowed, without, assume_unique=True))
+    return faiss_index.candidates(opened.index, query, k, chosen, opened.probing, margin)[0]

@@ -40,7 +40,7 @@ def print_hits(results: Results, as_json: bool) -> None:
 
 
 def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, str]]:
-    """At most two rows for each index: what it holds, and how it was measured."""
+    """One or three rows for each index: what it holds, and how it was measured."""
     rows = []
     for g in generations:
         lists = f" with {g.nlist:,} lists" if g.nlist else ""
@@ -52,15 +52,22 @@ def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, 
             )
         )
         if g.curve:
-            point = g.curve.choice(g.recall)
-            assert point is not None  # the recall of a published index is one of its points
-            rows.append(
+            ten, hundred = g.curve.chosen
+            worst = min(g.curve.filtered, key=lambda each: each.recall)
+            rows += [
                 (
                     "",
-                    f"recall@10 {g.recall:.3f} in {point.milliseconds:.1f} ms, looking into"
-                    f" {point.nprobe:,} lists, measured with {g.curve.origin}",
-                )
-            )
+                    f"recall@10 {ten.recall:.3f} in {ten.milliseconds:.1f} ms, looking into"
+                    f" {count(ten.nprobe, 'list')}; recall@100 {hundred.recall:.3f} in"
+                    f" {hundred.milliseconds:.1f} ms, {count(hundred.nprobe, 'list')}",
+                ),
+                (
+                    "",
+                    f"with filters {worst.recall:.3f} or more (recall@{worst.k} in"
+                    f" {worst.milliseconds:.1f} ms among {worst.filter}), measured with"
+                    f" {g.curve.origin}",
+                ),
+            ]
     return rows
 
 

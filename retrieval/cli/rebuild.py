@@ -22,8 +22,8 @@ from retrieval.cli.output import ProgressBar, generation_rows, print_rows, say
 @click.option(
     "--target-recall",
     type=NumberRange(0, 1, min_open=True),
-    help="Recall@10, against exact search, that this and later IVF indexes must reach. A new"
-    " library has 0.95.",
+    help="Recall@10 and recall@100, against exact search, that this and later IVF indexes must"
+    " reach, with filters and without. A new library has 0.95.",
 )
 @click.option(
     "--captions",
@@ -44,10 +44,11 @@ def command(
     model: str | None,
     device: str,
 ) -> None:
-    """Build the index again, even if little has changed.
+    """Build the index anew, even if little has changed.
 
-    `align index` does so by itself when enough has changed. Searches go on meanwhile. A search of
-    an IVF index looks into only as many lists as the target recall needs, measured with texts.
+    `align index` brings it up to date by itself when enough has changed. Searches go on meanwhile.
+    A search of an IVF index looks into only as many lists as the target recall needs, measured with
+    texts. Where a filter lets at most 200,000 items pass, all of them are compared.
     """
     texts = read_text_file(captions) if captions else []
     with Library.open(locate(library), wait=wait) as opened:

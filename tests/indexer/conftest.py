@@ -69,15 +69,20 @@ class Vectors:
         for id in ids:
             self.live.pop(id, None)
 
-    def publish(self, queries=None, **wanted):
-        """New generations; those with lists are measured with `queries`, (q, dim). `wanted` are
-        arguments of `journal.want_layout`."""
+    def publish(self, queries=None, *, force=None, **wanted):
+        """New generations; those with lists are measured with `queries`, (q, dim), and made also if
+        little has changed unless `force` is False. `wanted` are arguments of
+        `journal.want_layout`."""
         with self._engine.begin() as db:
             journal.want_layout(db, wanted.get("layout"), wanted.get("target_recall"))
         for kind in ("image", "text"):
             make_queries = partial(Queries, queries, "queries of a test")
             generations.publish(
-                self._engine, self.library.path, kind, make_queries, force=queries is not None
+                self._engine,
+                self.library.path,
+                kind,
+                make_queries,
+                force=queries is not None if force is None else force,
             )
 
     def expected(self, query, k, kind="image", exclude=frozenset()):

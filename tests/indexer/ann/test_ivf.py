@@ -3,20 +3,21 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import faiss
 import numpy as np
 import pytest
 
 from encoder.fake import FakeEncoder
-from indexer import GenerationError, Library
+from indexer import GenerationError
 from indexer.ann import faiss_index
 from indexer.ann.exact_search import exact_bounds
 from indexer.ann.layout import Layout, layout
 from indexer.ann.spool import spooled
-from indexer.ann.tuning import Queries, measure
+from indexer.ann.tuning import Queries, fewest, measure
 from indexer.ann.tuning_queries import bundled_phrases
-from indexer.recall_curve import Point, RecallCurve
+from indexer.recall_curve import Point, Probing, RecallCurve
 from indexer.search import view
 
 DIM = 16
@@ -34,6 +35,10 @@ def indexed(make_vectors, clustered, queries, monkeypatch):
 
 def head(vectors):
     return vectors.library.status().generations[0]
+
+
+def every(nlist):
+    return Probing(nlist, nlist, 2, nlist)
 
 
 def recall(vectors, queries, k=10):
@@ -87,15 +92,13 @@ def test_the_measured_recall_is_the_recall_of_searches(indexed, queries):
     assert recall(indexed, queries) == pytest.approx(generation.recall, abs=1e-9)
 
 
-def test_nprobe_is_the_smallest_that_reaches_the_target(indexed, queries, sql):
-    points = head(indexed).curve.points
+def test_nprobe_is_the_smallest_that_surely_reaches_the_target(indexed, queries):
+    generation = head(indexed)
+    points = generation.curve.points
     assert [p.nprobe for p in points] == sorted({p.nprobe for p in points})
-    nprobe = head(indexed).nprobe
-    sql(indexed.library, "UPDATE generations SET nprobe = ?", nprobe - 1)
-    with Library.open(indexed.library.path) as fresh:
-        indexed.library.close()
-        indexed.library = fresh
-        assert recall(indexed, queries) < 0.9
+    for point in points:
+        assert (point.surely >= 0.9) == (point.nprobe >= generation.nprobe)
+        assert point.surely < point.recall or point.recall == 1.0
 
 
 def test_all_lists_are_exact(indexed, clustered, queries):
@@ -103,11 +106,12 @@ def test_all_lists_are_exact(indexed, clustered, queries):
     generation = head(indexed)
     assert generation.recall == 1.0
     assert recall(indexed, queries) == 1.0
-    chosen = faiss_index.all_but(np.zeros(0, np.int64))
     opened = indexed.library._views["image"].opened
+    chosen = faiss_index.everything(opened.index)
     for query in queries[:5]:
-        found = faiss_index.candidates(opened.index, query, 30, chosen, 40, 1e-5)
+        found, scores = faiss_index.candidates(opened.index, query, 30, chosen, every(40), 1e-5)
         assert set(indexed.expected(query, 30)[0]) <= set(found.tolist())
+        assert len(scores) == len(found)
 
 
 def test_delta_and_deletions_with_lists(indexed, unit_rows, queries):
@@ -152,8 +156,9 @@ def test_many_allowed_items_fill_k_in_any_lists(indexed, queries):
 
 def test_an_index_that_finds_too_little_is_not_published(indexed, queries, monkeypatch, sql):
     before = sql(indexed.library, "SELECT name FROM generations")
-    curve = RecallCurve("a bad day", 1, (Point(40, 0.4, 1.0),))
-    monkeypatch.setattr("indexer.ann.generations.measure", lambda *_: curve)
+    bad = replace(head(indexed).curve, points=(Point(40, 0.4, 1.0, 0.3),), probing=every(40))
+    bad = replace(bad, points_100=(Point(40, 0.9, 1.0, 0.9),))
+    monkeypatch.setattr("indexer.ann.generations.measure", lambda *_: bad)
     with pytest.raises(GenerationError) as caught:
         indexed.publish(queries)
     assert str(caught.value).startswith(
@@ -170,40 +175,45 @@ def test_back_to_flat(indexed, queries):
     assert recall(indexed, queries) == 1.0
 
 
-def test_measuring_finds_the_smallest_nprobe_that_is_enough():
-    """The search finds nprobe of the ten best: recall is nprobe / 10, so 0.7 needs 7 lists."""
-    rows = np.eye(12, dtype=np.float32)
-    query = (np.arange(12) + 1).astype(np.float32)[None]
-    query /= np.linalg.norm(query)
-    best = np.sort(query[0])[::-1]
+@pytest.mark.parametrize(("first", "enough"), [(1, False), (3, False), (7, True)])
+def test_the_fewest_lists_are_found(first, enough):
+    """Recall is nprobe / 10, so 0.7 needs 7 lists."""
     tried = []
 
-    def search(q, k, nprobe):
+    def at(nprobe):
         tried.append(nprobe)
-        return best[: min(nprobe, k)]
+        return Point(nprobe, 0.9, 1.0, min(nprobe, 10) / 10)
 
-    pieces = [(np.arange(6), rows[:6]), (np.arange(6, 12), rows[6:])]
-    curve = measure(search, 100, Queries(query, "one"), iter(pieces), 0.7)
-    chosen = curve.choice(0.7)
-    assert chosen is not None
-    assert chosen.nprobe == 7
-    assert chosen.recall == pytest.approx(0.7)
-    assert [p.nprobe for p in curve.points] == sorted(tried)
-    assert [p.recall for p in curve.points] == pytest.approx([n / 10 for n in sorted(tried)])
-    assert curve.choice(0.9) is None
-    assert RecallCurve.from_json(curve.to_json()) == curve
+    nprobe, points = fewest(at, 100, 0.7, first, enough)
+    assert nprobe == 7
+    assert [p.nprobe for p in points] == sorted(tried)
+    assert fewest(at, 8, 0.9)[0] == 8
+    if enough:
+        assert tried[:1] == [7]
+        assert len(points) == 1
 
 
-def test_copies_may_stand_for_each_other():
-    """Any ten of twelve copies are right."""
-    rows = np.full((12, 4), 0.5, np.float32)
-    queries = Queries(rows[:1], "one")
+def test_a_curve_comes_back_from_the_database(indexed):
+    curve = head(indexed).curve
+    assert RecallCurve.from_json(curve.to_json(), curve.probing.nprobe) == curve
 
-    def search(query, k, nprobe):
-        return np.ones(10, np.float32)
 
-    curve = measure(search, 4, queries, iter([(np.arange(12), rows)]), 1.0)
+def test_copies_may_stand_for_each_other(unit_rows):
+    """Any ten of the copies are right, in whatever list they are."""
+    rows = np.repeat(unit_rows(1, 4), 120, axis=0)
+    pieces = [(np.arange(120), rows)]
+    index = faiss_index.build(Layout(1), 4, lambda: rows, lambda: pieces)
+    curve = measure(index, Queries(rows[:1], "one"), lambda: pieces, 1.0)
     assert curve.points[0][:2] == (1, 1.0)
+    assert curve.lowest == 1.0
+
+
+@pytest.mark.parametrize(
+    ("k", "lists"),
+    [(1, 4), (10, 4), (11, 5), (32, 21), (99, 99), (100, 100), (101, 101), (500, 500)],
+)
+def test_more_answers_take_more_lists(k, lists):
+    assert Probing(4, 100, 2, 1).lists(k) == lists
 
 
 def test_exact_bounds_equal_the_whole_matrix(unit_rows):
@@ -338,6 +348,6 @@ def test_mapped_files_outlive_their_removal(indexed, queries):
     opened = indexed.library._views["image"].opened
     for path in (indexed.library.path / "generations").iterdir():
         os.unlink(path)
-    chosen = faiss_index.all_but(np.zeros(0, np.int64))
-    found = faiss_index.candidates(opened.index, queries[0], 5, chosen, opened.row.nprobe, 1e-5)
+    chosen = faiss_index.everything(opened.index)
+    found, _ = faiss_index.candidates(opened.index, queries[0], 5, chosen, opened.probing, 1e-5)
     assert set(before) <= set(found.tolist())

@@ -41,6 +41,10 @@ def test_flat_is_exact(clustered, queries, k):
         assert scores == pytest.approx(true_scores, abs=1e-6)
 
 
+def with_nprobe(index: TrialIndex, nprobe: int) -> TrialIndex:
+    return dataclasses.replace(index, probing=dataclasses.replace(index.probing, nprobe=nprobe))
+
+
 def lists_of(index: TrialIndex) -> tuple[int, int]:
     assert index.lists is not None
     return index.lists
@@ -52,7 +56,7 @@ def test_lists_are_those_of_a_library_and_reach_the_target(clustered, queries):
     assert nlist == layout(2000, "ivf").nlist == 31
     assert 1 < nprobe < nlist
     assert recall(index, clustered, queries) >= 0.9
-    fewer = dataclasses.replace(index, lists=(nlist, nprobe - 1))
+    fewer = with_nprobe(index, nprobe // 2)
     assert recall(fewer, clustered, queries) < 0.9
 
 
@@ -67,7 +71,7 @@ def test_all_lists_equal_flat(clustered, queries):
     lists = trial_index(clustered, "ivf", lambda: queries, target=0.5)
     assert recall(lists, clustered, queries) < 1
     nlist, _ = lists_of(lists)
-    every = dataclasses.replace(lists, lists=(nlist, nlist))
+    every = with_nprobe(lists, nlist)
     for query in queries:
         ids, scores = flat.search(query, 10)
         other_ids, other_scores = every.search(query, 10)

@@ -64,8 +64,8 @@ def test_without_a_generation_it_is_exact(vectors):
 
 @pytest.mark.parametrize("layout", ["flat", "ivf"])
 def test_what_came_and_went_since_counts(vectors, rows, layout, monkeypatch):
-    """With three lists all are searched, so that an index with lists is exact too."""
-    monkeypatch.setattr("indexer.ann.layout.SAMPLE_PER_LIST", 600)
+    """Where all lists are searched, an index with lists is exact too."""
+    monkeypatch.setattr("indexer.search.near.NEAR", 1.0)
     vectors.publish(rows[:100], layout=layout)
     assert vectors.library.status().generations[0].type == layout
     vectors.library.near([1], 0.9)
@@ -81,7 +81,7 @@ def test_what_came_and_went_since_counts(vectors, rows, layout, monkeypatch):
 
 def test_many_near_ones_in_an_index_with_lists(vectors, rows, monkeypatch):
     """More than are asked for at first."""
-    monkeypatch.setattr("indexer.ann.layout.SAMPLE_PER_LIST", 600)
+    monkeypatch.setattr("indexer.search.near.NEAR", 1.0)
     vectors.add(np.repeat(rows[:1], 700, axis=0))
     vectors.publish(rows[:100], layout="ivf")
     assert_exact(vectors, [1, 2, 2400, 3])
@@ -105,9 +105,9 @@ def test_one_pass_for_all(vectors, rows, layout, monkeypatch):
     vectors.publish(rows[:100], layout=layout)
     vectors.library.near([1], 0.9)
     calls = []
-    search, contents = faiss_index._search, faiss_index.contents
+    search, contents = faiss_index.in_lists, faiss_index.contents
     monkeypatch.setattr(
-        faiss_index, "_search", lambda *given: calls.append("search") or search(*given)
+        faiss_index, "in_lists", lambda *given: calls.append("search") or search(*given)
     )
     monkeypatch.setattr(
         faiss_index, "contents", lambda index: calls.append("read") or contents(index)

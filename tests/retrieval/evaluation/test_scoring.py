@@ -98,16 +98,16 @@ def test_an_index_with_lists_loses_recall() -> None:
     images = np.repeat(rng.normal(size=(40, 16)), 25, 0) + 0.2 * rng.normal(size=(1000, 16))
     texts = images + 1.5 * rng.normal(size=(1000, 16))
     data = Embedded(unit(images), unit(texts), np.arange(1000), np.arange(1000))
-    exact, *_ = exact_scores([data], (1, 100))
+    exact, *_ = exact_scores([data], (1, 10))
     like_captions, too_easy = data.texts[::20], data.images[::20]
-    fair, fair_lists = index_scores([data], (1, 100), "ivf", lambda: like_captions, NULL)
-    poor, poor_lists = index_scores([data], (1, 100), "ivf", lambda: too_easy, NULL)
+    fair, fair_lists = index_scores([data], (1, 10), "ivf", lambda: like_captions, NULL)
+    poor, poor_lists = index_scores([data], (1, 10), "ivf", lambda: too_easy, NULL)
     assert fair_lists.kind == "ivf"
     assert fair_lists.image_lists is not None
     assert poor_lists.image_lists is not None
     assert fair_lists.image_lists[0] == poor_lists.image_lists[0] == 15
     assert poor_lists.image_lists[1] < fair_lists.image_lists[1] <= 15
-    recalls = [scores.text_to_image.recall[100] for scores in (exact, fair, poor)]
+    recalls = [scores.text_to_image.recall[10] for scores in (exact, fair, poor)]
     assert recalls == sorted(recalls, reverse=True)
     assert recalls[0] - recalls[2] > 0.02
 
