@@ -6,6 +6,11 @@ Names load on first use, so that importing this package loads neither torch nor 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from encoder.system import lacking as _lacking
+
+if _sentence := _lacking():
+    raise ImportError(_sentence, name=__name__)
+
 if TYPE_CHECKING:
     from encoder.errors import (
         AlignError,

@@ -13,6 +13,9 @@ from encoder.checkpoint import BUNDLED, Checkpoint, find, load
 from encoder.errors import EncoderError
 from encoder.model.efficientnet import channels_last, fold_batch_norms
 from encoder.protocol import TEXT_BATCH, Embeddings, Pixels
+from encoder.system import one_thread_after_fork
+
+one_thread_after_fork(torch.set_num_threads)
 
 IMAGE_BATCH = 32
 

@@ -8,6 +8,7 @@ from indexer.errors import (
     EmbeddingError,
     FieldUnknown,
     GenerationError,
+    LibraryClosed,
     LibraryDamaged,
     LibraryError,
     LibraryLocked,
@@ -20,9 +21,10 @@ from indexer.errors import (
     StorageError,
     UnknownPath,
     UnsupportedFile,
+    UntrustedLibrary,
 )
 from indexer.library import Library
-from indexer.locate import find_library
+from indexer.locate import directory_of, find_library
 from indexer.metadata.texts import is_unicode, read_text_file
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.recall_curve import Point, RecallCurve
@@ -65,6 +67,7 @@ __all__ = [
     "Kind",
     "LayoutChoice",
     "Library",
+    "LibraryClosed",
     "LibraryDamaged",
     "LibraryError",
     "LibraryLocked",
@@ -89,7 +92,9 @@ __all__ = [
     "TrialIndex",
     "UnknownPath",
     "UnsupportedFile",
+    "UntrustedLibrary",
     "bundled_phrases",
+    "directory_of",
     "find_library",
     "is_unicode",
     "read_text_file",

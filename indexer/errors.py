@@ -3,7 +3,9 @@
 AlignError                       (encoder.errors)
 └── LibraryError                 the root: one clear sentence that names the remedy
     ├── LibraryNotFound          no library where one was asked for
+    ├── LibraryClosed            a library that was used after it was closed
     ├── LibraryDamaged           a library.db that SQLite cannot read
+    ├── UntrustedLibrary         a library of another user that was not named or trusted
     ├── NewerLibrary             written by a later version of the program
     ├── LibraryLocked            another process is writing
     ├── SourceNotFound           a path to index that does not exist or cannot be read
@@ -30,8 +32,16 @@ class LibraryNotFound(LibraryError):
     """There is no library where one was asked for."""
 
 
+class LibraryClosed(LibraryError):
+    """The library was closed, and is used again."""
+
+
 class LibraryDamaged(LibraryError):
     """The database file is not one, or SQLite cannot read it."""
+
+
+class UntrustedLibrary(LibraryError):
+    """The library belongs to another user, and was neither named nor trusted."""
 
 
 class NewerLibrary(LibraryError):

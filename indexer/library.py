@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from encoder.durable import make_folder
 from encoder.protocol import Encoder
+from encoder.system import leave_to_parent, watch_forks
 from indexer import status
 from indexer.ann import generations
 from indexer.ann.pairs import Pairs, Places, near_pairs
@@ -25,7 +26,7 @@ from indexer.database import catalogue, compaction, connection, embeddings, jour
 from indexer.database.lock import writing
 from indexer.database.schema import SCHEMA_VERSION
 from indexer.database.sqlite_errors import REMEDY
-from indexer.errors import LibraryDamaged, LibraryNotFound
+from indexer.errors import LibraryClosed, LibraryDamaged, LibraryNotFound
 from indexer.folders import roots
 from indexer.folders.scan import scan_sources
 from indexer.indexing.run import Run
@@ -69,10 +70,12 @@ class Library:
 
     def __init__(self, directory: Path, reader: Engine) -> None:
         self.path = directory
-        self._reader = reader
+        self._database = reader
+        self._closed = False
         self._views: dict[Kind, view.View | None] = {}
         self._sketches: dict[Kind, FlatSketches] = {}
         self._refreshing = threading.Lock()
+        watch_forks(self)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
@@ -119,9 +122,22 @@ class Library:
 
     def close(self) -> None:
         """Close the database and free the memory of searches."""
+        self._closed = True
         self._views.clear()
         self._sketches.clear()
-        self._reader.dispose()
+        self._database.dispose()
+
+    def after_fork(self) -> None:
+        """Connections to a database must not be used, nor closed, in two processes."""
+        leave_to_parent(self._database.pool)
+        self._database.dispose(close=False)
+        self._refreshing = threading.Lock()
+
+    @property
+    def _reader(self) -> Engine:
+        if self._closed:
+            raise LibraryClosed(f"the library {self.path.parent} was closed: open it again")
+        return self._database
 
     @property
     def model(self) -> Model | None:
@@ -204,8 +220,9 @@ class Library:
     def _writing(self, wait: float = 0) -> Iterator[Engine]:
         """The one engine that writes, after the files that a killed writer left are removed. Waits
         at most `wait` seconds for another writer."""
+        reader = self._reader
         with writing(self.path, wait):
-            self._reader.dispose()  # or the journal mode could not change
+            reader.dispose()  # or the journal mode could not change
             with connection.writer(self.path / connection.NAME) as engine:
                 generations.clean(engine, self.path)
                 yield engine

@@ -258,7 +258,10 @@ class GenerationStatus:
     recall: float
     """Recall@10 against exact search, in [0, 1]: measured for an IVF, 1 for a flat index."""
     curve: RecallCurve | None
-    """How `nprobe` was chosen; None for a flat index."""
+    """What was measured; None for a flat index."""
+    mapped: bool
+    """Whether searches read its file as they need it, because it is large. A program that cuts the
+    file while they do so kills them."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def _generation(head: Generation, live: int, delta: int, deleted: int) -> Genera
         nprobe=head.nprobe,
         recall=head.recall,
         curve=generations.recall_curve(head),
+        mapped=generations.is_mapped(head),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal, Self, get_args
 import numpy as np
 
 from encoder import CheckpointError, Decoders, Encoder, HubError
+from encoder.system import watch_forks
 from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
 from retrieval.classification import label_embeddings, probabilities
 from retrieval.defaults import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
@@ -19,6 +20,7 @@ from retrieval.errors import QueryError
 from retrieval.grouping import leaders
 from retrieval.query import PictureSource, Query, Weighted
 from retrieval.results import Hit, Results, Tagged
+from retrieval.trust import require_trusted_model
 
 _CHUNK = 10_000
 
@@ -36,6 +38,11 @@ class Engine:
         self._loading = threading.Lock()
         self._encoder: Encoder | None = None
         self._decoders = Decoders()
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """Another thread of the parent may have been loading the model."""
+        self._loading = threading.Lock()
 
     @property
     def encoder(self) -> Encoder:
@@ -235,13 +242,17 @@ def open_library(
     """Open the library in the folder `path` (or the ``.align`` folder itself) for searching.
 
     `model` says where the library's model is now, such as a checkpoint folder that has moved; it
-    must be the same model. Raises LibraryNotFound with the remedy.
+    must be the same model. A library that belongs to another user loads only a model that comes
+    with this program, unless `model` names one or `align trust` was told of the library. Raises
+    LibraryNotFound with the remedy.
     """
 
-    def load(name: str) -> Encoder:
-        return load_named(model, device) if model else load_own(name, device)
+    library = Library.open(Path(path).expanduser())
 
-    return Engine(Library.open(Path(path).expanduser()), load)
+    def load(name: str) -> Encoder:
+        return load_named(model, device) if model else load_own(library, name, device)
+
+    return Engine(library, load)
 
 
 def load_named(name: str, device: str) -> Encoder:
@@ -251,9 +262,10 @@ def load_named(name: str, device: str) -> Encoder:
     return load_encoder(name, device)
 
 
-def load_own(name: str, device: str) -> Encoder:
+def load_own(library: Library, name: str, device: str) -> Encoder:
     """The library's own model. If it cannot be loaded, the error says whose model it is and how to
-    tell the library where it is now."""
+    tell the library where it is now. Raises UntrustedLibrary if another user may have chosen it."""
+    require_trusted_model(library.path, name)
     try:
         return load_named(name, device)
     except (CheckpointError, HubError) as error:

@@ -20,13 +20,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar, cast
 
 from PIL import Image
 
 from encoder.errors import EncoderError, PassingPictureError, PictureError
 from encoder.pictures.picture import Picture, read_picture
 from encoder.protocol import Pixels
+from encoder.system import leave_to_parent, watch_forks
 
 TIMEOUT = 10.0
 """Seconds of processor time that one picture may take, however busy the machine is."""
@@ -77,6 +78,17 @@ class Decoders:
         self._lock = threading.Lock()
         self._closed = False
         weakref.finalize(self, _end, self._children)
+        watch_forks(self)
+
+    def after_fork(self) -> None:
+        """The children are those of the parent process: this one starts its own."""
+        for child in self._children:
+            leave_to_parent(child)
+            for stream in (child.stdin, child.stdout):
+                cast(Any, stream).raw.close()  # what is in the buffer is not ours to send
+        self._children.clear()
+        self._idle.clear()
+        self._lock = threading.Lock()
 
     def decode(self, data: bytes, prepare: Prepare) -> Decoded:
         """Decode the bytes of a picture file in a child, as `read_picture` does, and `prepare` it.
@@ -263,7 +275,8 @@ def serve(timeout: float, patience: float) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGPROF, signal.SIGALRM])
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    with suppress(ValueError, OSError):  # some systems, such as macOS, may refuse this limit
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     silence = os.open(os.devnull, os.O_WRONLY)

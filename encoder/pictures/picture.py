@@ -186,6 +186,14 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(values.astype(np.uint8))
 
 
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _set_up_pillow() -> None:
     """Register HEIF, set Pillow's own limit (it raises an error above twice the number) to ours,
     and silence its warnings about what we refuse or repair. `warnings.catch_warnings` does not do:

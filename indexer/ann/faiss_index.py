@@ -1,6 +1,7 @@
 """Nearest neighbours with FAISS; no other file imports it."""
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from encoder.system import one_thread_after_fork
 from indexer.ann.exact_search import Scores
 from indexer.ann.layout import FLAT_LIMIT, Layout
 from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
@@ -19,7 +21,10 @@ VERSION: str = faiss.__version__
 
 Pieces = Callable[[], Iterable[Vectors]]
 
+one_thread_after_fork(faiss.omp_set_num_threads)
+
 _EXTRA = 16
+_reading = threading.Lock()
 _STEADY = 20
 """A look into more lists has found nothing of note if it has replaced at most this part of the
 best: one of 20 of them."""
@@ -217,10 +222,15 @@ def write(index: Index, file: Sink) -> None:
         raise failed[0]
 
 
-def load(path: Path) -> Index:
-    """The index that `write` wrote, mapped into memory and read as needed. Raises RuntimeError if
-    this version of FAISS cannot read it."""
-    found = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+def load(path: Path, *, mapped: bool) -> Index:
+    """The index that `write` wrote, read into memory, or `mapped` into it and read as needed.
+    Raises RuntimeError if this version of FAISS cannot read it."""
+    size = path.stat().st_size
+    with _reading:
+        # The file may come from somebody else: nothing in it can be larger than the file.
+        faiss.set_deserialization_vector_byte_limit(size)
+        faiss.set_deserialization_loop_limit(size)
+        found = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
     if isinstance(found, faiss.IndexIVFScalarQuantizer):
         return Index(found, found)
     if isinstance(found, faiss.IndexIDMap):

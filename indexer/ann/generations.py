@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from encoder.durable import make_folder, remove_file, write_whole
-from indexer.ann.layout import SAMPLE_SEED, Layout, layout
+from indexer.ann.layout import FLAT_LIMIT, SAMPLE_SEED, Layout, layout
 from indexer.ann.spool import spooled
 from indexer.ann.tuning import Queries, measure
 from indexer.database import catalogue, embeddings, journal
@@ -53,10 +53,20 @@ _OURS = re.compile(
 
 @dataclass(frozen=True)
 class Opened:
-    """A generation mapped into memory."""
+    """A generation in memory, or mapped into it."""
 
     row: Generation
     index: "Index"
+
+    def is_cut(self, directory: Path) -> bool:
+        """Whether the file is shorter than it was. Where it is mapped, to read behind its end would
+        kill the process. A file that was removed can still be read."""
+        if not is_mapped(self.row):
+            return False
+        try:
+            return _path(directory, self.row).stat().st_size < self.row.bytes
+        except OSError:
+            return False
 
     @cached_property
     def probing(self) -> Probing:
@@ -307,17 +317,23 @@ def open_newest(
 
     reason = None
     for row in kept:
-        if cached and cached.row == row:
+        if cached and cached.row == row and not cached.is_cut(directory):
             return cached, reason
         try:
             _check(directory, row)
-            index = faiss_index.load(_path(directory, row))
+            index = faiss_index.load(_path(directory, row), mapped=is_mapped(row))
             if (index.dim, index.count) != (dim, row.count):
                 raise _Damaged("holds other vectors than were published")
             return Opened(row, index), reason
         except (_Damaged, RuntimeError) as error:
             reason = reason or _sentence(row, error)
     return None, reason
+
+
+def is_mapped(row: Generation) -> bool:
+    """Whether searches read the file of a generation as they need it. A smaller one is read into
+    memory, where nothing that happens to the file can harm."""
+    return row.count > FLAT_LIMIT
 
 
 def why_degraded(directory: Path, head: Generation) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
 from sqlalchemy.exc import DatabaseError, MultipleResultsFound, NoResultFound
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from indexer.database import checksums, filesystem, functions
 from indexer.database.schema import SCHEMA_VERSION, library
@@ -74,6 +74,17 @@ def connect(database: Path, *, writable: bool) -> Engine:
         execution_options={_HOME: os.fsencode(database.parent.parent)},
     )
     explain_all(engine, database)
+
+    # A pool that was disposed of forgets the connections that are in use, and would leave them to
+    # the garbage collector when they come back.
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, record: ConnectionPoolEntry) -> None:
+        record.info["pool"] = engine.pool
+
+    @event.listens_for(engine, "checkin")
+    def returned(connection: sqlite3.Connection | None, record: ConnectionPoolEntry) -> None:
+        if connection is not None and record.info.get("pool") is not engine.pool:
+            record.close()
 
     # Python's sqlite3 would begin a transaction only before a write: reads would not be consistent.
     @event.listens_for(engine, "begin")
@@ -143,7 +154,7 @@ def _say_slower(database: Path, place: str) -> None:
         "%s lies on a file system (%s) that several machines may share, where SQLite's write-ahead"
         " log is not safe: searches wait while a batch is written",
         database,
-        place,
+        place or "of a type that the system does not tell",
     )
 
 

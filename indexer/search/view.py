@@ -46,6 +46,8 @@ def refresh(db: Connection, directory: Path, kind: Kind, cached: View | None) ->
     seq = catalogue.last_change(db)
     kept = catalogue.kept_generations(db, kind, model_id)
     head = kept[0] if kept else None
+    if cached and cached.opened and cached.opened.is_cut(directory):
+        cached = None
     if cached and (cached.model_id, cached.seq, cached.head) == (model_id, seq, head):
         return cached
     opened, degraded = None, None

@@ -26,6 +26,7 @@ COMMANDS = {
     "failures": "List the files that could not be read, and why.",
     "rebuild": "Build the index again, flat or IVF.",
     "status": "Say what a library holds.",
+    "trust": "Trust the library of another user.",
     "compact": "Make a library as small as it can be.",
     "backup": "Copy a library's database, also while another process writes.",
     "verify": "Look for damage in a library.",

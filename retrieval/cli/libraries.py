@@ -9,6 +9,7 @@ from indexer import Library, LibraryNotFound, find_library
 from retrieval.cli.output import say
 from retrieval.defaults import DEFAULT_MODEL, LIBRARY_VARIABLE
 from retrieval.engine import Engine, load_named, load_own, open_library
+from retrieval.trust import require_trust
 
 
 def encoder_loader(library: Library, model: str | None, device: str) -> Callable[[], Encoder]:
@@ -19,7 +20,7 @@ def encoder_loader(library: Library, model: str | None, device: str) -> Callable
         name = model or (known.name if known else DEFAULT_MODEL)
         if sys.stderr.isatty():
             say(f"loading {name} ...")
-        return load_own(name, device) if known and not model else load_named(name, device)
+        return load_own(library, name, device) if known and not model else load_named(name, device)
 
     return load
 
@@ -37,7 +38,7 @@ def open_engine(library: Path | None, model: str | None, device: str) -> Engine:
 
 def locate(library: Path | None) -> Path:
     """The folder of the library named or found. Raises LibraryNotFound with the remedy."""
-    found = library or find_library(Path.cwd())
+    found = library or _found(Path.cwd())
     if found is None:
         raise LibraryNotFound(
             "there is no library in this folder or above: make one with `align index FOLDER`, or"
@@ -52,7 +53,15 @@ def locate_for_indexing(library: Path | None, paths: tuple[Path, ...]) -> Path:
     if library is not None or not paths:
         return locate(library)
     first = paths[0].absolute()
-    found = find_library(first if first.is_dir() else first.parent) or find_library(Path.cwd())
+    found = _found(first if first.is_dir() else first.parent) or _found(Path.cwd())
     if found is None and first.is_dir():
         return first
     return found or locate(None)
+
+
+def _found(start: Path) -> Path | None:
+    """The library at or above `start`, which nobody named. Raises UntrustedLibrary."""
+    found = find_library(start)
+    if found is not None:
+        require_trust(found)
+    return found

@@ -48,7 +48,7 @@ def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, 
             (
                 f"{g.kind} index",
                 f"{g.type}{lists}, {count(g.count, 'item')}, {g.bytes / 1e6:.1f} MB,"
-                f" {g.delta:,} newer, {g.deleted:,} deleted",
+                f" {g.delta:,} newer, {g.deleted:,} deleted{', mapped' if g.mapped else ''}",
             )
         )
         if g.curve:

@@ -193,8 +193,12 @@ def test_status(photos):
         roots=[RootStatus(photos.folder, True, 3)],
         model=Model("fake", "fa4e", 4),
         generations=[
-            GenerationStatus("image", "flat", 1, size["image"], 3, 0, 0, None, None, 1.0, None),
-            GenerationStatus("text", "flat", 2, size["text"], 3, 0, 0, None, None, 1.0, None),
+            GenerationStatus(
+                "image", "flat", 1, size["image"], 3, 0, 0, None, None, 1.0, None, False
+            ),
+            GenerationStatus(
+                "text", "flat", 2, size["text"], 3, 0, 0, None, None, 1.0, None, False
+            ),
         ],
         database_bytes=file.stat().st_size
         + (wal.stat().st_size if (wal := file.with_name("library.db-wal")).exists() else 0),

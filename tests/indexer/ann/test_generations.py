@@ -56,6 +56,7 @@ def test_what_is_published(two, sql):
             nprobe=None,
             recall=1.0,
             curve=None,
+            mapped=False,
         )
     ]
     assert path.name.startswith("4-")
@@ -261,3 +262,52 @@ def test_everything_deleted_is_an_empty_generation(two):
     two.rescan()
     assert [(g.count, g.delta, g.deleted) for g in generations(two)] == [(0, 0, 0)]
     assert two.nearest("red", 5) == []
+
+
+@pytest.fixture
+def mapped(two, monkeypatch):
+    """As if two items were too many to keep them in memory."""
+    monkeypatch.setattr("indexer.ann.generations.FLAT_LIMIT", 1)
+    return two
+
+
+def test_a_small_index_stands_whatever_happens_to_its_file(two, sql):
+    with Library.open(two.folder) as library:
+        vector = FakeEncoder().encode_texts(["blue"])[0]
+        before = library.search(vector, 9)
+        assert not library.status().generations[0].mapped
+        os.truncate(head_file(two, sql), 0)
+        after = library.search(vector, 9)
+        assert (after.ids.tolist(), after.degraded) == (before.ids.tolist(), None)
+
+
+def test_a_mapped_file_that_was_cut_is_not_touched(mapped, sql):
+    """To read behind its end would kill the process."""
+    vector = FakeEncoder().encode_texts(["blue"])[0]
+    with Library.open(mapped.folder) as library:
+        before = library.search(vector, 9)
+        assert before.degraded is None
+        assert library.status().generations[0].mapped
+        path = head_file(mapped, sql)
+        os.truncate(path, 100)
+        after = library.search(vector, 9)
+        assert after.ids.tolist() == before.ids.tolist()
+        assert after.degraded.startswith(f"generations/{path.name} is 100 bytes long instead of ")
+        assert library.near([1], 0.9)[0].tolist() == [1]
+
+
+def test_a_mapped_file_that_was_removed_is_still_read(mapped, sql):
+    vector = FakeEncoder().encode_texts(["blue"])[0]
+    with Library.open(mapped.folder) as library:
+        before = library.search(vector, 9)
+        head_file(mapped, sql).unlink()
+        after = library.search(vector, 9)
+        assert (after.ids.tolist(), after.degraded) == (before.ids.tolist(), None)
+
+
+def test_what_a_file_may_make_faiss_allocate_is_limited_by_its_size(two, sql):
+    with Library.open(two.folder) as library:
+        library.search(FakeEncoder().encode_texts(["blue"])[0], 1)
+    size = head_file(two, sql).stat().st_size
+    assert faiss.get_deserialization_vector_byte_limit() == size
+    assert faiss.get_deserialization_loop_limit() == size

@@ -51,8 +51,55 @@ def test_the_type_of_a_file_system(tmp_path, monkeypatch, folder, type, shared):
 def test_the_types_of_this_machine(tmp_path, monkeypatch):
     assert filesystem.type_of(Path("/proc/self")) == "proc"
     monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(filesystem, "_MOUNT_COMMAND", str(tmp_path / "none"))
     assert filesystem.type_of(Path("/proc/self")) == ""
-    assert not filesystem.is_shared("")
+
+
+MOUNT_COMMAND = """\
+#!/bin/sh
+cat <<'END'
+/dev/disk3s1s1 on / (apfs, sealed, local, read-only, journaled)
+devfs on /dev (devfs, local, nobrowse)
+/dev/disk3s5 on /System/Volumes/Data (apfs, local, journaled, nobrowse)
+map auto_home on /System/Volumes/Data/home (autofs, automounted, nobrowse)
+//me@nas._smb._tcp.local/photos on /Volumes/My (old) photos (smbfs, nodev, nosuid, mounted by me)
+nas:/films on /Volumes/films (nfs)
+/dev/disk5s1 on /Volumes/films/local on disk (exfat, local, nodev, nosuid, noowners)
+END
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "type", "shared"),
+    [
+        ("/Users/me/.align", "apfs", False),
+        ("/System/Volumes/Data/Users/me", "apfs", False),
+        ("/Volumes/My (old) photos/2024", "smbfs", True),
+        ("/Volumes/films/.align", "nfs", True),
+        ("/Volumes/films/local on disk/.align", "exfat", False),
+    ],
+)
+def test_where_the_kernel_lists_no_mounts_the_command_does(
+    tmp_path, monkeypatch, folder, type, shared
+):
+    """As on macOS."""
+    command = tmp_path / "mount"
+    command.write_text(MOUNT_COMMAND)
+    command.chmod(0o755)
+    monkeypatch.setattr(filesystem, "_MOUNTS", tmp_path / "none")
+    monkeypatch.setattr(filesystem, "_MOUNT_COMMAND", str(command))
+    monkeypatch.setattr("os.path.realpath", lambda path: path)
+    assert filesystem.type_of(Path(folder)) == type
+    assert filesystem.is_shared(type) == shared
+
+
+def test_where_nothing_tells_the_type_the_safe_journal_is_used(tmp_path, make_photos, on, caplog):
+    on("")
+    photos = make_photos("odd")
+    photos.paint("a.png", "red")
+    photos.index()
+    assert photos.library.status().journal_mode == "delete"
+    assert "a file system (of a type that the system does not tell)" in caplog.text
 
 
 @pytest.fixture
@@ -147,6 +194,7 @@ def read_only(photos, monkeypatch):
 def test_searching_where_nothing_can_be_written(read_only):
     before = sorted(read_only.library.path.iterdir())
     with Library.open(read_only.folder) as library:
+        read_only.library = library
         assert library.status().counts == {"image": 2, "text": 0}
         assert read_only.nearest("blue") == [2]
         assert sorted(read_only.library.path.iterdir()) == before  # SQLite made none either

@@ -1,0 +1,89 @@
+"""Whose a library is, and whether this user trusts it.
+
+A library that somebody else has laid above the current folder must not make a program do what its
+owner wants, as `git` has it with ``safe.directory``.
+"""
+
+import os
+from pathlib import Path
+
+from encoder.durable import make_folder, write_whole
+from indexer import UntrustedLibrary
+
+DATABASE = "library.db"
+
+
+def is_own(directory: Path) -> bool:
+    """Whether the ``.align`` directory and the database in it belong to this user; under sudo, also
+    to the one who called it."""
+    own = {os.geteuid()}
+    caller = os.environ.get("SUDO_UID", "")
+    if os.geteuid() == 0 and caller.isdecimal():
+        own.add(int(caller))
+    owners = {path.stat().st_uid for path in (directory, directory / DATABASE) if path.exists()}
+    return owners <= own
+
+
+def is_trusted(directory: Path) -> bool:
+    """Whether the library is this user's own, or one that `trust` was told of."""
+    return is_own(directory) or directory.resolve() in trusted()
+
+
+def trusted() -> list[Path]:
+    """The ``.align`` directories that this user trusts although they may be somebody else's."""
+    try:
+        names = _record().read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return []
+    return [Path(os.fsdecode(name)) for name in names if name]
+
+
+def trust(directory: Path) -> None:
+    """Trust a library from now on. Raises OSError."""
+    _write([*trusted(), directory.resolve()])
+
+
+def distrust(directory: Path) -> bool:
+    """No longer trust a library; returns whether it was trusted. Raises OSError."""
+    before = trusted()
+    _write([path for path in before if path != directory.resolve()])
+    return directory.resolve() in before
+
+
+def require_trust(directory: Path) -> None:
+    """For a library that nobody named. Raises UntrustedLibrary."""
+    if not is_trusted(directory):
+        folder = directory.parent
+        raise UntrustedLibrary(
+            f"the library in {folder} belongs to another user, so it is not used without being"
+            f" asked for: name it with --library {folder}, or trust it for good with `align trust"
+            f" {folder}`"
+        )
+
+
+def require_trusted_model(directory: Path, name: str) -> None:
+    """For a model that nobody named but the library. Raises UntrustedLibrary unless the model comes
+    with this program, or the library is trusted."""
+    from encoder.checkpoint import BUNDLED
+
+    if name not in BUNDLED and not is_trusted(directory):
+        folder = directory.parent
+        raise UntrustedLibrary(
+            f"the library in {folder} belongs to another user and says that its model is {name}:"
+            f" name the model with --model if you know it, or trust the library with `align trust"
+            f" {folder}`"
+        )
+
+
+def _record() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    config = Path(base) if os.path.isabs(base) else Path.home() / ".config"
+    return config / "align-retrieval" / "trusted"
+
+
+def _write(directories: list[Path]) -> None:
+    record = _record()
+    make_folder(record.parent)
+    with write_whole(record) as file:
+        for directory in dict.fromkeys(directories):
+            file.write(os.fsencode(directory) + b"\n")
