@@ -1,6 +1,6 @@
 """Memory, time and recall of an index of a million vectors, each phase in its own process.
 
-    python benchmarks/index_scale.py [--count 1000000] [--dim 640] [--folder FOLDER]
+    python benchmarks/index_scale.py [--count 1000000] [--dim 640] [--folder FOLDER] [--grow]
 
 The vectors are a mixture of clusters. The queries ("texts") lie apart from them by a common shift,
 as texts and pictures do in a trained space.
@@ -21,10 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import Engine
 
 from encoder import FakeEncoder
 from indexer import Filters, Library
+from indexer.ann.generations import publish
 from indexer.ann.layout import layout
+from indexer.ann.tuning import Queries
 from indexer.content import Content
 from indexer.database import connection, embeddings, journal
 from indexer.folders import watching
@@ -89,27 +92,81 @@ def picture(digest: bytes, number: int, count: int) -> Content:
 
 def fill(folder: Path, count: int, dim: int) -> dict[str, float]:
     """Write the database as an indexing run would have left it."""
-    mixture = Mixture(dim)
     with Library.create(folder) as library:
         engine = connection.connect(library.path / "library.db", writable=True)
-        with engine.begin() as db:
-            model = journal.add_model(db, Model("mixture", "mixture", dim))
-            journal.use_model(db, model)
-            watching.watch(db, os.fsencode(folder), recursive=True)
-        for start in range(0, count, PIECE):
-            rows = embeddings.encode(mixture.pictures(min(PIECE, count - start), start))
-            with engine.begin() as db:
-                news = []
-                for i, row in enumerate(rows, start):
-                    name = b"%09d.jpg" % i
-                    digest = sha256(name).digest()
-                    file_id = journal.put_file(db, 1, name, 1, 1, digest)
-                    news.append((journal.add_item(db, file_id, 0, picture(digest, i, count)), row))
-                journal.add_embeddings(db, model, news)
-                journal.log_added(db, [(id, "image") for id, _ in news])
+        start_filling(engine, folder, dim)
+        add(engine, Mixture(dim), range(count), count)
         connection.checkpoint(engine)
         engine.dispose()
         return {"database_mb": (library.path / "library.db").stat().st_size / 1e6}
+
+
+def start_filling(engine: Engine, folder: Path, dim: int) -> None:
+    with engine.begin() as db:
+        journal.use_model(db, journal.add_model(db, Model("mixture", "mixture", dim)))
+        watching.watch(db, os.fsencode(folder), recursive=True)
+
+
+def add(engine: Engine, mixture: Mixture, numbers: range, count: int) -> None:
+    """Add some of `count` pictures."""
+    for start in range(numbers.start, numbers.stop, PIECE):
+        stop = min(start + PIECE, numbers.stop)
+        rows = embeddings.encode(mixture.pictures(stop - start, start))
+        with engine.begin() as db:
+            news = []
+            for i, row in enumerate(rows, start):
+                name = b"%09d.jpg" % i
+                digest = sha256(name).digest()
+                file_id = journal.put_file(db, 1, name, 1, 1, digest)
+                news.append((journal.add_item(db, file_id, 0, picture(digest, i, count)), row))
+            journal.add_embeddings(db, 1, news)
+            journal.log_added(db, [(id, "image") for id, _ in news])
+
+
+def grow(folder: Path, count: int, dim: int) -> dict[str, object]:
+    """From a fifth to all in steps of 1 %: what all generations cost, compared with one build."""
+    mixture, queries = Mixture(dim), Queries(Mixture(dim).texts(500, seed=7), "texts")
+    spent, sizes, spools, steps = 0.0, [], [], 0
+    with Library.create(folder / "grown") as library:
+        engine = connection.connect(library.path / "library.db", writable=True)
+        start_filling(engine, folder, dim)
+        with engine.begin() as db:
+            journal.want_layout(db, "ivf", None)
+        there = 0
+        while there < count:
+            step = max(1, there // 100) if there else count // 5
+            add(engine, mixture, range(there, min(there + step, count)), count)
+            there = min(there + step, count)
+            steps += 1
+            began, before = time.process_time(), newest(library)
+            publish(engine, library.path, "image", lambda: queries)
+            spent += time.process_time() - began
+            if newest(library) != before:
+                generation = library.status().generations[0]
+                sizes.append(generation.bytes)
+                if generation.curve and generation.curve.trained[0] == generation.count:
+                    spools.append(generation.bytes)  # the embeddings were copied first
+        began = time.process_time()
+        publish(engine, library.path, "image", lambda: queries, force=True)
+        build = time.process_time() - began
+        engine.dispose()
+        generation = library.status().generations[0]
+    return {
+        "steps": steps,
+        "generations": len(sizes),
+        "processor_s": spent,
+        "one_build_s": build,
+        "builds": spent / build,
+        "trainings": len(spools),
+        "written_over_final": (sum(sizes) + sum(spools)) / generation.bytes,
+        "recall_measured": generation.recall,
+    }
+
+
+def newest(library: Library) -> Path:
+    """The index file that was written last; the library itself if there is none."""
+    files = (library.path / "generations").glob("*.faiss")
+    return max(files, key=lambda path: path.stat().st_mtime_ns, default=library.path)
 
 
 def build(folder: Path, count: int, dim: int) -> dict[str, object]:
@@ -127,7 +184,7 @@ def build(folder: Path, count: int, dim: int) -> dict[str, object]:
         "nlist": generation.nlist,
         "nprobe": generation.nprobe,
         "recall_measured": generation.recall,
-        "lowest_measured": generation.curve.lowest if generation.curve else 1.0,
+        "lowest_measured": generation.curve.lowest.recall if generation.curve else 1.0,
         "probing": str(generation.curve and generation.curve.probing),
     }
 
@@ -234,7 +291,9 @@ PHASES: dict[str, Callable[[Path, int, int], dict[str, object] | dict[str, float
     "search": search,
     "recall": recall,
     "filtered": filtered,
+    "grow": grow,
 }
+ORDER = ["fill", "build", "search", "recall", "filtered"]
 
 
 def main() -> None:
@@ -242,6 +301,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=640)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--grow", action="store_true", help="let an index grow in small steps")
     parser.add_argument("--phase", choices=list(PHASES), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.phase:
@@ -250,7 +310,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         sizes = ["--count", str(given.count), "--dim", str(given.dim), "--folder", str(folder)]
-        for phase in PHASES:
+        for phase in ["grow"] if given.grow else ORDER:
             done = subprocess.run(
                 [sys.executable, __file__, *sizes, "--phase", phase],
                 check=True,

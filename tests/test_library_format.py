@@ -227,7 +227,7 @@ def test_the_example_refuses_another_schema(small, tmp_path):
 
 def test_the_keys_of_a_curve_are_described():
     point = Point(1, 1.0, 0.5, 1.0)
-    curve = RecallCurve("texts", 1, (point,), (point,), (), Probing(1, 1, 2, 1), (1, 1))
+    curve = RecallCurve("texts", 1, (point,), (), Probing(1, 0.1, 1, 1, 1), (1, 1))
     text = sections()["generations"].split("The keys of `curve`:")[1].split("\n## ")[0]
     keys = re.findall(r"^- (`.+?`):", text, re.MULTILINE)
     assert sorted(", ".join(keys).split(", ")) == sorted(

@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -15,7 +16,7 @@ from encoder.system import one_thread_after_fork
 from indexer.ann.exact_search import Scores
 from indexer.ann.layout import FLAT_LIMIT, Layout
 from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
-from indexer.recall_curve import EXACT, Probing
+from indexer.recall_curve import Probing
 
 VERSION: str = faiss.__version__
 
@@ -25,9 +26,10 @@ one_thread_after_fork(faiss.omp_set_num_threads)
 
 _EXTRA = 16
 _reading = threading.Lock()
-_STEADY = 20
-"""A look into more lists has found nothing of note if it has replaced at most this part of the
-best: one of 20 of them."""
+_AT_ONCE = 8
+_DEVIATIONS = np.linspace(-9, 9, 1801)
+_TAIL = np.array([math.erfc(z / math.sqrt(2)) / 2 for z in _DEVIATIONS])
+"""The share of a normal distribution that lies so many standard deviations above its mean."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Index:
         """Number of lists; 1 for a flat index."""
         return int(self.ivf.nlist) if self.ivf else 1
 
+    @cached_property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        """How many items each list holds, (nlist,)."""
+        if self.ivf is None:
+            return np.array([self.count])
+        lists = self.ivf.invlists
+        return np.array([lists.list_size(number) for number in range(self.nlist)], np.int64)
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -61,27 +71,16 @@ class Chosen:
     selector: faiss.IDSelector
     count: int
     """At most so many items are chosen."""
-    filtered: bool
-    """Whether they may lie anywhere, so that the lists nearest to a query tell little."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether they are so few that all are scored, as a flat index would."""
-        return self.filtered and self.count <= FLAT_LIMIT
+    exact: bool
+    """Whether they are so few that a search scores all of them, as a flat index would."""
 
 
-def all_but(without: Ids, gone: int, index: Index, probing: Probing) -> Chosen:
-    """All items except those with the ids `without`, of which at most `gone` are in `index`."""
+def all_but(without: Ids, index: Index) -> Chosen:
+    """All items of `index` except those with the ids `without`."""
     # A selector is used even if nothing is left out. Without it, FAISS would spread a single query
     # over threads that wait for each other: on busy cores, 2 ms of work became 24 ms.
     selector = faiss.IDSelectorNot(faiss.IDSelectorBatch(without))
-    looked_into = probing.nprobe * index.count / index.nlist
-    return Chosen(selector, index.count, filtered=gone > looked_into / 2)
-
-
-def everything(index: Index) -> Chosen:
-    """All items."""
-    return all_but(np.zeros(0, np.int64), 0, index, EXACT)
+    return Chosen(selector, index.count, exact=False)
 
 
 def only(allowed: Ids) -> Chosen:
@@ -89,7 +88,7 @@ def only(allowed: Ids) -> Chosen:
     bits = np.zeros(int(allowed.max(initial=0)) + 1, bool)
     bits[allowed] = True
     bitmap = faiss.IDSelectorBitmap(np.packbits(bits, bitorder="little"))
-    return Chosen(bitmap, len(allowed), filtered=True)
+    return Chosen(bitmap, len(allowed), exact=len(allowed) <= FLAT_LIMIT)
 
 
 def build(layout: Layout, dim: int, sample: Callable[[], Rows], pieces: Pieces) -> Index:
@@ -289,42 +288,66 @@ def candidates(
     best that the search finds for `query`, (dim,) float32.
 
     The order is arbitrary, and so are the last digits of the scores: the caller computes the exact
-    ones. The search is exact for a flat index, for few chosen items, and if all lists are searched.
-    Otherwise it looks into ``probing.lists(k)`` lists, the nearest to the query. It goes on while
-    it has found fewer than k items; and if the items are filtered, until `probing.growth` times as
-    many lists have brought hardly any better ones. So the result is never short.
+    ones. The search is exact for a flat index and for few chosen items. Otherwise it looks into the
+    `probing.nprobe` lists nearest to the query, and then into those where `_expected` foretells
+    better ones, until all others together are expected to hold no more than `probing.missed` times
+    k of them. The result is never short.
     """
     if not chosen.count:
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
     if index.ivf is None:
         return _best(index, query, None, k, chosen, margin)
-    nlist, enough = index.nlist, min(k, chosen.count)
-    nearest = index.ivf.quantizer.search(query[np.newaxis], nlist)[1][0]
-    until = nlist if chosen.exact else min(nlist, probing.lists(k))
-    ids, scores = _best(index, query, nearest[:until], k, chosen, margin)
-    bar = _kth_best(scores, k)
-    steady = not chosen.filtered
-    while until < nlist and not (steady and len(ids) >= enough):
-        looked, until = until, min(nlist, math.ceil(until * max(probing.growth, 2)))
-        more, higher = _best(index, query, nearest[looked:until], k, chosen, margin)
-        steady = int(np.count_nonzero(higher > bar + margin)) <= k // _STEADY
+    nearness, lists = (row[0] for row in index.ivf.quantizer.search(query[np.newaxis], index.nlist))
+    left = np.ones(index.nlist, bool)
+    look = np.arange(index.nlist if chosen.exact else min(index.nlist, probing.nprobe))
+    ids, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
+    while len(look):
+        more, higher = _best(index, query, lists[look], k, chosen, margin)
         ids, scores = np.concatenate([ids, more]), np.concatenate([scores, higher])
+        left[look] = False
         bar = _kth_best(scores, k)
+        remaining = np.flatnonzero(left)
+        expected = _expected(index, query, lists[remaining], nearness[remaining], bar, probing)
+        allowed = probing.missed * k if len(scores) >= k else 0
+        most = max(_AT_ONCE, index.nlist - len(remaining))
+        look = remaining[_worthwhile(expected, allowed, most)]
     near = scores >= bar - margin
     return ids[near], scores[near]
-
-
-def in_lists(index: Index, queries: Rows, k: int, nprobe: int) -> tuple[Scores, Ids]:
-    """Scores and ids, (q, k) each, of the k best items in the `nprobe` lists nearest to each query,
-    best first. Ids are -1 where there are no more."""
-    parameters = faiss.SearchParametersIVF(sel=everything(index).selector, nprobe=nprobe)
-    found: tuple[Scores, Ids] = index.faiss.search(queries, k, params=parameters)
-    return found
 
 
 def _kth_best(scores: Scores, k: int) -> float:
     """Minus infinity for fewer than k scores."""
     return float(np.partition(scores, -k)[-k]) if len(scores) >= k else float("-inf")
+
+
+def _expected(
+    index: Index,
+    query: Rows,
+    lists: npt.NDArray[np.int64],
+    nearness: Scores,
+    bar: float,
+    probing: Probing,
+) -> npt.NDArray[np.float64]:
+    """How many items with a score above `bar` each of some `lists` is expected to hold, (n,), if
+    the scores in a list are distributed normally around what the `nearness` of its centroid to the
+    query lets expect."""
+    spread = max(probing.spread * float(np.linalg.norm(query)), 1e-9)
+    deviations = (bar - probing.closeness * nearness) / spread
+    share: npt.NDArray[np.float64] = np.interp(deviations, _DEVIATIONS, _TAIL)
+    return index.sizes[lists] * share
+
+
+def _worthwhile(
+    expected: npt.NDArray[np.float64], allowed: float, most: int
+) -> npt.NDArray[np.intp]:
+    """The places of the largest numbers, so that all others together are below half of `allowed`;
+    none if all are within `allowed`, and at most `most`, since better items will raise the bar."""
+    total = expected.sum()
+    if total <= allowed:
+        return np.zeros(0, np.intp)
+    order = np.argsort(-expected, kind="stable")
+    needed = int(np.searchsorted(np.cumsum(expected[order]), total - allowed / 2)) + 1
+    return order[: min(needed, most)]
 
 
 def _best(
@@ -377,3 +400,13 @@ def _search_lists(
         False,
         parameters,
     )
+
+
+def in_lists(index: Index, queries: Rows, k: int, nprobe: int) -> tuple[Scores, Ids]:
+    """Scores and ids, (q, k) each, of the k best items in the `nprobe` lists nearest to each query,
+    best first. Ids are -1 where there are no more."""
+    parameters = faiss.SearchParametersIVF(
+        sel=all_but(np.zeros(0, np.int64), index).selector, nprobe=nprobe
+    )
+    found: tuple[Scores, Ids] = index.faiss.search(queries, k, params=parameters)
+    return found

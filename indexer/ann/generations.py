@@ -74,7 +74,7 @@ class Opened:
         if self.row.nlist is None:
             return EXACT
         curve, every = recall_curve(self.row), self.row.nlist
-        return curve.probing if curve else Probing(every, every, 1, every)
+        return curve.probing if curve else Probing(every, 0, 1, 1, every)
 
 
 class _Damaged(Exception):
@@ -136,9 +136,9 @@ def publish(
             )
         seq, index, curve = built
         name = f"{seq}-{name}"
-        if curve and curve.lowest < target:
+        if curve and curve.lowest.recall < target:
             raise GenerationError(
-                f"the new index finds {curve.lowest:.1%} of what it should instead of"
+                f"the new index finds {curve.lowest.recall:.1%} of what it should instead of"
                 f" {target:.1%} and was not published; searches stay as they were, run `align"
                 " rebuild --index flat`"
             )
@@ -160,7 +160,7 @@ def publish(
         type=planned.type,
         nlist=index.nlist if curve else None,
         nprobe=curve.probing.nprobe if curve else None,
-        recall=curve.chosen[0].recall if curve else 1.0,
+        recall=curve.cases[0].recall if curve else 1.0,
         curve=curve.to_json() if curve else None,
         faiss_version=faiss_index.VERSION,
     )

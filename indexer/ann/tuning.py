@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from indexer.ann.exact_search import TOLERANCE, BestScores, Scores, exact_bounds
 from indexer.ann.layout import SAMPLE_SEED
 from indexer.database.embeddings import Rows, Vectors
-from indexer.recall_curve import FilterRecall, Point, Probing, RecallCurve
+from indexer.recall_curve import CaseRecall, Point, Probing, RecallCurve
 
 if TYPE_CHECKING:
     from indexer.ann.faiss_index import Chosen, Index
@@ -22,16 +23,22 @@ K, K_100 = 10, 100
 _SAMPLE = 20_000
 """So many embeddings say where the nearest half of all ends."""
 
-_FILTERED_QUERIES = 50
-"""Searches with filters are measured with so many of the queries, since they are slow."""
+_CASES_SHARE, _CASES_QUERIES = 10, 20
+"""The kinds of searches are measured with a tenth of the queries, since those with filters are
+slow, but with no fewer than 20."""
 
-_GROWTH = (2, 4, 8, 16, 1_000_000)
+_MISSED = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0)
+"""What `Probing.missed` may be; 0 makes a search look into all lists."""
 _ONE_SIDED_95 = 1.645
 
 NEAR = 0.9
 """Near-duplicates are found among those with this cosine, or a higher one."""
 _NEAR_SHARE = 0.99
 _NEAR_TRIED = 1000
+
+ALL = "all items"
+_NOTHING = np.zeros(0, np.int64)
+_SCATTERED = 20
 
 Pieces = Callable[[], Iterable[Vectors]]
 
@@ -64,7 +71,8 @@ def measure(
     target: float,
     before: RecallCurve | None = None,
 ) -> RecallCurve:
-    """The recall of an index with lists, and the fewest lists that surely reach `target`.
+    """The recall of an index with lists, and how to search it so that it surely reaches `target`:
+    for the 10 and for the 100 best, without a filter and with filters of all kinds.
 
     `pieces()` are all its embeddings. `before` tells of an earlier index with the same lists: what
     it needed is tried first, and kept if it is enough. An answer counts as found if its score is at
@@ -72,33 +80,28 @@ def measure(
     """
     from indexer.ann import faiss_index
 
-    bounds = exact_bounds(queries.vectors, pieces(), K_100)
-
-    def points(k: int, first: int, sure_first: bool) -> tuple[int, tuple[Point, ...]]:
-        chosen = [faiss_index.everything(index)] * len(queries.vectors)
-
-        def at(nprobe: int) -> Point:
-            probing = Probing(nprobe, nprobe, 1, 1)
-            found = _measured(index, queries.vectors, bounds, k, chosen, probing)
-            return Point(nprobe, *found)
-
-        return fewest(at, index.nlist, target, first, sure_first)
-
-    first, first_100 = (before.probing.nprobe, before.probing.nprobe_100) if before else (1, 1)
+    bounds = exact_bounds(queries.vectors, pieces(), K)
     sample = faiss_index.some_rows(index, _SAMPLE)
-    nprobe, ten = points(K, first, before is not None)
-    nprobe_100, hundred = points(K_100, max(nprobe, first_100), before is not None)
-    probing = Probing(nprobe, nprobe_100, _GROWTH[0], _lists_of_near(index, sample))
-    growth, filtered = _filtered(
-        index, queries.some(_FILTERED_QUERIES).vectors, sample, pieces, target, probing
+    closeness, spread = _scatter(index, queries.vectors, sample)
+    probing = Probing(1, _MISSED[0], closeness, spread, _lists_of_near(index, sample))
+
+    def at(nprobe: int) -> Point:
+        fixed = replace(probing, nprobe=nprobe, missed=float("inf"))
+        chosen = [faiss_index.all_but(_NOTHING, index)] * len(queries.vectors)
+        return Point(nprobe, *_measured(index, queries.vectors, bounds, K, chosen, fixed))
+
+    first = before.probing.nprobe if before else 1
+    nprobe, points = fewest(at, index.nlist, target, first, before is not None)
+    fewer = queries.some(max(_CASES_QUERIES, len(queries.vectors) // _CASES_SHARE))
+    missed, cases = _cases(
+        index, fewer.vectors, sample, pieces, target, replace(probing, nprobe=nprobe)
     )
     return RecallCurve(
         origin=queries.origin,
         queries=len(queries.vectors),
-        points=ten,
-        points_100=hundred,
-        filtered=filtered,
-        probing=replace(probing, growth=growth),
+        points=points,
+        cases=cases,
+        probing=replace(probing, nprobe=nprobe, missed=missed),
         trained=before.trained if before else (index.count, nprobe),
     )
 
@@ -167,44 +170,56 @@ _FILTERS: dict[str, Callable[[npt.NDArray[np.uint8], Scores], npt.NDArray[np.boo
 in the nearest half and 0 in the farthest half; the chance is in [0, 1)."""
 
 
-def _filtered(
+def _cases(
     index: "Index", queries: Rows, sample: Rows, pieces: Pieces, target: float, probing: Probing
-) -> tuple[int, tuple[FilterRecall, ...]]:
-    """The smallest growth with which all filters surely reach `target`, and what was measured."""
+) -> tuple[float, tuple[CaseRecall, ...]]:
+    """The largest `Probing.missed` with which searches of all kinds surely reach `target`, and what
+    was measured."""
     from indexer.ann import faiss_index
 
     half, tenth = np.quantile(queries @ sample.T, (0.5, 0.9), axis=1)[:, :, np.newaxis]
     nearness = np.zeros((len(queries), index.count), np.uint8)
     chance = np.random.default_rng(SAMPLE_SEED).random(index.count, np.float32)
     all_ids = np.zeros(index.count, np.int64)
-    best = {name: BestScores(len(queries), K_100) for name in _FILTERS}
+    best = {name: BestScores(len(queries), K_100) for name in (ALL, *_FILTERS)}
     start = 0
     for ids, rows in pieces():
         piece = slice(start, start + len(ids))
         start += len(ids)
         all_ids[piece] = ids
         scores = queries @ rows.T
+        best[ALL].add(scores)
         nearness[:, piece] = (scores >= half).astype(np.uint8) + (scores >= tenth)
         for name, passes in _FILTERS.items():
             chosen = passes(nearness[:, piece], chance[piece])
             best[name].add(np.where(chosen, scores, np.float32(-np.inf)))
 
-    growth, found = 0, []
-    for name, passes in _FILTERS.items():
-        bounds = best[name].sorted()
-        allowed = [
-            faiss_index.only(all_ids[np.broadcast_to(passes(near, chance), chance.shape)])
-            for near in nearness
-        ]
+    step, found = 0, []
+    for name, bounds in best.items():
+        if name == ALL:
+            allowed = [faiss_index.all_but(_NOTHING, index)] * len(queries)
+        else:
+            passing = (_FILTERS[name](near, chance) for near in nearness)
+            allowed = [faiss_index.only(all_ids[some]) for some in passing]
         for k in (K, K_100):
-            for step in range(growth, len(_GROWTH)):
-                growth = step
-                tried = replace(probing, growth=_GROWTH[step])
-                measured = _measured(index, queries, bounds, k, allowed, tried)
-                if measured.surely >= target:
-                    break
-            found.append(FilterRecall(name, k, *measured))
-    return _GROWTH[growth], tuple(found)
+            case = partial(_measured, index, queries, bounds.sorted(), k, allowed)
+            measured = case(replace(probing, missed=_MISSED[step]))
+            while measured.surely < target and step < len(_MISSED) - 1:
+                step += 1
+                measured = case(replace(probing, missed=_MISSED[step]))
+            found.append(CaseRecall(name, k, *measured))
+    return _MISSED[step], tuple(found)
+
+
+def _scatter(index: "Index", queries: Rows, sample: Rows) -> tuple[float, float]:
+    """`Probing.closeness` and `Probing.spread`."""
+    assert index.ivf is not None
+    products, own = index.ivf.quantizer.search(sample, 1)
+    closeness = float(products.mean())
+    centroids = index.ivf.quantizer.reconstruct_n(0, index.nlist)
+    few = queries[:: max(1, len(queries) // _SCATTERED)]
+    expected = closeness * (few @ centroids.T)[:, own[:, 0]]
+    return closeness, float(np.std(few @ sample.T - expected))
 
 
 def _lists_of_near(index: "Index", sample: Rows) -> int:

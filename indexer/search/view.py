@@ -193,8 +193,7 @@ def _indexed_candidates(
 
     without = np.union1d(view.hidden, excluded)
     if allowed is None:
-        gone = len(without) - len(view.delta[0])
-        chosen = faiss_index.all_but(without, gone, opened.index, opened.probing)
+        chosen = faiss_index.all_but(without, opened.index)
     else:
         chosen = faiss_index.only(np.setdiff1d(allowed, without, assume_unique=True))
     return faiss_index.candidates(opened.index, query, k, chosen, opened.probing, margin)[0]

@@ -23,10 +23,13 @@ def _parse_ks(ctx: click.Context, param: click.Parameter, value: str) -> Sequenc
     return sorted({int(part) for part in parts})
 
 
+_STDOUT = ("-", "/dev/stdout")
+
+
 def _check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
     """Refuse a file that cannot be written before the run starts, not after it."""
-    if path is None:
-        return None
+    if path is None or str(path) in _STDOUT:
+        return path
     folder = path.resolve().parent
     if not folder.is_dir():
         raise click.BadParameter(f"the folder {path.parent} does not exist", ctx, param)
@@ -101,7 +104,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     "json_file",
     type=_OUTPUT,
     callback=_check_file,
-    help="Also write the whole report to this file, as JSON.",
+    help="Also write the whole report to this file, as JSON; - prints it instead of the table.",
 )
 @click.option(
     "--plot",
@@ -162,6 +165,10 @@ def command(
     from retrieval.evaluation import check, evaluate
     from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_report
 
+    if str(json_file) in _STDOUT:
+        json_file, style = None, "json"
+    if str(plot_file) in _STDOUT:
+        raise click.UsageError("--plot needs the name of a file.")
     opened = open_dataset(
         dataset, annotations=annotations, images=images, split=split, names=names, limit=pictures
     )

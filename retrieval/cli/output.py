@@ -52,20 +52,19 @@ def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, 
             )
         )
         if g.curve:
-            ten, hundred = g.curve.chosen
-            worst = min(g.curve.filtered, key=lambda each: each.recall)
+            ten, hundred, *_ = g.curve.cases
+            worst = g.curve.lowest
             rows += [
                 (
                     "",
-                    f"recall@10 {ten.recall:.3f} in {ten.milliseconds:.1f} ms, looking into"
-                    f" {count(ten.nprobe, 'list')}; recall@100 {hundred.recall:.3f} in"
-                    f" {hundred.milliseconds:.1f} ms, {count(hundred.nprobe, 'list')}",
+                    f"recall@10 {ten.recall:.3f} in {ten.milliseconds:.1f} ms, recall@100"
+                    f" {hundred.recall:.3f} in {hundred.milliseconds:.1f} ms, measured with"
+                    f" {g.curve.origin}",
                 ),
                 (
                     "",
                     f"with filters {worst.recall:.3f} or more (recall@{worst.k} in"
-                    f" {worst.milliseconds:.1f} ms among {worst.filter}), measured with"
-                    f" {g.curve.origin}",
+                    f" {worst.milliseconds:.1f} ms among {worst.among})",
                 ),
             ]
     return rows

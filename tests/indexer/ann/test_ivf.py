@@ -17,7 +17,7 @@ from indexer.ann.layout import Layout, layout
 from indexer.ann.spool import spooled
 from indexer.ann.tuning import Queries, fewest, measure
 from indexer.ann.tuning_queries import bundled_phrases
-from indexer.recall_curve import Point, Probing, RecallCurve
+from indexer.recall_curve import CaseRecall, Point, Probing, RecallCurve
 from indexer.search import view
 
 DIM = 16
@@ -38,7 +38,7 @@ def head(vectors):
 
 
 def every(nlist):
-    return Probing(nlist, nlist, 2, nlist)
+    return Probing(nlist, 0, 1, 1, nlist)
 
 
 def recall(vectors, queries, k=10):
@@ -83,13 +83,17 @@ def test_what_is_published(indexed, clustered, sql):
     assert (whole["with"], whole["queries"]) == ("queries of a test", 60)
     found = [p for p in generation.curve.points if p.nprobe == generation.nprobe]
     assert [list(found[0])] == [p for p in whole["points"] if p[0] == generation.nprobe]
-    assert generation.recall == found[0].recall >= 0.9
+    assert generation.curve.probing.nprobe == generation.nprobe
+    assert generation.recall == generation.curve.cases[0].recall >= 0.9
 
 
 def test_the_measured_recall_is_the_recall_of_searches(indexed, queries):
     generation = head(indexed)
     assert generation.nprobe < 40
-    assert recall(indexed, queries) == pytest.approx(generation.recall, abs=1e-9)
+    ten = generation.curve.cases[0]
+    assert (ten.among, ten.k) == ("all items", 10)
+    assert recall(indexed, queries[::3]) == pytest.approx(ten.recall, abs=1e-9)
+    assert recall(indexed, queries) >= 0.9
 
 
 def test_nprobe_is_the_smallest_that_surely_reaches_the_target(indexed, queries):
@@ -107,7 +111,7 @@ def test_all_lists_are_exact(indexed, clustered, queries):
     assert generation.recall == 1.0
     assert recall(indexed, queries) == 1.0
     opened = indexed.library._views["image"].opened
-    chosen = faiss_index.everything(opened.index)
+    chosen = faiss_index.all_but(np.zeros(0, np.int64), opened.index)
     for query in queries[:5]:
         found, scores = faiss_index.candidates(opened.index, query, 30, chosen, every(40), 1e-5)
         assert set(indexed.expected(query, 30)[0]) <= set(found.tolist())
@@ -156,8 +160,7 @@ def test_many_allowed_items_fill_k_in_any_lists(indexed, queries):
 
 def test_an_index_that_finds_too_little_is_not_published(indexed, queries, monkeypatch, sql):
     before = sql(indexed.library, "SELECT name FROM generations")
-    bad = replace(head(indexed).curve, points=(Point(40, 0.4, 1.0, 0.3),), probing=every(40))
-    bad = replace(bad, points_100=(Point(40, 0.9, 1.0, 0.9),))
+    bad = replace(head(indexed).curve, cases=(CaseRecall("all items", 10, 0.4, 1.0, 0.3),))
     monkeypatch.setattr("indexer.ann.generations.measure", lambda *_: bad)
     with pytest.raises(GenerationError) as caught:
         indexed.publish(queries)
@@ -205,15 +208,7 @@ def test_copies_may_stand_for_each_other(unit_rows):
     index = faiss_index.build(Layout(1), 4, lambda: rows, lambda: pieces)
     curve = measure(index, Queries(rows[:1], "one"), lambda: pieces, 1.0)
     assert curve.points[0][:2] == (1, 1.0)
-    assert curve.lowest == 1.0
-
-
-@pytest.mark.parametrize(
-    ("k", "lists"),
-    [(1, 4), (10, 4), (11, 5), (32, 21), (99, 99), (100, 100), (101, 101), (500, 500)],
-)
-def test_more_answers_take_more_lists(k, lists):
-    assert Probing(4, 100, 2, 1).lists(k) == lists
+    assert curve.lowest.recall == 1.0
 
 
 def test_exact_bounds_equal_the_whole_matrix(unit_rows):
@@ -348,6 +343,6 @@ def test_mapped_files_outlive_their_removal(indexed, queries):
     opened = indexed.library._views["image"].opened
     for path in (indexed.library.path / "generations").iterdir():
         os.unlink(path)
-    chosen = faiss_index.everything(opened.index)
+    chosen = faiss_index.all_but(np.zeros(0, np.int64), opened.index)
     found, _ = faiss_index.candidates(opened.index, queries[0], 5, chosen, opened.probing, 1e-5)
     assert set(before) <= set(found.tolist())

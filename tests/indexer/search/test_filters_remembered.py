@@ -390,4 +390,5 @@ def test_a_copy_at_the_same_path_is_another_library(flags, tmp_path):
     with closing(sqlite3.connect(home / ".align/library.db")) as db, db:
         checksums.maintain(db)
         db.execute("UPDATE annotations SET number = (digest = CAST('5' AS BLOB))")
-    assert search(flags.library, fields=["on=1"]) == [5]
+    with Library.open(home) as again:
+        assert search(again, fields=["on=1"]) == [5]

@@ -228,3 +228,17 @@ def test_the_scripts_are_the_command(script: str) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("--folds [5x1k]") == 1
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_a_report_may_go_to_standard_output(
+    name: str,
+    opened: list[dict[str, Any]],
+    fake: list[tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert json.loads(align("scenes", "--json", name).stdout)["images"] == 6
+    assert not (tmp_path / "-").exists()
+    assert "needs the name of a file" in align("scenes", "--plot", name, status=2).stderr

@@ -38,24 +38,22 @@ def test_an_ivf_index_is_built_measured_and_shown(shades: Path) -> None:
     said = run("rebuild", "--index", "ivf", "--library", str(shades)).splitlines()
     assert said[0].startswith("image index:  ivf with 2 lists, 130 items, 0.0 MB, 0 newer, 0 del")
     assert re.fullmatch(
-        r" +recall@10 0\.992 in \d+\.\d ms, looking into 1 list; recall@100 1\.000 in \d+\.\d ms,"
-        r" 1 list",
+        r" +recall@10 \d\.\d{3} in \d+\.\d ms, recall@100 1\.000 in \d+\.\d ms, measured with 500"
+        r" everyday phrases",
         said[1],
     )
     assert re.fullmatch(
-        r" +with filters 1\.000 or more \(recall@10 in \d+\.\d ms among a random half\), measured"
-        r" with 500 everyday phrases",
-        said[2],
+        r" +with filters \d\.\d{3} or more \(recall@10+ in \d+\.\d ms among [a-z ]+\)", said[2]
     )
     status = run("status", "--library", str(shades))
     assert "\n".join(said) in status
     generation = json.loads(run("status", "--library", str(shades), "--json"))["generations"][0]
-    assert (generation["nlist"], generation["recall"]) == (2, pytest.approx(0.992, abs=5e-4))
+    assert generation["nlist"] == 2
+    assert generation["recall"] >= 0.95
     curve = generation["curve"]
     assert generation["nprobe"] in [point[0] for point in curve["points"]]
-    assert curve["probing"]["nprobe_100"] in [point[0] for point in curve["points_100"]]
-    assert len(curve["filtered"]) == 10
-    assert curve["filtered"][-1][:3] == ["all but the nearest tenth", 100, 1.0]
+    assert len(curve["cases"]) == 12
+    assert curve["cases"][-1][:3] == ["all but the nearest tenth", 100, 1.0]
 
 
 def test_a_chosen_layout_holds_for_later_runs(shades: Path) -> None:
@@ -74,7 +72,7 @@ def test_recall_is_measured_with_the_captions_given(shades: Path) -> None:
     captions = shades / "c.txt"
     captions.write_text("a red thing\nsomething green\n\na blue thing\n")
     said = run("rebuild", "--index", "ivf", "--captions", str(captions), "--library", str(shades))
-    assert said.splitlines()[2].endswith("measured with 3 of the captions given")
+    assert said.splitlines()[1].endswith("measured with 3 of the captions given")
 
 
 @pytest.mark.parametrize(

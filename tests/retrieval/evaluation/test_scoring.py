@@ -109,7 +109,7 @@ def test_an_index_with_lists_loses_recall() -> None:
     assert poor_lists.image_lists[1] < fair_lists.image_lists[1] <= 15
     recalls = [scores.text_to_image.recall[10] for scores in (exact, fair, poor)]
     assert recalls == sorted(recalls, reverse=True)
-    assert recalls[0] - recalls[2] > 0.02
+    assert recalls[0] > recalls[2]
 
 
 def test_with_folds_the_largest_lists_are_reported() -> None:
