@@ -269,16 +269,34 @@ def some_rows(index: Index, count: int) -> Rows:
     return np.concatenate(rows)
 
 
-def _list(index: Index, number: int) -> tuple[Ids, npt.NDArray[np.float16]]:
-    """Ids, (n,), and codes, (n, dim), of one list, copied."""
+def list_numbers(index: Index) -> tuple[Ids, npt.NDArray[np.int32]]:
+    """All ids in an index with lists, (n,) ascending, and the list that each is in."""
+    ids = np.concatenate([_ids(index, number) for number in range(index.nlist)])
+    numbers = np.repeat(np.arange(index.nlist, dtype=np.int32), index.sizes)
+    order = np.argsort(ids)
+    return ids[order], numbers[order]
+
+
+def _ids(index: Index, number: int) -> Ids:
+    """The ids in one list, (n,), copied."""
     assert index.ivf is not None
     lists = index.ivf.invlists
     size = lists.list_size(number)
     if not size:
-        return np.zeros(0, np.int64), np.zeros((0, index.dim), np.float16)
-    ids = faiss.rev_swig_ptr(lists.get_ids(number), size).copy()
-    codes = faiss.rev_swig_ptr(lists.get_codes(number), size * lists.code_size).copy()
-    return ids, codes.view("<f2").reshape(size, index.dim)
+        return np.zeros(0, np.int64)
+    ids: Ids = faiss.rev_swig_ptr(lists.get_ids(number), size).copy()
+    return ids
+
+
+def _list(index: Index, number: int) -> tuple[Ids, npt.NDArray[np.float16]]:
+    """Ids, (n,), and codes, (n, dim), of one list, copied."""
+    ids = _ids(index, number)
+    if not len(ids):
+        return ids, np.zeros((0, index.dim), np.float16)
+    assert index.ivf is not None
+    lists = index.ivf.invlists
+    codes = faiss.rev_swig_ptr(lists.get_codes(number), len(ids) * lists.code_size).copy()
+    return ids, codes.view("<f2").reshape(len(ids), index.dim)
 
 
 def candidates(
@@ -305,12 +323,13 @@ def candidates(
         more, higher = _best(index, query, lists[look], k, chosen, margin)
         ids, scores = np.concatenate([ids, more]), np.concatenate([scores, higher])
         left[look] = False
-        bar = _kth_best(scores, k)
-        remaining = np.flatnonzero(left)
+        bar, remaining = _kth_best(scores, k), np.flatnonzero(left)
+        most = max(_AT_ONCE, index.nlist - len(remaining))  # better items will raise the bar
+        if len(scores) < k:
+            look = remaining[:most]
+            continue
         expected = _expected(index, query, lists[remaining], nearness[remaining], bar, probing)
-        allowed = probing.missed * k if len(scores) >= k else 0
-        most = max(_AT_ONCE, index.nlist - len(remaining))
-        look = remaining[_worthwhile(expected, allowed, most)]
+        look = remaining[_worthwhile(expected, probing.missed * k)[:most]]
     near = scores >= bar - margin
     return ids[near], scores[near]
 
@@ -337,17 +356,14 @@ def _expected(
     return index.sizes[lists] * share
 
 
-def _worthwhile(
-    expected: npt.NDArray[np.float64], allowed: float, most: int
-) -> npt.NDArray[np.intp]:
-    """The places of the largest numbers, so that all others together are below half of `allowed`;
-    none if all are within `allowed`, and at most `most`, since better items will raise the bar."""
+def _worthwhile(expected: npt.NDArray[np.float64], allowed: float) -> npt.NDArray[np.intp]:
+    """The places of the largest numbers, in descending order, so many that all others together are
+    at most half of `allowed`; none if all are within `allowed`."""
     total = expected.sum()
     if total <= allowed:
         return np.zeros(0, np.intp)
     order = np.argsort(-expected, kind="stable")
-    needed = int(np.searchsorted(np.cumsum(expected[order]), total - allowed / 2)) + 1
-    return order[: min(needed, most)]
+    return order[: int(np.searchsorted(np.cumsum(expected[order]), total - allowed / 2)) + 1]
 
 
 def _best(

@@ -159,15 +159,31 @@ def _measured(
     return _Measured(mean, float(np.median(times)) * 1e3, mean - _ONE_SIDED_95 * error)
 
 
-_FILTERS: dict[str, Callable[[npt.NDArray[np.uint8], Scores], npt.NDArray[np.bool_]]] = {
-    "a random half": lambda nearness, chance: chance < 0.5,
-    "a random fifth": lambda nearness, chance: chance < 0.2,
-    "the nearest half": lambda nearness, chance: nearness > 0,
-    "the farthest half": lambda nearness, chance: nearness == 0,
-    "all but the nearest tenth": lambda nearness, chance: nearness < 2,
+_Flags = npt.NDArray[np.bool_]
+
+
+class _Traits(NamedTuple):
+    """What a filter can go by: of some items (n,), or for each query (q, n)."""
+
+    chance: Scores
+    """In [0, 1)."""
+    nearness: npt.NDArray[np.uint8]
+    """2 in the tenth nearest to the query, 1 elsewhere in the nearest half, 0 in the farthest."""
+    alike: _Flags
+    """Whether an item is in one of the lists nearest to the query, which hold a sixth of all."""
+
+
+_FILTERS: dict[str, Callable[[_Traits], _Flags]] = {
+    "a random half": lambda items: items.chance < 0.5,
+    "a random fifth": lambda items: items.chance < 0.2,
+    "the nearest half": lambda items: items.nearness > 0,
+    "the farthest half": lambda items: items.nearness == 0,
+    "all but the nearest tenth": lambda items: items.nearness < 2,
+    "all but the nearest lists": lambda items: ~items.alike,
 }
-"""Which items a filter lets pass. The nearness is 2 in the tenth nearest to the query, 1 elsewhere
-in the nearest half and 0 in the farthest half; the chance is in [0, 1)."""
+"""Which items a filter lets pass."""
+
+_ALIKE = 1 / 6
 
 
 def _cases(
@@ -180,6 +196,9 @@ def _cases(
     half, tenth = np.quantile(queries @ sample.T, (0.5, 0.9), axis=1)[:, :, np.newaxis]
     nearness = np.zeros((len(queries), index.count), np.uint8)
     chance = np.random.default_rng(SAMPLE_SEED).random(index.count, np.float32)
+    near_lists = _nearest_lists(index, queries, _ALIKE)
+    listed, numbers = faiss_index.list_numbers(index)
+    own = np.zeros(index.count, np.int32)
     all_ids = np.zeros(index.count, np.int64)
     best = {name: BestScores(len(queries), K_100) for name in (ALL, *_FILTERS)}
     start = 0
@@ -187,20 +206,23 @@ def _cases(
         piece = slice(start, start + len(ids))
         start += len(ids)
         all_ids[piece] = ids
+        own[piece] = numbers[np.searchsorted(listed, ids)]
         scores = queries @ rows.T
         best[ALL].add(scores)
         nearness[:, piece] = (scores >= half).astype(np.uint8) + (scores >= tenth)
+        items = _Traits(chance[piece], nearness[:, piece], near_lists[:, own[piece]])
         for name, passes in _FILTERS.items():
-            chosen = passes(nearness[:, piece], chance[piece])
-            best[name].add(np.where(chosen, scores, np.float32(-np.inf)))
+            best[name].add(np.where(passes(items), scores, np.float32(-np.inf)))
 
     step, found = 0, []
     for name, bounds in best.items():
         if name == ALL:
             allowed = [faiss_index.all_but(_NOTHING, index)] * len(queries)
         else:
-            passing = (_FILTERS[name](near, chance) for near in nearness)
-            allowed = [faiss_index.only(all_ids[some]) for some in passing]
+            allowed = [
+                faiss_index.only(all_ids[_FILTERS[name](_Traits(chance, near, alike[own]))])
+                for near, alike in zip(nearness, near_lists, strict=True)
+            ]
         for k in (K, K_100):
             case = partial(_measured, index, queries, bounds.sorted(), k, allowed)
             measured = case(replace(probing, missed=_MISSED[step]))
@@ -209,6 +231,17 @@ def _cases(
                 measured = case(replace(probing, missed=_MISSED[step]))
             found.append(CaseRecall(name, k, *measured))
     return _MISSED[step], tuple(found)
+
+
+def _nearest_lists(index: "Index", queries: Rows, share: float) -> _Flags:
+    """Which lists are so near to each query that together they hold `share` of all items, (q,
+    nlist)."""
+    assert index.ivf is not None
+    order = index.ivf.quantizer.search(queries, index.nlist)[1]
+    filled = np.cumsum(index.sizes[order], axis=1)
+    near = np.zeros(order.shape, bool)
+    np.put_along_axis(near, order, filled <= share * index.count, axis=1)
+    return near
 
 
 def _scatter(index: "Index", queries: Rows, sample: Rows) -> tuple[float, float]:

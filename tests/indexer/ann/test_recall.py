@@ -154,6 +154,7 @@ def test_what_is_measured(collection, curve, large):
         "the nearest half",
         "the farthest half",
         "all but the nearest tenth",
+        "all but the nearest lists",
     )
     kinds = [(name, k) for name in names for k in (10, 100)]
     for measured in (curve, large[1]):

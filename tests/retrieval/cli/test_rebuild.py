@@ -52,8 +52,8 @@ def test_an_ivf_index_is_built_measured_and_shown(shades: Path) -> None:
     assert generation["recall"] >= 0.95
     curve = generation["curve"]
     assert generation["nprobe"] in [point[0] for point in curve["points"]]
-    assert len(curve["cases"]) == 12
-    assert curve["cases"][-1][:3] == ["all but the nearest tenth", 100, 1.0]
+    assert len(curve["cases"]) == 14
+    assert curve["cases"][-1][:3] == ["all but the nearest lists", 100, 1.0]
 
 
 def test_a_chosen_layout_holds_for_later_runs(shades: Path) -> None:
