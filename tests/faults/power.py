@@ -113,7 +113,7 @@ class Disk:
                 self._change(call, fd, path, strings, numbers)
             elif fd == 1 and (said := re.match(rb"committed (\d+)", strings[0])):
                 self.committed += int(said[1])
-        else:
+        elif not (call == "open" and "O_RDONLY" in arguments):  # which no code of ours calls
             raise AssertionError(f"this call is not simulated: {line[:200]}")
 
     def _is_ours(self, path: str) -> bool:

@@ -145,5 +145,6 @@ os.kill(os.getpid(), 9)
     assert (photos.library.path / "library.db-journal").stat().st_size > 0
     with Library.open(photos.folder) as library:
         assert library.status().counts == {"image": 0, "text": 0}
-    photos.paint("a.png", "red")
-    assert photos.index() == {"added": 1, "embedded": 1}
+        photos.library = library
+        photos.paint("a.png", "red")
+        assert photos.index() == {"added": 1, "embedded": 1}
