@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PassingPictureError, PictureError
-from encoder.pictures.exif import read_exif
+from encoder.pictures.metadata import read_metadata
 from encoder.pictures.wholeness import close_jpeg, empty_tail, find_loss
 
 MAX_PIXELS = 200_000_000
@@ -58,7 +58,7 @@ class Picture:
     format: str
     """Pillow's name of the format, such as ``JPEG`` or ``HEIF``."""
     taken_at: datetime | None
-    """EXIF capture time, with its UTC offset if the camera wrote one."""
+    """Capture time, with its UTC offset if the file says it."""
     camera: str | None
     """Make and model, without repeating the make: ``Canon EOS 5D``, ``Apple iPhone 12``."""
     lens: str | None
@@ -130,7 +130,7 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
             loss = find_loss(file, opened)
             if loss is not None:
                 raise PictureError(loss)
-            return Picture(_rgb(_upright(opened)), opened.format or "", *read_exif(opened))
+            return Picture(_rgb(_upright(opened)), opened.format or "", *read_metadata(opened))
     except PictureError:
         raise
     except UnidentifiedImageError:

@@ -407,7 +407,7 @@ def test_no_capture_time() -> None:
     for stamp in (
         "0000:00:00 00:00:00",
         "    :  :     :  :  ",
-        "2021-07-09",
+        "summer 2021",
         "2021:13:40 12:00:00",
     ):
         assert taken(DateTimeOriginal=stamp) is None
