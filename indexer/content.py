@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from encoder.protocol import Pixels
-from indexer.records import FieldValue, Kind
+from indexer.records import FieldValues, Kind
 
 Key = tuple[Kind, bytes]
 """Kind and digest, which are equal for contents that share an embedding."""
@@ -41,7 +41,7 @@ class Description:
     """What the sidecars of a picture say about it."""
 
     caption: str | None = None
-    fields: Mapping[str, FieldValue] = field(default_factory=dict)
+    fields: Mapping[str, FieldValues] = field(default_factory=dict)
     taken_at: datetime | None = None
     """When it was taken; used, as `place` is, only if the picture's own metadata does not say."""
     place: tuple[float, float] | None = None

@@ -21,6 +21,9 @@ LayoutChoice = Literal["auto", "flat", "ivf"]
 
 FieldValue = float | str
 
+FieldValues = FieldValue | tuple[FieldValue, ...]
+"""One value, or several in their order."""
+
 Speaker = Literal["person", "tag"]
 """Who annotates: a person, or the tool that `align tag` is. A sidecar is no speaker: what it says
 belongs to its file."""
@@ -69,7 +72,7 @@ class Item:
     """Degrees, north positive, in [-90, 90]."""
     longitude: float | None
     """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
-    fields: Mapping[str, FieldValue]
+    fields: Mapping[str, FieldValues]
     """What sidecars, people and tools say, by name. Of several that say something under one name,
     a person's word counts most, then the sidecar's."""
 

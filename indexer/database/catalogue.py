@@ -49,7 +49,16 @@ from indexer.database.schema import (
     roots,
 )
 from indexer.errors import ModelMismatch
-from indexer.records import Failure, FieldValue, Item, Kind, LayoutChoice, Model, Speaker
+from indexer.records import (
+    Failure,
+    FieldValue,
+    FieldValues,
+    Item,
+    Kind,
+    LayoutChoice,
+    Model,
+    Speaker,
+)
 
 _PARTS = 200
 """Files and folders that one query looks for; some builds of SQLite allow 999 parameters."""
@@ -287,7 +296,7 @@ def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
         return [_item(row, by_id, fields_of.get(row.id, {})) for row in db.execute(query)]
 
 
-def _item(row: Row[Any], roots_by_id: dict[int, Root], named: dict[str, FieldValue]) -> Item:
+def _item(row: Row[Any], roots_by_id: dict[int, Root], named: dict[str, FieldValues]) -> Item:
     return Item(
         id=row.id,
         kind=row.kind,
@@ -310,7 +319,7 @@ def _item(row: Row[Any], roots_by_id: dict[int, Root], named: dict[str, FieldVal
 
 def _fields_where(
     db: Connection, condition: ColumnElement[bool]
-) -> dict[int, dict[str, FieldValue]]:
+) -> dict[int, dict[str, FieldValues]]:
     """The fields of each item that has any, by item id and by name."""
     sidecars = select(fields.c.item_id, *_value_of(fields)).join(
         items, items.c.id == fields.c.item_id
@@ -319,17 +328,23 @@ def _fields_where(
     by_speaker = {
         speaker: said.where(annotations.c.speaker == speaker) for speaker in get_args(Speaker)
     }
-    found: dict[int, dict[str, FieldValue]] = {}
+    found: dict[int, dict[str, FieldValues]] = {}
     # The last word counts.
     for query in (by_speaker["tag"], sidecars, by_speaker["person"]):
         of_files = query.join(files, files.c.id == items.c.file_id).where(condition)
-        for item_id, name, number, text in db.execute(of_files):
-            found.setdefault(item_id, {})[name] = text if number is None else float(number)
+        values_of: dict[int, dict[str, list[tuple[int, FieldValue]]]] = {}
+        for item_id, name, n, number, text in db.execute(of_files):
+            value = text if number is None else float(number)
+            values_of.setdefault(item_id, {}).setdefault(name, []).append((n, value))
+        for item_id, named in values_of.items():
+            for name, numbered in named.items():
+                values = tuple(value for _, value in sorted(numbered, key=lambda each: each[0]))
+                found.setdefault(item_id, {})[name] = values[0] if len(values) == 1 else values
     return {item_id: dict(sorted(named.items())) for item_id, named in found.items()}
 
 
 def _value_of(table: Table) -> list[ColumnElement[Any]]:
-    return [table.c.name, table.c.number, table.c.text]
+    return [table.c.name, table.c.n, table.c.number, table.c.text]
 
 
 def of_item() -> ColumnElement[bool]:

@@ -44,7 +44,7 @@ from indexer.database.schema import (
     phrases,
     statements,
 )
-from indexer.records import FieldValue, Kind, LayoutChoice, Model, Speaker
+from indexer.records import FieldValues, Kind, LayoutChoice, Model, Speaker
 
 UNFINISHED = -1
 """The size that is recorded for a file whose items are not all written yet; no file has it."""
@@ -170,9 +170,10 @@ def describe_picture(db: Connection, file_id: int, description: Description) -> 
     )
     db.execute(delete(fields).where(fields.c.item_id.in_(of_file)))
     rows = [
-        {"item_id": item_id, **_value(name, value)}
+        {"item_id": item_id, **row}
         for item_id in db.execute(of_file).scalars()
-        for name, value in description.fields.items()
+        for name, values in description.fields.items()
+        for row in _values(name, values)
     ]
     if rows:
         db.execute(insert(fields), rows)
@@ -189,7 +190,7 @@ def annotate(
     db: Connection,
     speaker: Speaker,
     statement_id: int,
-    values: Iterable[tuple[Key, str, FieldValue | None]],
+    values: Iterable[tuple[Key, str, FieldValues | None]],
 ) -> None:
     """Store what `speaker` says of bytes: (kind and digest, field name, value) triples. Each
     replaces what the same speaker said of these bytes under this name; None takes it back."""
@@ -200,11 +201,12 @@ def annotate(
             "kind": kind,
             "digest": digest,
             "speaker": speaker,
-            **_value(name, value),
+            **row,
             "statement_id": statement_id,
         }
         for ((kind, digest), name), value in said.items()
         if value is not None
+        for row in _values(name, value)
     ]
     if rows:
         db.execute(insert(annotations), rows)
@@ -230,7 +232,7 @@ def replace_annotations(
     speaker: Speaker,
     about: Mapping[str, object],
     names: Collection[str],
-    values: Iterable[tuple[int, str, FieldValue]],
+    values: Iterable[tuple[int, str, FieldValues]],
 ) -> None:
     """Replace all that `speaker` said under `names` by `values`, triples of item id, field name and
     value, in one statement `about` them. Items that are gone are left out."""
@@ -268,11 +270,19 @@ def forget_unheld(db: Connection, keys: Iterable[Key]) -> None:
         db.execute(delete(annotations).where(a.kind == kind, a.digest == digest, ~held))
 
 
-def _value(name: str, value: FieldValue) -> dict[str, object]:
-    kind = "text" if isinstance(value, str) else "number"
-    text = value if isinstance(value, str) else None
-    number = None if isinstance(value, str) else value
-    return {"name": name, "type": kind, "number": number, "text": text}
+def _values(name: str, values: FieldValues) -> list[dict[str, object]]:
+    """The columns of a named value, or of several."""
+    each = values if isinstance(values, tuple) else (values,)
+    return [
+        {
+            "name": name,
+            "n": n,
+            "type": "text" if isinstance(value, str) else "number",
+            "number": None if isinstance(value, str) else value,
+            "text": value if isinstance(value, str) else None,
+        }
+        for n, value in enumerate(each)
+    ]
 
 
 def place_item(db: Connection, item_id: int, position: int) -> None:

@@ -1,9 +1,11 @@
 """The first step of a scan: what lies in a root."""
 
 import os
-import unicodedata
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, partial
+from stat import S_ISREG
 
 from indexer.database.rows import Root
 from indexer.folders.excludes import Excludes
@@ -11,6 +13,9 @@ from indexer.folders.sources import kind_of
 from indexer.folders.walk import behind_link, file_status, walk
 from indexer.metadata import sidecars
 from indexer.metadata.sidecars import Sidecars
+
+Beside = Mapping[str, Mapping[bytes, os.DirEntry[bytes]]]
+"""Sidecars by their folded paths, and then by their true ones."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,10 @@ def look(root: Root, parts: Set[bytes], known: Set[bytes], excludes: Excludes) -
     """
     named = {part: status for part in parts if (status := file_status(root, part)) is not None}
     pictures: dict[bytes, os.stat_result] = {}
-    beside: dict[bytes, os.DirEntry[bytes]] = {}
+    beside: dict[str, dict[bytes, os.DirEntry[bytes]]] = {}
     for path, entry in walk(root, parts - named.keys(), excludes) if root.recursive else ():
-        if path.endswith(sidecars.ENDINGS):
-            beside[path] = entry
+        if sidecars.is_sidecar(path):
+            beside.setdefault(sidecars.folded(path), {})[path] = entry
         if kind_of(path) == "image":
             try:
                 pictures[path] = entry.stat(follow_symlinks=root.follow_symlinks)
@@ -59,40 +64,40 @@ def look(root: Root, parts: Set[bytes], known: Set[bytes], excludes: Excludes) -
             if other is None or not _is_alias(root, path, other):
                 files[path] = status
 
-    found = ((path, _sidecars(root, path, pictures, beside, excludes)) for path in files)
-    return Disk(files, {path: some for path, some in found if some}, uncertain)
+    listed = cache(partial(_listed, root, excludes))
+    found = {}
+    for path in files:
+        if kind_of(path) == "image":
+            near = beside if path in pictures else listed(os.path.dirname(path))
+            found[path] = sidecars.find(path, partial(_look_up, root, near))
+    return Disk(files, {path: some for path, some in found.items() if some}, uncertain)
 
 
-def _sidecars(
-    root: Root,
-    picture: bytes,
-    walked: Collection[bytes],
-    beside: Mapping[bytes, os.DirEntry[bytes]],
-    excludes: Excludes,
-) -> Sidecars | None:
-    """The picture's sidecars: from `beside` if the walk found it, otherwise from disk, without
-    excluded files."""
-    if kind_of(picture) != "image":
+def _look_up(root: Root, beside: Beside, path: bytes) -> tuple[bytes, os.stat_result] | None:
+    """The true path and the status of a sidecar; see `sidecars.find`."""
+    found = beside.get(sidecars.folded(path))
+    if not found:
         return None
+    true = path if path in found else min(found)
+    try:
+        status = found[true].stat(follow_symlinks=root.follow_symlinks)
+    except OSError:
+        return None
+    return (true, status) if S_ISREG(status.st_mode) else None
 
-    def status_of(path: bytes) -> os.stat_result | None:
-        try:
-            if picture not in walked:
-                return None if excludes.cover(path) else file_status(root, path)
-            if path not in beside:
-                return None
-            return beside[path].stat(follow_symlinks=root.follow_symlinks)
-        except OSError:
-            return None
 
-    return sidecars.find(picture, status_of)
+def _listed(root: Root, excludes: Excludes, folder: bytes) -> Beside:
+    """The sidecars in one folder."""
+    found: dict[str, dict[bytes, os.DirEntry[bytes]]] = {}
+    with suppress(OSError), os.scandir(root.at(folder)) as entries:
+        for entry in entries:
+            path = os.path.join(folder, entry.name)
+            if sidecars.is_sidecar(path) and not excludes.cover(path):
+                found.setdefault(sidecars.folded(path), {})[path] = entry
+    return found
 
 
 def _is_alias(root: Root, path: bytes, other: bytes) -> bool:
     """Whether `path` is only another name of the same file, which the walk found at `other`. A file
     system that ignores case finds a renamed file under its old name, too, and so may a link."""
-    return _folded(path) == _folded(other) or behind_link(root, path)
-
-
-def _folded(path: bytes) -> str:
-    return unicodedata.normalize("NFC", os.fsdecode(path)).casefold()
+    return sidecars.folded(path) == sidecars.folded(other) or behind_link(root, path)

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from indexer.metadata.texts import is_unicode
-from indexer.records import FieldValue
+from indexer.records import FieldValue, FieldValues
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -31,3 +31,11 @@ def field_value(raw: object) -> FieldValue | None:
     if isinstance(raw, str) and is_unicode(raw):
         return raw.strip() or None
     return None
+
+
+def field_values(raw: object) -> FieldValues | None:
+    """As `field_value`; of a list the values that can be stored, each once, in their order."""
+    if not isinstance(raw, list | tuple):
+        return field_value(raw)
+    found = tuple(dict.fromkeys(value for each in raw if (value := field_value(each)) is not None))
+    return found[0] if len(found) == 1 else found or None

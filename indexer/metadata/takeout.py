@@ -5,32 +5,68 @@ There is no specification; this module follows the exports of 2020 to 2025.
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from indexer.content import Description
-from indexer.metadata.fields import field_value, number
+from indexer.metadata.fields import field_value, field_values, number
 
 _SUFFIX = ".supplemental-metadata"  # since 2024; before that, there was no suffix
 _LENGTH = 46
+_MOST_ALIKE = 9
+"""So many pictures, whose long names begin alike, are told apart."""
 _NUMBERED = re.compile(r"(.+)(\(\d+\))(\.[^.]*)", re.DOTALL)
+_EDITED = re.compile(
+    r"(.+)-(edited|effects|smile|mix|collage|animation|bearbeitet|bewerkt|edytowane|modifié"
+    r"|modificato|(ha )?editado|editada|editat|redigerad|redigeret|redigert|muokattu|upraveno"
+    r"|szerkesztve|düzenlendi|изменено|отредактировано|編集済み|已编辑|已編輯|수정됨)",
+    re.DOTALL | re.IGNORECASE,
+)
+"""What the languages of Google Photos append to the name of an edited copy."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def names(picture: bytes) -> Iterator[bytes]:
-    """The paths at which the sidecar of the picture at `picture` may lie.
+    """The paths at which the sidecar of the picture at `picture` may lie, the likeliest first.
 
     A name is cut to 46 characters; ``.json`` and a number in parentheses do not count. The number
-    moves to the end: the sidecar of ``a(1).jpg`` is ``a.jpg.supplemental-metadata(1).json``.
+    moves to the end: the sidecar of ``a(1).jpg`` is ``a.jpg.supplemental-metadata(1).json``. Where
+    long names begin alike, the later ones get numbers. An edited copy has no sidecar of its own:
+    that of ``a.jpg`` counts for ``a-edited.jpg``.
     """
     folder, name = os.path.split(picture)
-    plain = os.fsdecode(name)
-    numbered = _NUMBERED.fullmatch(plain)
-    for suffix in (_SUFFIX, ""):
-        if numbered:
-            stem = (numbered[1] + numbered[3] + suffix)[:_LENGTH] + numbered[2]
+    for plain in (os.fsdecode(name), *originals(os.fsdecode(name))):
+        numbered = _NUMBERED.fullmatch(plain)
+        for suffix in (_SUFFIX, ""):
+            if numbered:
+                stem = (numbered[1] + numbered[3] + suffix)[:_LENGTH] + numbered[2]
+                yield os.path.join(folder, os.fsencode(stem + ".json"))
+            stem = (plain + suffix)[:_LENGTH]
             yield os.path.join(folder, os.fsencode(stem + ".json"))
-        yield os.path.join(folder, os.fsencode((plain + suffix)[:_LENGTH] + ".json"))
+            if len(plain) > _LENGTH:
+                for more in range(1, _MOST_ALIKE + 1):
+                    yield os.path.join(folder, os.fsencode(f"{stem}({more}).json"))
+
+
+def originals(name: str) -> Iterator[str]:
+    """The name of the picture that `name` is an edited copy of; none if it is not one.
+
+    ``a-edited(1).jpg`` is a copy of ``a(1).jpg``.
+    """
+    numbered = _NUMBERED.fullmatch(name)
+    stem, ending = (numbered[1], numbered[2] + numbered[3]) if numbered else os.path.splitext(name)
+    if edited := _EDITED.fullmatch(unicodedata.normalize("NFC", stem)):
+        yield edited[1] + ending
+
+
+def is_of(values: Mapping[str, object], picture: bytes) -> bool:
+    """Whether the title of a Takeout object is the name of the picture, or of its original."""
+    title = values.get("title")
+    if not isinstance(title, str):
+        return False
+    name = os.fsdecode(os.path.basename(picture))
+    return title.casefold() in {plain.casefold() for plain in (name, *originals(name))}
 
 
 def is_takeout(values: Mapping[str, object]) -> bool:
@@ -43,19 +79,19 @@ def description(values: Mapping[str, object]) -> Description:
     unexpected form are left out."""
     caption = field_value(values.get("description"))
     fields = {"people": _people(values.get("people")), "favorited": values.get("favorited")}
-    found = {name: field_value(raw) for name, raw in fields.items()}
+    found = {name: field_values(raw) for name, raw in fields.items()}
     return Description(
         caption if isinstance(caption, str) else None,
         {name: value for name, value in found.items() if value is not None},
         _time(values["photoTakenTime"]),
-        _place(values.get("geoData")),
+        _place(values.get("geoData")) or _place(values.get("geoDataExif")),
     )
 
 
-def _people(raw: object) -> str:
+def _people(raw: object) -> list[str]:
     people = raw if isinstance(raw, list) else []
     named = [field_value(one.get("name")) for one in people if isinstance(one, dict)]
-    return ", ".join(name for name in named if isinstance(name, str))
+    return [name for name in named if isinstance(name, str)]
 
 
 def _time(raw: object) -> datetime | None:

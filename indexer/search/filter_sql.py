@@ -4,7 +4,8 @@ import math
 import operator
 import os
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -194,11 +195,21 @@ def _field(test: FieldTest) -> ColumnElement[bool]:
         ids = select(fields.c.item_id).where(fields.c.name == test.name, *passing)
         return items.c.id.in_(ids)
 
+    person, sidecar, tag = partial(said, "person"), in_sidecar, partial(said, "tag")
     return or_(
-        said("person", _value(test, annotations)),
-        and_(~said("person"), in_sidecar(_value(test, fields))),
-        and_(~said("person"), ~in_sidecar(), said("tag", _value(test, annotations))),
+        _passes(test, person, annotations),
+        and_(~person(), _passes(test, sidecar, fields)),
+        and_(~person(), ~sidecar(), _passes(test, tag, annotations)),
     )
+
+
+def _passes(
+    test: FieldTest, said: Callable[..., ColumnElement[bool]], table: Table
+) -> ColumnElement[bool]:
+    """Whether any of the values said passes; for ``!=``, whether any is said, but none is this."""
+    if test.operator == "!=":
+        return and_(said(), ~said(_value(test, table)))
+    return said(_value(test, table))
 
 
 def _value(test: FieldTest, table: Table) -> ColumnElement[bool]:
@@ -212,4 +223,4 @@ def _value(test: FieldTest, table: Table) -> ColumnElement[bool]:
         n = _TRUTH.get(text.lower())  # stored as a number
     if n is not None:
         same.append(table.c.number.is_not_distinct_from(n))
-    return or_(*same) if test.operator == "=" else ~or_(*same)
+    return or_(*same)

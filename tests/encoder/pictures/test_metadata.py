@@ -147,7 +147,8 @@ def test_zeros_are_a_place_only_with_another_sign(more: dict[int, Any], is_place
 
 
 def at(*parts: int, zone: float | None = None) -> datetime:
-    time = datetime(*parts)  # type: ignore[arg-type, misc] - year, month, day, ...
+    year, month, day, hour, minute, second, micro = (*parts, 0, 0, 0, 0)[:7]
+    time = datetime(year, month, day, hour, minute, second, micro)
     return time if zone is None else time.replace(tzinfo=timezone(timedelta(hours=zone)))
 
 

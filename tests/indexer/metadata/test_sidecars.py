@@ -6,7 +6,7 @@ import os
 import pytest
 from PIL import Image
 
-from indexer import Library
+from indexer import Filters, Library
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def test_caption_and_fields_are_those_of_the_sidecars(photos, description):
                 "blank": " ",
                 "": 1,
                 "nested": {"a": 1},
-                "list": [1],
+                "list": ["a", 1, True, " ", None, "a", {}],
+                "one": [5],
+                "none": [],
                 "half \ud800": 1,
                 "half": "\ud800",
                 "huge": 10**400,
@@ -49,7 +51,15 @@ def test_caption_and_fields_are_those_of_the_sidecars(photos, description):
     assert photos.index() == {"added": 1, "embedded": 1}
     assert description() == (
         "A boat,\nat noon",
-        {"stars": 5.0, "score": 0.25, "place": "Åland", "public": 1.0, "draft": 0.0},
+        {
+            "draft": 0.0,
+            "list": ("a", 1.0),
+            "one": 5.0,
+            "place": "Åland",
+            "public": 1.0,
+            "score": 0.25,
+            "stars": 5.0,
+        },
     )
     assert photos.nearest("red") == photos.ids("a.png")
     assert photos.nearest("red", kind="text") == []
@@ -294,3 +304,57 @@ def test_metadata_from_exif_is_kept(photos):
         -2.25,
         path.stat().st_size,
     )
+
+
+XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+ xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+ xmlns:exif="http://ns.adobe.com/exif/1.0/">
+ <rdf:Description xmp:Rating="4" exif:DateTimeOriginal="2020-02-03T04:05:06+01:00"
+  exif:GPSLatitude="59,54.6N" exif:GPSLongitude="10,45,36E">
+  <dc:title><rdf:Alt><rdf:li xml:lang="x-default">Harbour</rdf:li></rdf:Alt></dc:title>
+  <dc:description><rdf:Alt><rdf:li>A boat</rdf:li></rdf:Alt></dc:description>
+  <dc:subject><rdf:Bag><rdf:li>boat</rdf:li><rdf:li>sea</rdf:li></rdf:Bag></dc:subject>
+ </rdf:Description></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("name", ["a.png.xmp", "a.xmp", "A.XMP", "a.PNG.Xmp"])
+def test_xmp_beside_a_picture(photos, description, name):
+    photos.paint("a.png", "red")
+    sidecar = photos.write(name, XMP)
+    photos.index()
+    assert description() == ("A boat", {"rating": 4.0, "tags": ("boat", "sea"), "title": "Harbour"})
+    (item,) = photos.library.find(photos.folder / "a.png")
+    assert item.taken_at.isoformat() == "2020-02-03T04:05:06+01:00"
+    assert (item.latitude, item.longitude) == pytest.approx((59.91, 10.76))
+    found = photos.nearest("red", filters=Filters.parse(fields=["tags=sea", "rating>=4"]))
+    assert found == photos.ids("a.png")
+    sidecar.unlink()
+    assert photos.rescan() == {"updated": 1}
+    assert description() == (None, {})
+
+
+def test_text_and_json_come_before_xmp(photos, description):
+    photos.paint("a.png", "red")
+    photos.write("a.xmp", XMP)
+    photos.write("A.TXT", "A ship")
+    photos.write("a.Json", json.dumps({"rating": 1, "stars": 2}))
+    photos.index()
+    fields = {"rating": 1.0, "stars": 2.0, "tags": ("boat", "sea"), "title": "Harbour"}
+    assert description() == ("A ship", fields)
+
+
+def test_broken_xmp_is_ignored_and_said(photos, description, caplog):
+    photos.paint("a.png", "red")
+    photos.write("a.xmp", "<x>")
+    photos.index()
+    assert description() == (None, {})
+    assert "a.xmp: not XML" in caplog.text
+
+
+def test_the_exact_name_comes_before_one_in_another_case(photos, description):
+    photos.paint("a.png", "red")
+    photos.write("A.txt", "another")
+    photos.write("a.txt", "the one")
+    photos.index()
+    assert description()[0] == "the one"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from PIL import Image
 
+from indexer import Filters
 from indexer.content import Description
 from indexer.metadata import takeout
 
@@ -66,7 +67,7 @@ def test_a_picture_without_metadata_takes_it_from_its_sidecar(photos, must_not_l
     photos.paint("a.png", "red")
     sidecar = photos.write("a.png.supplemental-metadata.json", json.dumps(SIDECAR))
     photos.index()
-    fields = {"people": "Åse, Bo", "favorited": 1.0}
+    fields = {"people": ("Åse", "Bo"), "favorited": 1.0}
     assert facts(photos) == ("A boat", fields, TAKEN, 59.91, -10.75)
 
     sidecar.write_text(json.dumps({**SIDECAR, "photoTakenTime": {"timestamp": "-1"}, "people": []}))
@@ -150,3 +151,95 @@ def test_a_damaged_sidecar_is_logged_and_ignored(photos, caplog):
     assert photos.index() == {"added": 1, "embedded": 1}
     assert caplog.messages == [f"ignored the sidecar {sidecar}: not JSON"]
     assert facts(photos) == (None, {}, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("picture", "original"),
+    [
+        ("IMG_1-edited.jpg", "IMG_1.jpg"),
+        ("IMG_1-EDITED.JPG", "IMG_1.JPG"),
+        ("IMG_1-edited(2).jpg", "IMG_1(2).jpg"),
+        ("IMG_1-bearbeitet.jpg", "IMG_1.jpg"),
+        ("IMG_1-modifié.jpg", "IMG_1.jpg"),
+        ("IMG_1-modifie\u0301.jpg", "IMG_1.jpg"),
+        ("IMG_1-ha editado.jpg", "IMG_1.jpg"),
+        ("IMG_1-編集済み.jpg", "IMG_1.jpg"),
+        ("a-b-edited.heic", "a-b.heic"),
+    ],
+)
+def test_an_edited_copy_takes_what_is_said_of_its_original(picture, original):
+    assert list(takeout.originals(picture)) == [original]
+    assert set(takeout.names(original.encode())) <= set(takeout.names(picture.encode()))
+    assert takeout.is_of({"title": original}, picture.encode())
+
+
+@pytest.mark.parametrize("picture", ["IMG_1.jpg", "edited.jpg", "-edited.jpg", "a-editedly.jpg"])
+def test_what_is_no_edited_copy(picture):
+    assert list(takeout.originals(picture)) == []
+
+
+def said(**values):
+    return json.dumps(SIDECAR | values)
+
+
+def test_edited_copies_and_their_originals(photos):
+    for name in ("a.png", "a-edited.png", "a-bearbeitet(1).png", "b-edited.png"):
+        photos.paint(name, (len(name), 0, 0))
+    photos.write("a.png.json", said(description="one"))
+    photos.write("a.png(1).json", said(description="two"))
+    photos.write("b-edited.png.json", said(description="its own"))
+    photos.write("b.png.json", said(description="of the original"))
+    photos.index()
+    captions = ("a.png", "a-edited.png", "a-bearbeitet(1).png", "b-edited.png")
+    assert [facts(photos, name)[0] for name in captions] == ["one", "one", "two", "its own"]
+
+
+def test_names_that_differ_in_case_or_accents(photos, must_not_load):
+    photos.paint("IMG_1.PNG", "red")
+    photos.paint("café.png", "green")
+    photos.write("img_1.png.Supplemental-Metadata.JSON", said(description="one"))
+    photos.write("cafe\u0301.png.json", said(description="two"))
+    photos.index()
+    assert facts(photos, "IMG_1.PNG")[0] == "one"
+    assert facts(photos, "café.png")[0] == "two"
+    photos.library.index([photos.folder / "IMG_1.PNG"], must_not_load)
+    assert facts(photos, "IMG_1.PNG")[0] == "one"
+
+
+def test_of_two_candidates_the_title_decides(photos):
+    """Names are cut, so those of long names that begin alike differ in a number alone."""
+    first, second = ("x" * 50 + f" {n}.png" for n in (1, 2))
+    for name in (first, second):
+        photos.paint(name, (len(name), name == first, 0))
+    photos.write("x" * 46 + ".json", said(description="two", title=second))
+    photos.write("x" * 46 + "(1).json", said(description="one", title=first.upper()))
+    photos.index()
+    assert [facts(photos, name)[0] for name in (first, second)] == ["one", "two"]
+
+
+def test_each_person_can_be_found(photos):
+    photos.paint("a.png", "red")
+    photos.paint("b.png", "green")
+    photos.write("a.png.json", said(people=[{"name": "Ann"}, {"name": "Bob"}, {"name": "Ann"}]))
+    photos.write("b.png.json", said(people=[{"name": "Bob"}]))
+    photos.index()
+    assert facts(photos)[1]["people"] == ("Ann", "Bob")
+    assert facts(photos, "b.png")[1]["people"] == "Bob"
+
+    def found(test):
+        filters = Filters.parse(fields=[test])
+        items = photos.library.items(photos.nearest("red", 9, filters=filters))
+        return sorted(item.path.name for item in items)
+
+    assert found("people=Ann") == ["a.png"]
+    assert found("people=Bob") == ["a.png", "b.png"]
+    assert found("people!=Ann") == ["b.png"]
+    assert found("people=Ann, Bob") == []
+
+
+def test_the_place_that_the_camera_knew_counts_where_the_user_gave_none(photos):
+    photos.paint("a.png", "red")
+    nowhere = {"latitude": 0.0, "longitude": 0.0}
+    photos.write("a.png.json", said(geoData=nowhere, geoDataExif=SIDECAR["geoData"]))
+    photos.index()
+    assert facts(photos)[3:] == (59.91, -10.75)
