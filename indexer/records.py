@@ -273,6 +273,8 @@ class Status:
 
     counts: dict[Kind, int]
     """Live items by kind."""
+    untimed: int
+    """Pictures without a capture time."""
     failures: int
     """Files that could not be read."""
     passing: int

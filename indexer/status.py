@@ -29,6 +29,7 @@ def status(db: Connection, directory: Path) -> Status:
                 reasons.append(generations.why_degraded(directory, head))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
+        untimed=catalogue.untimed(db),
         failures=failing,
         passing=passing,
         roots=roots.statuses(db),

@@ -271,6 +271,14 @@ def counts(db: Connection) -> dict[Kind, int]:
     return {row[0]: row[1] for row in db.execute(query)}
 
 
+def untimed(db: Connection) -> int:
+    """How many live pictures have no capture time."""
+    of_pictures = items.c.kind == "image"
+    query = select(func.count()).where(of_pictures, items.c.taken_at.is_(None))
+    number: int = db.execute(query).scalar_one()
+    return number
+
+
 def files_by_root(db: Connection) -> dict[int, int]:
     """Known files by root id; a root without files is left out."""
     query = select(files.c.root_id, func.count()).group_by(files.c.root_id)

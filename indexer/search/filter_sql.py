@@ -108,9 +108,16 @@ def _read_ids(
 
 
 def check_known(db: Connection, filters: Filters) -> None:
-    """Raise FilterError for a field that no item has."""
+    """Raise FilterError for a field that no item has, and for a folder or file `under` that is
+    neither on disk nor in the library."""
     for test in filters.fields:
         _check_known(db, test)
+    if filters.under is not None and not os.path.lexists(filters.under):
+        paths = (filters.under, os.path.realpath(filters.under))
+        inside = select(files.c.id).where(_under(paths, catalogue.all_roots(db))).limit(1)
+        if db.execute(inside).first() is None:
+            problem = "is neither on disk nor in the library"
+            raise FilterError("under", os.fsdecode(filters.under), problem)
 
 
 def _check_known(db: Connection, test: FieldTest) -> None:

@@ -92,7 +92,7 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-@click.command(cls=Commands)
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="align-retrieval", prog_name="align")
 def main() -> None:
     """Search a picture collection by meaning."""

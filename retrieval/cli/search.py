@@ -12,7 +12,20 @@ from retrieval.engine import Sort
 from retrieval.query import Weighted
 
 
-@click.command()
+class _OneText(click.Command):
+    """Several words without quotes are one question that the shell has split."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if "unexpected extra argument" not in error.message:
+                raise
+            hint = 'Put quotes around the text: align search "a dog on a beach"'
+            raise click.UsageError(f"{error.message.rstrip('.')}. {hint}.", ctx) from None
+
+
+@click.command(cls=_OneText)
 @click.argument("text", required=False)
 @image_option
 @search_options

@@ -4,6 +4,7 @@ from functools import wraps
 from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 
 from retrieval.cli.options import (
     Command,
@@ -131,8 +132,20 @@ def group_option(command: Command) -> Command:
     )(command)
 
 
+def _threshold_needs_group(command: Command) -> Command:
+    @wraps(command)
+    def checked(**values: Any) -> Any:
+        given = click.get_current_context().get_parameter_source("threshold")
+        if given is ParameterSource.COMMANDLINE and not values["group"]:
+            raise click.UsageError("--threshold is for --group: give --group, too.")
+        return command(**values)
+
+    return cast(Command, checked)
+
+
 def search_options(command: Command) -> Command:
     """The options that `align search` and `align similar` share."""
+    command = _threshold_needs_group(command)
     for option in (
         device_option,
         model_option,

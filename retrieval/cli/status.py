@@ -36,11 +36,15 @@ def _failures(status: Status) -> str:
     return f"{status.failures:,}{again}"
 
 
+def _untimed(status: Status) -> str:
+    return f" ({status.untimed:,} without a capture time)" if status.untimed else ""
+
+
 def _print(path: Path, status: Status) -> None:
     model = status.model
     rows = [
         ("library", click.format_filename(path)),
-        ("pictures", f"{status.counts['image']:,}"),
+        ("pictures", f"{status.counts['image']:,}{_untimed(status)}"),
         ("texts", f"{status.counts['text']:,}"),
         ("failures", _failures(status)),
         ("model", f"{model.name} ({model.dim} dimensions, {model.fingerprint})" if model else "-"),

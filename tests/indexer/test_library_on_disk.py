@@ -188,6 +188,7 @@ def test_status(photos):
     file = photos.library.path / "library.db"
     assert status == Status(
         counts={"image": 1, "text": 2},
+        untimed=1,
         failures=1,
         passing=0,
         roots=[RootStatus(photos.folder, True, 3)],

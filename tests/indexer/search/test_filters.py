@@ -205,8 +205,12 @@ def test_under_is_at_or_below_and_literal(by_name, path):
                 s.root == n and (root / s.path == folder or folder in (root / s.path).parents)
             )
         )
-        assert by_name.found(under=folder) == expected
-        assert by_name.found(under=str(folder)) == expected
+        for under in (folder, str(folder)):
+            if expected or folder.exists():
+                assert by_name.found(under=under) == expected
+            else:
+                with pytest.raises(FilterError, match="is neither on disk nor in the library"):
+                    by_name.found(under=under)
 
 
 def test_under_a_folder_around_roots_or_next_to_them(by_name, monkeypatch, tmp_path):
@@ -214,7 +218,12 @@ def test_under_a_folder_around_roots_or_next_to_them(by_name, monkeypatch, tmp_p
     assert by_name.found(under=by_name.roots[0].parent) == everything
     assert by_name.found(under="/") == everything
     assert by_name.found(under=tmp_path) == []
-    assert by_name.found(under=f"{by_name.roots[0]}x") == []
+    (tmp_path / "empty").mkdir()
+    assert by_name.found(under=tmp_path / "empty") == []
+    nowhere = f"{by_name.roots[0]}x"
+    with pytest.raises(FilterError) as caught:
+        by_name.found(under=nowhere)
+    assert str(caught.value) == f"under {nowhere!r} is neither on disk nor in the library"
     monkeypatch.chdir(by_name.roots[1].parent)
     below = by_name.where(lambda s: s.root == 1 and (s.path == "a" or s.path.startswith("a/")))
     assert by_name.found(under="two/a") == below
@@ -489,6 +498,7 @@ def test_filters_lose_no_answer(with_shots, shots, k, options, published):
     ][:k]
     if "under" in options:
         options = options | {"under": shelf.roots[0] / "x"}
+        options["under"].mkdir(parents=True, exist_ok=True)
     found = shelf.library.search(query, k, filters=Filters.parse(**options))
     assert list(zip(found.ids.tolist(), found.scores.tolist(), strict=True)) == expected
     assert len(found.ids) == min(k, len(passing))
