@@ -56,7 +56,13 @@ def _contexts(
 
 def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
     return click.Context(
-        command, parent, name, terminal_width=WIDTH, max_content_width=WIDTH, color=False
+        command,
+        parent,
+        name,
+        terminal_width=WIDTH,
+        max_content_width=WIDTH,
+        color=False,
+        **command.context_settings,
     )
 
 
