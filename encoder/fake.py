@@ -46,7 +46,8 @@ class FakeEncoder:
         return self._embed([p.reshape(-1, 3).mean(0, np.float64) for p in pixels])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        return self._embed([self._colour(text) for text in texts])
+        several = [texts] if isinstance(texts, str) else texts
+        return self._embed([self._colour(text) for text in several])
 
     def _colour(self, text: str) -> npt.NDArray[np.float64]:
         named = [list(COLOURS[word]) for word in text.lower().split() if word in COLOURS]

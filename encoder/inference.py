@@ -64,7 +64,9 @@ class AlignEncoder:
         return self._embed(features, _batches(pictures, IMAGE_BATCH))
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        """Embed texts; longer ones are cut to 64 tokens. (n, dim) float32."""
+        """Embed texts; longer ones are cut to 64 tokens. (n, dim) float32. A single text is taken
+        as a list of one."""
+        texts = [texts] if isinstance(texts, str) else texts
 
         def features(batch: Sequence[str]) -> Tensor:
             ids, mask = (torch.from_numpy(x).to(self.device) for x in self._tokenizer(batch))

@@ -147,6 +147,8 @@ class Engine:
         """
         if not 0 < confidence <= 1:
             raise QueryError(f"the confidence {confidence} must be above 0 and at most 1")
+        if isinstance(labels, str):
+            raise TypeError("labels takes a list, as in labels=['cat', 'dog']")
         for label in labels:
             if label != label.strip() or set(label) & set("=<>!"):
                 raise QueryError(f"the label {label!r} cannot be the name of a field")

@@ -88,6 +88,14 @@ class Filters:
     """Pillow's names of formats; one of them must match."""
     fields: tuple[FieldTest, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name, value in (("after", self.after), ("before", self.before)):
+            if value is not None:
+                _date(name, value)
+        for name, values in (("formats", self.formats), ("fields", self.fields)):
+            if isinstance(values, str):
+                raise FilterError(name, values, "is one text: Filters.parse takes it")
+
     @classmethod
     def parse(
         cls,
@@ -100,11 +108,11 @@ class Filters:
         near: str | None = None,
         min_width: str | int | None = None,
         min_height: str | int | None = None,
-        formats: Iterable[str] = (),
-        fields: Iterable[str] = (),
+        formats: Iterable[str] | str = (),
+        fields: Iterable[str] | str = (),
     ) -> Self:
         """Filters from texts, such as ``after="2024-05"``, ``near="48.86,2.35,10"``,
-        ``formats=["jpg"]`` and ``fields=["aesthetic>=5"]``.
+        ``formats=["jpg"]`` and ``fields=["aesthetic>=5"]``; one text stands for a list of one.
 
         Dates are ``2024``, ``2024-05``, ``2024-05-01`` or ``2024-05-01T12:30``. `near` is latitude,
         longitude and kilometres. A relative `under` starts at the current folder. Raises
@@ -119,9 +127,13 @@ class Filters:
             near=None if near is None else _near(near),
             min_width=None if min_width is None else _pixels("min-width", min_width),
             min_height=None if min_height is None else _pixels("min-height", min_height),
-            formats=frozenset(name for text in formats for name in _format(text)),
-            fields=tuple(_field(text) for text in fields),
+            formats=frozenset(name for text in _several(formats) for name in _format(text)),
+            fields=tuple(_field(text) for text in _several(fields)),
         )
+
+
+def _several(texts: Iterable[str] | str) -> Iterable[str]:
+    return (texts,) if isinstance(texts, str) else texts
 
 
 def _text(name: str, text: str) -> str:

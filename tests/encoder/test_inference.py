@@ -17,6 +17,7 @@ from PIL import Image
 import encoder as door
 from encoder.checkpoint import load
 from encoder.errors import EncoderError
+from encoder.fake import FakeEncoder
 from encoder.inference import IMAGE_BATCH, AlignEncoder, load_encoder
 from encoder.protocol import TEXT_BATCH
 
@@ -180,3 +181,10 @@ assert "torch" in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_one_text_is_never_taken_for_its_letters(small: AlignEncoder) -> None:
+    for encoder in (small, FakeEncoder()):
+        one, listed = encoder.encode_texts("a red boat"), encoder.encode_texts(["a red boat"])
+        np.testing.assert_array_equal(one, listed)
+        assert one.shape == (1, encoder.dim)

@@ -1,10 +1,12 @@
 """Every filter against a slow and obvious test of each item; and filters that are refused."""
 
+import dataclasses
 import math
 import os
 import re
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -575,3 +577,20 @@ def test_bad_filters_name_the_part_that_is_wrong(options, complaint):
         Filters.parse(**options)
     sentence = str(caught.value)
     assert sentence.startswith(complaint or f"{next(iter(options)).replace('_', '-')} ")
+
+
+def test_one_text_stands_for_a_list_of_one():
+    assert Filters.parse(fields="stars>=4") == Filters.parse(fields=["stars>=4"])
+    five: Any = np.int64(5)
+    assert Filters.parse(formats="jpg") == Filters.parse(formats=["jpg"])
+    assert Filters.parse(min_width=five) == Filters.parse(min_width=5)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"before": "March"}, {"after": "2024-13"}, {"formats": "JPEG"}, {"fields": "a=1"}]
+)
+def test_every_constructor_refuses_what_is_wrong(wrong):
+    with pytest.raises(FilterError):
+        Filters(**wrong)
+    with pytest.raises(FilterError):
+        dataclasses.replace(Filters(), **wrong)
