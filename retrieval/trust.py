@@ -64,9 +64,11 @@ def require_trust(directory: Path) -> None:
 def require_trusted_model(directory: Path, name: str) -> None:
     """For a model that nobody named but the library. Raises UntrustedLibrary unless the model comes
     with this program, or the library is trusted."""
+    if is_trusted(directory):
+        return
     from encoder.checkpoint import BUNDLED
 
-    if name not in BUNDLED and not is_trusted(directory):
+    if name not in BUNDLED:
         folder = directory.parent
         raise UntrustedLibrary(
             f"the library in {folder} belongs to another user and says that its model is {name}:"
