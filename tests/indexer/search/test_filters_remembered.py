@@ -115,7 +115,7 @@ WRITES: dict[str, tuple[dict[str, Any], str, Any, Any]] = {
         {"under": "new"},
         "old, new = Path(home, '../other/in').resolve(), Path(home, '../new').resolve();"
         " old.rename(new); library.move_root(old, new)",
-        [],
+        FilterError,
         ["new/c.png"],
     ),
     "watch a root around": (

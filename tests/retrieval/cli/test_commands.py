@@ -151,7 +151,7 @@ def test_status(photos: Path, tiny_model: Path) -> None:
     (generation,) = status["generations"]
     assert (generation["kind"], generation["type"], generation["count"]) == ("image", "flat", 3)
     text = align("status", "--library", photos).stdout
-    assert "pictures:     3\n" in text
+    assert "pictures:     3 (3 without a capture time)\n" in text
     assert f"root:         {photos} (3 files)\n" in text
     assert text.endswith(versions)
 
