@@ -1,6 +1,7 @@
 """A library and its shadow: what must be true of both after every step."""
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -113,6 +114,14 @@ class Comparison(RuleBasedStateMachine):
         )
         search = partial(self.library.search, query, k, kind=kind, exclude=exclude, filters=filters)
         live = {id: (key, place) for id, key, place in self.shadow.items() if within(place, under)}
+        nowhere = under is not None and not (
+            os.path.lexists(self.shadow.known_path(under))
+            or any(within(place, under) for place in self.shadow.held)
+        )
+        if self.library.model and nowhere:
+            with pytest.raises(FilterError):
+                search()
+            return
         if test:
             name, passes = TESTS[test]
             known = any(name in self.shadow.fields(key, p) for _, key, p in self.shadow.items())

@@ -30,14 +30,14 @@ PICTURES = {png(name, size): name for name in ("red", "green", "blue", "white") 
 DIGESTS = {sha256(data).digest(): data for data in PICTURES}
 GARBAGE = (b"", b"no picture", next(iter(PICTURES))[:-20])
 TEXTS = (b"red", b"green\nred", b"red\n\nred\nsomething", b"a house\nblue", b"", b"\xff")
-OBJECTS: dict[bytes, tuple[str | None, dict[str, Value]]] = {
+OBJECTS: dict[bytes, tuple[str | None, dict[str, Value]] | None] = {
     b'{"n": 1, "m": "boat"}': (None, {"n": 1.0, "m": "boat"}),
     b'{"n": "2", "caption": " a boat "}': ("a boat", {"n": "2"}),
-    b'{"n": 3, "text": "a house", "m": [1]}': ("a house", {"n": 3.0}),
-    b"no JSON": (None, {}),
-    b"": (None, {}),
+    b'{"n": 3, "text": "a house", "m": [1]}': ("a house", {"n": 3.0, "m": 1.0}),
+    b"no JSON": None,
+    b"": None,
 }
-"""Caption and fields by the content of a JSON file."""
+"""Caption and fields by the content of a JSON file; None where it is not read."""
 
 
 @dataclass(frozen=True)
@@ -198,24 +198,31 @@ class Shadow:
         failed = keys_of(place, data) is None
         if kind_of(place) != "image":
             return File(data, items, failed, (), None, {})
-        stamp: list[object] = []
-        caption: str | None = None
-        fields: dict[str, Value] = {}
-        for ending in (".json", ".txt"):
-            names = (place.name + ending, place.stem + ending)
-            beside = next((s for name in names if self._is_seen(s := place.with_name(name))), None)
-            if beside is None:
-                continue
-            status = self.path(beside).stat()
-            stamp.append((beside.name == names[0], ending, status.st_size, status.st_mtime_ns))
-            if ending == ".json":
-                caption, fields = OBJECTS[self.disk[beside]]
-            else:
-                caption = self.disk[beside].decode(errors="ignore").strip() or caption
+        texts = list(self._beside(place, ".txt"))[:1]
+        objects = list(self._beside(place, ".json"))
+        read = [said for _, other in objects if (said := OBJECTS[self.disk[other]]) is not None]
+        caption, fields = read[0] if read else (None, {})
+        for _, other in texts:
+            caption = self.disk[other].decode(errors="ignore").strip() or caption
+        stamp = []
+        for rank, other in texts + objects:
+            status = self.path(other).stat()
+            stamp.append((rank, other.suffix.lower(), status.st_size, status.st_mtime_ns))
         return File(data, items, failed, tuple(stamp), caption, fields)
 
-    def _is_seen(self, place: Place) -> bool:
-        return place in self.disk and not self.roots[place.parts[0]].leaves_out(place)
+    def _beside(self, place: Place, ending: str) -> Iterator[tuple[int, Place]]:
+        """Sidecars of a picture with `ending`, each with the rank of its name. Case matters only
+        where names differ in nothing else."""
+        for rank, name in enumerate((place.name + ending, place.stem + ending)):
+            wanted = place.with_name(name)
+            seen = [
+                other
+                for other in self.disk
+                if other.parent == place.parent and other.name.lower() == name.lower()
+                if not self.roots[place.parts[0]].leaves_out(other)
+            ]
+            if seen:
+                yield rank, wanted if wanted in seen else min(seen)
 
     def globs(self, scope: Place | None, exclude: tuple[str, ...] | None) -> dict[str, Root]:
         """The roots after a run over `scope` with `exclude`. A forgotten path that is named is
