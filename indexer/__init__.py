@@ -25,7 +25,7 @@ from indexer.errors import (
 )
 from indexer.library import Library
 from indexer.locate import directory_of, find_library
-from indexer.metadata.texts import is_unicode, read_text_file
+from indexer.metadata.texts import read_text_file
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.recall_curve import Point, RecallCurve
 from indexer.records import (
@@ -46,6 +46,7 @@ from indexer.records import (
     Status,
 )
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
+from indexer.values import is_unicode
 
 __all__ = [
     "NULL",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from encoder.protocol import Pixels
-from indexer.records import FieldValues, Kind
+from indexer.records import Kind
+from indexer.values import FieldValues
 
 Key = tuple[Kind, bytes]
 """Kind and digest, which are equal for contents that share an embedding."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer.recall_curve import RecallCurve
+from indexer.values import FieldValues
 
 Kind = Literal["image", "text"]
 """Pictures and texts are searched separately."""
@@ -18,11 +19,6 @@ KINDS: tuple[Kind, ...] = ("image", "text")
 
 LayoutChoice = Literal["auto", "flat", "ivf"]
 """``auto``: flat up to `indexer.ann.layout.FLAT_LIMIT` items, above that IVF."""
-
-FieldValue = float | str
-
-FieldValues = FieldValue | tuple[FieldValue, ...]
-"""One value, or several in their order."""
 
 Speaker = Literal["person", "tag"]
 """Who annotates: a person, or the tool that `align tag` is. A sidecar is no speaker: what it says
@@ -174,6 +170,10 @@ class AnnotationReport:
     empty: int = 0
     """Empty cells of rows that matched. They changed nothing, unless the run was told to clear
     them."""
+    unkept: int = 0
+    """Values that no field can keep, such as objects and bytes. All others were stored."""
+    unkept_examples: tuple[str, ...] = ()
+    """Column and row of the first few of them, and what they are."""
 
 
 What = Literal[

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from encoder import tables
 from encoder.datasets.records import Place, Record, Source, captions_of, field, merged
+from encoder.tables import TableError
 
 _IMAGE, _CAPTION, _SPLIT = "image", "caption", "split"
 
@@ -14,9 +16,10 @@ _IMAGE, _CAPTION, _SPLIT = "image", "caption", "split"
 def is_csv_header(line: str) -> bool:
     """Whether a line is the header of a table with these columns."""
     try:
-        return {_IMAGE, _CAPTION} <= set(_columns(next(csv.reader([line]), [])))
+        cells = next(csv.reader([line], skipinitialspace=True), [])
     except csv.Error:
         return False
+    return {_IMAGE, _CAPTION} <= {cell.strip().lower() for cell in cells}
 
 
 def read_csv(path: Path, text: str) -> Source:
@@ -28,40 +31,22 @@ def read_csv(path: Path, text: str) -> Source:
     return Source(path, "CSV", merged(_rows(path, text)), own=True)
 
 
-def _columns(header: list[str]) -> list[str]:
-    return [name.strip().lower() for name in header]
-
-
 def _rows(path: Path, text: str) -> Iterator[Record]:
-    rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
-    columns: list[str] = []
-    place = Place(path, "line 1")
     try:
-        for row in rows:
-            if not columns:
-                columns = _columns(row)
-                for name in (_IMAGE, _CAPTION, _SPLIT):
-                    if columns.count(name) > 1:
-                        raise place.error(
-                            f"the header has the column {name} more than once; write a row for each"
-                            " caption"
-                        )
-            elif row:
-                yield _row(columns, row, place)
-            place = Place(path, f"line {rows.line_num + 1}")
-    except csv.Error as error:
-        raise place.error(f"is not CSV ({error}); look for a quote that nothing closes") from None
+        columns, rows = tables.read_csv(io.StringIO(text, newline=""))
+        lower = [name.lower() for name in columns]
+        for name in (_IMAGE, _CAPTION, _SPLIT):
+            if lower.count(name) > 1:
+                raise TableError(1, f"the header has the column {name} more than once; rename one")
+        for line, cells in rows:
+            yield _row({name.lower(): cell for name, cell in cells.items()}, line, path)
+    except TableError as error:
+        raise Place(path, f"line {error.line}").error(error.problem) from None
 
 
-def _row(columns: list[str], row: list[str], place: Place) -> Record:
-    if len(row) != len(columns):
-        raise place.error(
-            f"the header has columns: {len(columns)}, this row: {len(row)}; put a caption with"
-            " commas into double quotes"
-        )
-    cells = dict(zip(columns, row, strict=True))
+def _row(cells: Mapping[str, str], line: int, path: Path) -> Record:
     split = cells.get(_SPLIT, "").strip() or None
-    return Record(cells[_IMAGE].strip(), (cells[_CAPTION],), place, split)
+    return Record(cells[_IMAGE].strip(), (cells[_CAPTION],), Place(path, f"line {line}"), split)
 
 
 def read_json_lines(path: Path, text: str) -> Source:

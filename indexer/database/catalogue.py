@@ -51,14 +51,14 @@ from indexer.database.schema import (
 from indexer.errors import ModelMismatch
 from indexer.records import (
     Failure,
-    FieldValue,
-    FieldValues,
     Item,
     Kind,
     LayoutChoice,
     Model,
     Speaker,
 )
+from indexer.values import FieldValue, FieldValues
+from indexer.values import value as value_of
 
 _PARTS = 200
 """Files and folders that one query looks for; some builds of SQLite allow 999 parameters."""
@@ -341,8 +341,9 @@ def _fields_where(
     for query in (by_speaker["tag"], sidecars, by_speaker["person"]):
         of_files = query.join(files, files.c.id == items.c.file_id).where(condition)
         values_of: dict[int, dict[str, list[tuple[int, FieldValue]]]] = {}
-        for item_id, name, n, number, text in db.execute(of_files):
-            value = text if number is None else float(number)
+        for item_id, name, n, *columns in db.execute(of_files):
+            with connection.trusting(db):
+                value = value_of(*columns)
             values_of.setdefault(item_id, {}).setdefault(name, []).append((n, value))
         for item_id, named in values_of.items():
             for name, numbered in named.items():
@@ -352,7 +353,7 @@ def _fields_where(
 
 
 def _value_of(table: Table) -> list[ColumnElement[Any]]:
-    return [table.c.name, table.c.n, table.c.number, table.c.text]
+    return [table.c.name, table.c.n, table.c.type, table.c.number, table.c.text]
 
 
 def of_item() -> ColumnElement[bool]:

@@ -2,6 +2,12 @@
 
 import math
 import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+from indexer.values import compare, is_plain, nfc
+
+T = TypeVar("T")
 
 EARTH_RADIUS = 6371.0088
 """Mean radius in kilometres."""
@@ -18,12 +24,16 @@ def great_circle_km(lat1: float, lon1: float, lat2: float, lon2: float) -> float
 
 def register(connection: sqlite3.Connection) -> None:
     """Make the functions available on a connection."""
-    connection.create_function("casefold", 1, casefold, deterministic=True)
+    connection.create_function("casefold", 1, _of_text(str.casefold), deterministic=True)
+    connection.create_function("nfc", 1, _of_text(nfc), deterministic=True)
+    connection.create_function("is_plain", 1, _of_text(is_plain), deterministic=True)
+    connection.create_function("compare_numbers", 2, compare, deterministic=True)
     connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
 
 
-def casefold(text: str | None) -> str | None:
-    return None if text is None else text.casefold()
+def _of_text(function: Callable[[str], T]) -> Callable[[object], T | None]:
+    """`function` of texts; None of NULL and of what damage has put there."""
+    return lambda text: function(text) if isinstance(text, str) else None
 
 
 def _great_circle_km(

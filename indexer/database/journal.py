@@ -44,7 +44,8 @@ from indexer.database.schema import (
     phrases,
     statements,
 )
-from indexer.records import FieldValues, Kind, LayoutChoice, Model, Speaker
+from indexer.records import Kind, LayoutChoice, Model, Speaker
+from indexer.values import FieldValues, columns
 
 UNFINISHED = -1
 """The size that is recorded for a file whose items are not all written yet; no file has it."""
@@ -273,16 +274,7 @@ def forget_unheld(db: Connection, keys: Iterable[Key]) -> None:
 def _values(name: str, values: FieldValues) -> list[dict[str, object]]:
     """The columns of a named value, or of several."""
     each = values if isinstance(values, tuple) else (values,)
-    return [
-        {
-            "name": name,
-            "n": n,
-            "type": "text" if isinstance(value, str) else "number",
-            "number": None if isinstance(value, str) else value,
-            "text": value if isinstance(value, str) else None,
-        }
-        for n, value in enumerate(each)
-    ]
+    return [{"name": name, "n": n, **columns(value)._asdict()} for n, value in enumerate(each)]
 
 
 def place_item(db: Connection, item_id: int, position: int) -> None:

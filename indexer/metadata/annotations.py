@@ -38,6 +38,7 @@ def annotate(db: Connection, table: Path, *, clear_empty: bool = False) -> Annot
     roots = catalogue.all_roots(db)
     matched, unmatched, empty = 0, 0, 0
     examples: list[str] = []
+    unkept: list[str] = []
     rows = read_rows(table, clear_empty=clear_empty)
     statement = journal.add_statement(db, {"table": os.fsdecode(os.path.abspath(table))})
     while chunk := list(islice(rows, _CHUNK)):
@@ -46,13 +47,16 @@ def annotate(db: Connection, table: Path, *, clear_empty: bool = False) -> Annot
         matched += len(chunk) - len(unknown)
         unmatched += len(unknown)
         examples += unknown[: EXAMPLES - len(examples)]
+        unkept += [value for row in chunk for value in row.unkept]
         empty += sum(row.empty for row, keys in named if keys)
         said = [
             (key, *field) for row, keys in named for key in keys for field in row.fields.items()
         ]
         journal.annotate(db, "person", statement, said)
     journal.forget_silent(db)
-    return AnnotationReport(matched, unmatched, tuple(examples), empty)
+    return AnnotationReport(
+        matched, unmatched, tuple(examples), empty, len(unkept), tuple(unkept[:EXAMPLES])
+    )
 
 
 def _contents(

@@ -13,8 +13,7 @@ from encoder.errors import TextError
 from encoder.pictures.xmp import read_xmp
 from indexer.content import Description
 from indexer.metadata import takeout
-from indexer.metadata.fields import field_value, field_values
-from indexer.metadata.texts import is_unicode
+from indexer.values import is_unicode, kept, nfc
 
 MAX_BYTES = 1 << 20
 """A larger file is not used as a sidecar."""
@@ -158,12 +157,16 @@ def _object(data: bytes) -> _Titled:
     if takeout.is_takeout(values):
         said = takeout.description(values)
         return _Titled(said.caption, said.fields, said.taken_at, said.place, values)
-    captions = [field_value(values.pop(name, None)) for name in _CAPTION_NAMES]
-    named = ((name.strip(), field_values(raw)) for name, raw in values.items() if is_unicode(name))
+    captions = [_stripped(values.pop(name, None)) for name in _CAPTION_NAMES]
+    named = ((nfc(name.strip()), kept(raw)) for name, raw in values.items() if is_unicode(name))
     return _Titled(
-        next((caption for caption in captions if isinstance(caption, str)), None),
+        next((caption for caption in captions if caption), None),
         {name: value for name, value in named if name and value is not None},
     )
+
+
+def _stripped(raw: object) -> str | None:
+    return raw.strip() if isinstance(raw, str) and is_unicode(raw) else None
 
 
 def _xmp(data: bytes) -> Description:
@@ -172,7 +175,7 @@ def _xmp(data: bytes) -> Description:
     except ValueError as error:
         raise TextError(str(error)) from None
     fields = {"title": xmp.title, "tags": list(xmp.tags), "rating": xmp.rating}
-    found = {name: field_values(raw) for name, raw in fields.items()}
+    found = {name: kept(raw) for name, raw in fields.items()}
     return Description(
         xmp.description,
         {name: value for name, value in found.items() if value is not None},

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from indexer.content import Description
-from indexer.metadata.fields import field_value, field_values, number
+from indexer.values import kept, number
 
 _SUFFIX = ".supplemental-metadata"  # since 2024; before that, there was no suffix
 _LENGTH = 46
@@ -77,9 +77,9 @@ def is_takeout(values: Mapping[str, object]) -> bool:
 def description(values: Mapping[str, object]) -> Description:
     """Description, time, place, people and favourite mark of a Takeout object. Values of an
     unexpected form are left out."""
-    caption = field_value(values.get("description"))
+    caption = kept(values.get("description"))
     fields = {"people": _people(values.get("people")), "favorited": values.get("favorited")}
-    found = {name: field_values(raw) for name, raw in fields.items()}
+    found = {name: kept(raw) for name, raw in fields.items()}
     return Description(
         caption if isinstance(caption, str) else None,
         {name: value for name, value in found.items() if value is not None},
@@ -90,7 +90,7 @@ def description(values: Mapping[str, object]) -> Description:
 
 def _people(raw: object) -> list[str]:
     people = raw if isinstance(raw, list) else []
-    named = [field_value(one.get("name")) for one in people if isinstance(one, dict)]
+    named = [one.get("name") for one in people if isinstance(one, dict)]
     return [name for name in named if isinstance(name, str)]
 
 
@@ -105,8 +105,8 @@ def _time(raw: object) -> datetime | None:
 def _place(raw: object) -> tuple[float, float] | None:
     if not isinstance(raw, dict):
         return None
-    latitude, longitude = field_value(raw.get("latitude")), field_value(raw.get("longitude"))
-    if not isinstance(latitude, float) or not isinstance(longitude, float):
+    latitude, longitude = kept(raw.get("latitude")), kept(raw.get("longitude"))
+    if not isinstance(latitude, int | float) or not isinstance(longitude, int | float):
         return None
     if (latitude, longitude) == (0, 0) or abs(latitude) > 90 or abs(longitude) > 180:
         return None

@@ -1,16 +1,18 @@
 """Texts from a file: its lines, a column of a table, or JSON lines."""
 
-import csv
 import io
 import json
 from pathlib import Path
 
 from encoder.errors import TextError
+from encoder.tables import TableError, read_csv
 from indexer.errors import UnsupportedFile
+from indexer.values import is_unicode
 
 ENDINGS = frozenset({".txt", ".csv", ".jsonl"})
 """Endings, in lower case, of the names of files that hold texts."""
 
+_COLUMNS = ("caption", "text")
 _NAMES = ("caption", "captions", "text")
 
 
@@ -50,14 +52,13 @@ def _lines(whole: str) -> list[str]:
 
 def _csv(whole: str) -> list[str]:
     try:
-        header, *rows = list(csv.reader(io.StringIO(whole, newline=""))) or [[]]
-    except csv.Error as error:
-        raise TextError(f"not a CSV table: {error}") from None
-    names = [name.strip().lower() for name in header]
-    column = next((names.index(name) for name in ("caption", "text") if name in names), None)
-    if column is None:
-        raise TextError("the first line of a CSV table must name a column 'caption' or 'text'")
-    return [row[column] for row in rows if len(row) > column]
+        columns, rows = read_csv(io.StringIO(whole, newline=""))
+        name = next((c for n in _COLUMNS for c in columns if c.lower() == n), None)
+        if name is None:
+            raise TextError("the first line of a CSV table must name a column 'caption' or 'text'")
+        return [cells[name] for _, cells in rows]
+    except TableError as error:
+        raise TextError(str(error)) from None
 
 
 def _jsonl(whole: str) -> list[str]:
@@ -79,9 +80,3 @@ def _object_texts(line: str, number: int) -> list[str]:
     if len(texts) < len(values):
         raise TextError(f"line {number} is not an object with a 'caption', 'captions' or 'text'")
     return texts
-
-
-def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold `text`. JSON can spell half a surrogate pair, which UTF-8 cannot
-    hold."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)

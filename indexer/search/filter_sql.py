@@ -28,9 +28,10 @@ from indexer.database import catalogue
 from indexer.database.catalogue import within
 from indexer.database.functions import EARTH_RADIUS
 from indexer.database.rows import Root
-from indexer.database.schema import annotations, fields, files, items
+from indexer.database.schema import Exact, annotations, fields, files, items
 from indexer.records import Kind, Speaker
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
+from indexer.values import bound, has_zone, is_exact, is_plain, truth
 
 _Key = tuple[Kind, Filters, bytes | None]
 _REMEMBERED = 8
@@ -38,7 +39,6 @@ _REMEMBERED = 8
 million pictures were ever indexed. At most 5 connections stay open after their searches."""
 _KNOWN = 20
 """How many known fields a message names."""
-_TRUTH = {"true": 1.0, "false": 0.0}
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 
@@ -220,14 +220,56 @@ def _passes(
 
 
 def _value(test: FieldTest, table: Table) -> ColumnElement[bool]:
-    n, text = test.number, test.value
-    if test.operator in _COMPARE:
-        ordered: ColumnElement[bool] = _COMPARE[test.operator](table.c.number, literal(n))
-        return ordered
-    # The field may hold the number as text, because JSON has both.
-    same: list[ColumnElement[bool]] = [table.c.text.is_not_distinct_from(text)]
-    if n is None:
-        n = _TRUTH.get(text.lower())  # stored as a number
-    if n is not None:
-        same.append(table.c.number.is_not_distinct_from(n))
-    return or_(*same)
+    c = table.c
+    if test.operator == "~":
+        text = func.coalesce(c.text, cast(c.number, Text))
+        return func.instr(func.casefold(func.nfc(text)), test.value.casefold()) > 0
+    compare = _COMPARE.get(test.operator, operator.eq)
+    same = [] if test.operator in _COMPARE else [_text_is(test.value, c.text)]
+    if test.number is not None:
+        same.append(_number(test, compare, table))
+    if test.moment is not None:
+        same.append(_moment(test.moment, compare, table))
+    if test.operator not in _COMPARE and (said := truth(test.value)) is not None:
+        same.append(and_(c.type == "truth", c.number.is_not_distinct_from(int(said))))
+    return func.coalesce(or_(*same), false())
+
+
+def _text_is(value: str, text: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a text is `value`, or differs only in the form of its accents."""
+    return (text if value.isascii() else func.nfc(text)) == value
+
+
+def _number(
+    test: FieldTest, compare: Callable[..., ColumnElement[bool]], table: Table
+) -> ColumnElement[bool]:
+    """Compare a field that is, or spells, a number."""
+    n, c = test.number, table.c
+    assert n is not None
+    ordered = test.operator in _COMPARE
+    if is_exact(n):
+        holds = compare(c.number, literal(n, Exact))
+        plain = or_(c.text.is_(None), c.type != "text", func.is_plain(c.text))
+        if ordered:
+            return holds
+        return and_(holds, plain) if is_plain(test.value) else false()
+    # The database holds larger numbers than 64 bits as texts, and the nearest real beside them.
+    if not ordered:
+        return false()
+    exactly = compare(func.compare_numbers(c.text, str(n)), 0)
+    large = and_(func.typeof(c.number) == "real", c.text.is_not(None))
+    return or_(and_(large, exactly), and_(~large, compare(c.number, literal(bound(n), Exact))))
+
+
+def _moment(
+    moment: str, compare: Callable[..., ColumnElement[bool]], table: Table
+) -> ColumnElement[bool]:
+    """Compare a field that is a date or a time, as exactly as `moment` is written; with a zone, as
+    points in time."""
+    text = func.replace(table.c.text, " ", "T")
+    alike = text.like("__:%" if moment[2] == ":" else "____-%")
+    if has_zone(moment):
+        holds = compare(func.julianday(text), func.julianday(moment))
+    else:
+        holds = compare(func.substr(text, 1, len(moment)), moment)
+    return and_(table.c.type == "date", alike, holds)

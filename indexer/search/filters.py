@@ -9,13 +9,14 @@ from typing import Literal, Self, cast
 
 from encoder.errors import AlignError
 from encoder.pictures.picture import FORMATS
-from indexer.metadata.fields import number
-from indexer.metadata.texts import is_unicode
+from indexer.values import is_moment, is_unicode, nfc, number
 
-Operator = Literal["=", "!=", ">=", "<=", ">", "<"]
+Operator = Literal["=", "!=", ">=", "<=", ">", "<", "~"]
+"""``~``: the text holds this one, in any case."""
 
 _DATE = re.compile(r"(\d{4})(-\d\d)?(-\d\d)?(T\d\d:\d\d(:\d\d)?)?", re.ASCII)
-_FIELD = re.compile(r"([^=<>]+?)(!=|>=|<=|==|=|>|<)(.+)", re.DOTALL)
+_FIELD = re.compile(r"([^=<>~]+?)(!=|>=|<=|==|=|>|<|~)(.+)", re.DOTALL)
+_MONTH = re.compile(r"\d{4}(-\d\d)?", re.ASCII)
 _LONGEST_GLOB = 1000
 _LARGEST = 2**31
 _ALIASES = {
@@ -52,9 +53,16 @@ class FieldTest:
     value: str
 
     @property
-    def number(self) -> float | None:
+    def number(self) -> int | float | None:
         """`value` as a number, to compare with fields that are numbers; None if it is none."""
         return number(self.value)
+
+    @property
+    def moment(self) -> str | None:
+        """`value` as the beginning of an ISO date and time, or of a time of day, to compare with
+        fields that are such; None if it is none."""
+        is_one = _MONTH.fullmatch(self.value) or is_moment(self.value)
+        return self.value.replace(" ", "T") if is_one else None
 
     def __str__(self) -> str:
         return f"{self.name}{self.operator}{self.value}"
@@ -213,8 +221,10 @@ def _field(text: str) -> FieldTest:
     parts = _FIELD.fullmatch(_text("field", text))
     name, value = (parts[1].strip(), parts[3].strip()) if parts else ("", "")
     if not (parts and name and value):
-        raise FilterError("field", text, "is not a name, one of = != >= <= > < and a value")
+        raise FilterError("field", text, "is not a name, one of = != >= <= > < ~ and a value")
     operator = "=" if parts[2] == "==" else parts[2]
-    if operator not in ("=", "!=") and number(value) is None:
-        raise FilterError("field", text, f"compares with {value!r}, no number: use = or !=")
-    return FieldTest(name, cast(Operator, operator), value)
+    test = FieldTest(nfc(name), cast(Operator, operator), nfc(value))
+    if operator in (">=", "<=", ">", "<") and test.number is None and test.moment is None:
+        problem = f"compares with {value!r}, no number and no date: use =, != or ~"
+        raise FilterError("field", text, problem)
+    return test

@@ -44,7 +44,15 @@ def command(
         if report.empty:
             cells = count(report.empty, "empty cell")
             say(f"{cells} changed nothing; --clear-empty takes back what was annotated there")
+        if report.unkept:
+            named = ", ".join(report.unkept_examples)
+            more = " ..." if report.unkept > len(report.unkept_examples) else ""
+            values = count(report.unkept, "value")
+            say(f"no field can keep {values}: {named}{more}; the rest was stored")
         if report.unmatched:
             named = ", ".join(click.format_filename(name) for name in report.examples)
             more = " ..." if report.unmatched > len(report.examples) else ""
             say(f"not in the library: {named}{more}")
+    if not report.matched:
+        say("nothing was annotated" if report.unmatched else f"{file} has no rows")
+        click.get_current_context().exit(1)

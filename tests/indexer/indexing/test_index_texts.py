@@ -7,7 +7,11 @@ from indexer.metadata.texts import read_texts
 
 NO_COLUMN = "the first line of a CSV table must name a column 'caption' or 'text'"
 NO_CAPTION = "line 1 is not an object with a 'caption', 'captions' or 'text'"
-TOO_LONG = "not a CSV table: field larger than field limit (131072)"
+TOO_LONG = (
+    "line 2: is not CSV (field larger than field limit (131072)); look for a quote that nothing"
+    " closes"
+)
+RAGGED = "line 3: the header has columns: 2, this row: 1; put a cell with commas into double quotes"
 
 
 @pytest.mark.parametrize(
@@ -17,7 +21,7 @@ TOO_LONG = "not a CSV table: field larger than field limit (131072)"
         (".txt", b"\xef\xbb\xbfbom\rmac", ["bom", "mac"]),
         (".txt", "a\u2028b\x0bc\n".encode(), ["a\u2028b\x0bc"]),
         (".txt", b"", []),
-        (".csv", b'id,Caption\n1,a dog\n2,\n3,"a, b\nc"\n4\n', ["a dog", "a, b\nc"]),
+        (".csv", b'id,Caption\n1,a dog\n2,\n3,"a, b\nc"\n4,\n', ["a dog", "a, b\nc"]),
         (".csv", b"text,caption\nno,yes\n", ["yes"]),
         (".csv", b"\xef\xbb\xbftext\nyes\n", ["yes"]),
         (".jsonl", b'{"caption": "a"}\n\n{"captions": ["b", " c "]}\n{"text": "d"}', [*"abcd"]),
@@ -34,6 +38,12 @@ def test_texts_of_a_file(ending, data, texts):
         (".txt", b"caf\xe9", "not UTF-8 at byte 3"),
         (".csv", b"id,name\n", NO_COLUMN),
         (".csv", b"", NO_COLUMN),
+        (".csv", b"id,text\n1,a\n2\n", RAGGED),
+        (
+            ".csv",
+            b"text,text\na,b\n",
+            "line 1: the header has the column text more than once; rename one",
+        ),
         (".csv", b"text\n" + b"x" * 200_000, TOO_LONG),
         (".jsonl", b'{"text": "a"}\nnope', "line 2 is not JSON"),
         (".jsonl", b"[" * 100_000, "line 1 is not JSON"),

@@ -52,8 +52,9 @@ def test_caption_and_fields_are_those_of_the_sidecars(photos, description):
     assert description() == (
         "A boat,\nat noon",
         {
-            "draft": 0.0,
-            "list": ("a", 1.0),
+            "draft": False,
+            "huge": 10**400,
+            "list": ("a", 1, True),
             "one": 5.0,
             "place": "Åland",
             "public": 1.0,

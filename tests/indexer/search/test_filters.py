@@ -387,14 +387,15 @@ names = st.sampled_from(["n", "a_b%", "of place"])
 
 def passes(shot, name, operator, wanted):
     have = shot.fields.get(name)
+    if have is None:
+        return False
+    if operator in ("=", "!="):
+        plain = {"5": 5, "5.0": 5, "-5": -5, "0": 0}
+        numbers = plain.get(wanted), plain.get(have, have)
+        return (have == wanted or numbers[0] == numbers[1]) == (operator == "=")
     try:
-        n = float(wanted)
+        have, n = float(have), float(wanted)
     except ValueError:
-        n = None
-    same = have == wanted if isinstance(have, str) else have == n
-    if have is None or operator in ("=", "!="):
-        return have is not None and same == (operator == "=")
-    if isinstance(have, str):
         return False
     return {">=": have >= n, "<=": have <= n, ">": have > n, "<": have < n}[operator]
 
@@ -564,11 +565,17 @@ def test_texts_are_filtered_too(photos):
         ({"min_height": 10**30}, None),
         ({"min_width": 2.5}, None),
         ({"formats": ["png", "jpgg"]}, "format 'jpgg' is not one of AVIF BMP DIB GIF HEIF ICO"),
-        ({"fields": ["x"]}, "field 'x' is not a name, one of = != >= <= > < and a value"),
-        ({"fields": [">=5"]}, "field '>=5' is not a name, one of = != >= <= > < and a value"),
-        ({"fields": ["x >= "]}, "field 'x >= ' is not a name, one of = != >= <= > < and a value"),
-        ({"fields": ["x<high"]}, "field 'x<high' compares with 'high', no number: use = or !="),
-        ({"fields": ["x>nan"]}, "field 'x>nan' compares with 'nan', no number: use = or !="),
+        ({"fields": ["x"]}, "field 'x' is not a name, one of = != >= <= > < ~ and a value"),
+        ({"fields": [">=5"]}, "field '>=5' is not a name, one of = != >= <= > < ~ and a value"),
+        ({"fields": ["x >= "]}, "field 'x >= ' is not a name, one of = != >= <= > < ~ and a value"),
+        (
+            {"fields": ["x<high"]},
+            "field 'x<high' compares with 'high', no number and no date: use =, != or ~",
+        ),
+        (
+            {"fields": ["x>nan"]},
+            "field 'x>nan' compares with 'nan', no number and no date: use =, != or ~",
+        ),
         ({"fields": ["x=\ud800"]}, r"field 'x=\ud800' is not a text in UTF-8"),
     ],
 )

@@ -158,6 +158,8 @@ def test_annotating_then_filtering_by_field(indexed: Path) -> None:
         "unmatched": 1,
         "examples": ["gone.png"],
         "empty": 0,
+        "unkept": 0,
+        "unkept_examples": [],
     }
     assert align("index").stdout.startswith("4 unchanged in ")
 
@@ -165,17 +167,30 @@ def test_annotating_then_filtering_by_field(indexed: Path) -> None:
 def test_only_the_first_few_rows_without_a_picture_are_named(indexed: Path) -> None:
     table = indexed / "scores.csv"
     table.write_text("path,n\n" + "".join(f"{n}.png,1\n" for n in range(7)))
-    assert align("annotate", table).stderr == (
-        "not in the library: 0.png, 1.png, 2.png, 3.png, 4.png ...\n"
+    result = align("annotate", table, status=1)
+    assert result.stderr == (
+        "not in the library: 0.png, 1.png, 2.png, 3.png, 4.png ...\nnothing was annotated\n"
     )
+    table.write_text("path,n\n")
+    assert align("annotate", table, status=1).stderr == f"{table} has no rows\n"
+
+
+def test_values_that_no_field_can_keep_are_named(indexed: Path) -> None:
+    table = indexed / "t.jsonl"
+    table.write_text('{"path": "red.png", "n": 2, "box": {"x": 1}}\n')
+    result = align("annotate", table)
+    assert result.stderr == (
+        "no field can keep 1 value: box in line 1 (an object); the rest was stored\n"
+    )
+    assert found("search", "red", "--field", "n=2") == {"red"}
 
 
 def test_tables_that_are_refused(indexed: Path) -> None:
     (indexed / "scores.csv").write_text("name,n\na,1\n")
     result = align("annotate", "scores.csv", status=1)
     assert result.stderr == (
-        "align: scores.csv has neither path nor sha256 in row 1: one of them must say what is"
-        " meant\n"
+        "align: scores.csv, line 1: names no column path or sha256, which must say what a row is"
+        " about: 'name, n'\n"
     )
     assert "does not exist" in align("annotate", "nowhere.csv", status=2).stderr
 
