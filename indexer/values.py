@@ -1,6 +1,7 @@
 """The values of fields: what tables, sidecars and people write, and how the database keeps it."""
 
 import math
+import os
 import re
 import unicodedata
 from datetime import date, datetime, time, timedelta
@@ -62,6 +63,11 @@ def is_unicode(text: str) -> bool:
 def nfc(text: str) -> str:
     """`text` with its accents composed, so that texts which look alike are equal."""
     return unicodedata.normalize("NFC", text)
+
+
+def nfc_path(path: bytes) -> bytes:
+    """As `nfc`, of a path in any bytes."""
+    return path if path.isascii() else os.fsencode(nfc(os.fsdecode(path)))
 
 
 def number(text: str) -> int | float | None:

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
-from indexer.values import compare, is_plain, nfc
+from indexer.values import compare, is_plain, nfc, nfc_path
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ def register(connection: sqlite3.Connection) -> None:
     """Make the functions available on a connection."""
     connection.create_function("casefold", 1, _of_text(str.casefold), deterministic=True)
     connection.create_function("nfc", 1, _of_text(nfc), deterministic=True)
+    connection.create_function("nfc_path", 1, _nfc_path, deterministic=True)
     connection.create_function("is_plain", 1, _of_text(is_plain), deterministic=True)
     connection.create_function("compare_numbers", 2, compare, deterministic=True)
     connection.create_function("great_circle_km", 4, _great_circle_km, deterministic=True)
@@ -34,6 +35,10 @@ def register(connection: sqlite3.Connection) -> None:
 def _of_text(function: Callable[[str], T]) -> Callable[[object], T | None]:
     """`function` of texts; None of NULL and of what damage has put there."""
     return lambda text: function(text) if isinstance(text, str) else None
+
+
+def _nfc_path(path: object) -> bytes | None:
+    return nfc_path(path) if isinstance(path, bytes) else None
 
 
 def _great_circle_km(

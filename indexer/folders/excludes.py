@@ -2,7 +2,7 @@
 
 A glob with a "/" is matched against the path relative to the root, where ``*`` crosses "/" too; one
 without against the name alone. Upper and lower case differ. What lies in a folder that matches is
-left out with it.
+left out with it. The form of accents does not matter.
 """
 
 import fnmatch
@@ -10,6 +10,8 @@ import glob
 import os
 import re
 from collections.abc import Iterable
+
+from indexer.values import nfc, nfc_path
 
 _ESCAPED = re.compile(r"\[([*?[])\]")
 
@@ -52,10 +54,11 @@ class Excludes:
 
     def __init__(self, globs: Iterable[str]) -> None:
         self._globs = tuple(globs)
-        paths = [one for one in self._globs if "/" in one]
+        composed = [nfc(one) for one in self._globs]
+        paths = [one for one in composed if "/" in one]
         # Thousands of forgotten files are paths to look up, not patterns to try.
         self._literal = {path for one in paths if (path := _literal_path(one)) is not None}
-        self._names = _either(one for one in self._globs if "/" not in one)
+        self._names = _either(one for one in composed if "/" not in one)
         self._paths = _either(one.removeprefix("/") for one in paths if _literal_path(one) is None)
 
     def match(self, path: bytes) -> bool:
@@ -63,6 +66,7 @@ class Excludes:
         if not self._globs:
             return False
         names, paths = self._names, self._paths
+        path = nfc_path(path)
         return path in self._literal or bool(
             (names and names.match(os.fsdecode(os.path.basename(path))))
             or (paths and paths.match(os.fsdecode(path)))

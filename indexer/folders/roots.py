@@ -152,7 +152,7 @@ def _chosen(db: Connection, paths: Iterable[Path]) -> dict[Root, dict[bytes, lis
     roots = catalogue.all_roots(db)
     chosen: dict[Root, dict[bytes, list[int]]] = {}
     for given in paths:
-        path = catalogue.resolve(roots, os.fsencode(given))
+        path = catalogue.resolve(db, roots, os.fsencode(given))
         known = False
         for root in roots:
             if catalogue.within(root.path, path):

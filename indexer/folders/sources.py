@@ -47,7 +47,7 @@ def parts_to_scan(
     Raises SourceNotFound, SourceExcluded or UnsupportedFile.
     """
     roots = catalogue.all_roots(db)
-    paths = [catalogue.resolve(roots, os.fsencode(source)) for source in sources]
+    paths = [catalogue.resolve(db, roots, os.fsencode(source)) for source in sources]
     known = {root.path for root in roots}
     shapes = {path: "folder" if path in known else _shape(path) for path in paths}
     for path in sorted(paths, key=lambda path: shapes[path] == "file"):

@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from indexer.content import Key
 from indexer.database import catalogue, journal
@@ -14,6 +14,7 @@ from indexer.database.rows import Root
 from indexer.database.schema import files, items
 from indexer.metadata.tables import Row, read_rows
 from indexer.records import KINDS, AnnotationReport
+from indexer.values import nfc_path
 
 EXAMPLES = 5
 """How many of the rows that match no item the report names."""
@@ -93,12 +94,14 @@ def _paths(row: Row, folder: bytes, roots: Sequence[Root]) -> list[_FilePath]:
             candidates = [os.path.normpath(os.path.join(start, path)) for start in starts]
     except ValueError:  # it holds a NUL
         return []
-    return [
-        (root.id, os.path.relpath(candidate, root.path))
-        for candidate in candidates
-        for root in roots
-        if catalogue.within(candidate, root.path)
-    ]
+    found = []
+    for candidate in candidates:
+        for root in roots:
+            if catalogue.within(candidate, root.path):
+                found.append((root.id, os.path.relpath(candidate, root.path)))
+            elif catalogue.within(composed := nfc_path(candidate), home := nfc_path(root.path)):
+                found.append((root.id, os.path.relpath(composed, home)))
+    return found
 
 
 def _by_digest(db: Connection, digests: Collection[bytes]) -> dict[bytes, list[Key]]:
@@ -124,7 +127,25 @@ def _by_path(db: Connection, paths: Collection[_FilePath]) -> dict[_FilePath, li
         found |= _grouped(
             ((root_id, path), (kind, digest)) for path, kind, digest in db.execute(query)
         )
-    return found
+    unknown = {path for path in paths if path not in found and not path[1].isascii()}
+    return found | _by_composed_path(db, unknown) if unknown else found
+
+
+def _by_composed_path(db: Connection, paths: Collection[_FilePath]) -> dict[_FilePath, list[Key]]:
+    """As `_by_path`, where only the form of accents differs. It looks at every file."""
+    composed = func.nfc_path(files.c.path)
+    query = (
+        select(files.c.root_id, composed, items.c.kind, items.c.digest)
+        .join(files, files.c.id == items.c.file_id)
+        .where(composed.in_({nfc_path(path) for _, path in paths}))
+    )
+    rows = db.execute(query)
+    found = _grouped(((root, path), (kind, digest)) for root, path, kind, digest in rows)
+    return {
+        (root, path): found[root, nfc_path(path)]
+        for root, path in paths
+        if (root, nfc_path(path)) in found
+    }
 
 
 def _grouped(pairs: Iterable[tuple[_Name, Key]]) -> dict[_Name, list[Key]]:

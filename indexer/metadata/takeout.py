@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from indexer.content import Description
-from indexer.values import kept, number
+from indexer.values import kept, nfc, number
 
 _SUFFIX = ".supplemental-metadata"  # since 2024; before that, there was no suffix
 _LENGTH = 46
@@ -66,7 +66,7 @@ def is_of(values: Mapping[str, object], picture: bytes) -> bool:
     if not isinstance(title, str):
         return False
     name = os.fsdecode(os.path.basename(picture))
-    return title.casefold() in {plain.casefold() for plain in (name, *originals(name))}
+    return nfc(title).casefold() in {nfc(n).casefold() for n in (name, *originals(name))}
 
 
 def is_takeout(values: Mapping[str, object]) -> bool:

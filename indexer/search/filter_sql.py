@@ -31,7 +31,7 @@ from indexer.database.rows import Root
 from indexer.database.schema import Exact, annotations, fields, files, items
 from indexer.records import Kind, Speaker
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
-from indexer.values import bound, has_zone, is_exact, is_plain, truth
+from indexer.values import bound, has_zone, is_exact, is_plain, nfc_path, truth
 
 _Key = tuple[Kind, Filters, bytes | None]
 _REMEMBERED = 8
@@ -51,7 +51,9 @@ def matching_ids(db: Connection, kind: Kind, filters: Filters) -> npt.NDArray[np
     remembered: _Remembered = db.info.setdefault("matching ids", _Remembered())
     remembered.forget_unless(db.exec_driver_sql("PRAGMA data_version").scalar_one())
     # A symbolic link may change, which is no commit, and lead `under` to another folder.
-    target = None if filters.under is None else os.path.realpath(filters.under)
+    target = None
+    if filters.under is not None:
+        target = catalogue.resolve(db, catalogue.all_roots(db), filters.under)
     key = (kind, filters, target)
     if (ids := remembered.get(key)) is None:
         ids = _read_ids(db, kind, filters, target)
@@ -113,9 +115,10 @@ def check_known(db: Connection, filters: Filters) -> None:
     for test in filters.fields:
         _check_known(db, test)
     if filters.under is not None and not os.path.lexists(filters.under):
-        paths = (filters.under, os.path.realpath(filters.under))
-        inside = select(files.c.id).where(_under(paths, catalogue.all_roots(db))).limit(1)
-        if db.execute(inside).first() is None:
+        roots = catalogue.all_roots(db)
+        path = catalogue.resolve(db, roots, filters.under)
+        inside = select(files.c.id).where(_under((filters.under, path), roots)).limit(1)
+        if not os.path.lexists(path) and db.execute(inside).first() is None:
             problem = "is neither on disk nor in the library"
             raise FilterError("under", os.fsdecode(filters.under), problem)
 
@@ -156,8 +159,9 @@ def _of_files(
     if filters.under is not None and target is not None:
         yield _under({filters.under, target}, roots)
     if filters.glob is not None:
-        path = cast(files.c.path, Text)  # GLOB takes no blobs
-        yield or_(*(path.op("GLOB")(_text(p)) for p in (filters.glob, b"*/" + filters.glob)))
+        path = cast(func.nfc_path(files.c.path), Text)  # GLOB takes no blobs
+        glob = nfc_path(filters.glob)
+        yield or_(*(path.op("GLOB")(_text(p)) for p in (glob, b"*/" + glob)))
 
 
 def _text(value: bytes) -> ColumnElement[str]:
