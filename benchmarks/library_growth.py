@@ -43,7 +43,7 @@ class Mixed(Texts):
 
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
-        self.name, self.fingerprint, self.dim = "mixture", "f", dim
+        self.name, self.fingerprint, self.dim = "mixture", "mixture", dim
 
 
 @contextmanager

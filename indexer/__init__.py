@@ -31,6 +31,7 @@ from indexer.recall_curve import Point, RecallCurve
 from indexer.records import (
     AnnotationReport,
     Failure,
+    FieldSummary,
     Finding,
     Forgotten,
     GenerationStatus,
@@ -42,11 +43,12 @@ from indexer.records import (
     Neighbours,
     Repair,
     RootStatus,
+    Said,
     Speaker,
     Status,
 )
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
-from indexer.values import is_unicode
+from indexer.values import FieldValues, is_unicode, nfc
 
 __all__ = [
     "NULL",
@@ -55,8 +57,10 @@ __all__ = [
     "AnnotationReport",
     "EmbeddingError",
     "Failure",
+    "FieldSummary",
     "FieldTest",
     "FieldUnknown",
+    "FieldValues",
     "FilterError",
     "Filters",
     "Finding",
@@ -85,6 +89,7 @@ __all__ = [
     "Repair",
     "RootStatus",
     "RootsOverlap",
+    "Said",
     "SourceExcluded",
     "SourceNotFound",
     "Speaker",
@@ -98,6 +103,7 @@ __all__ = [
     "directory_of",
     "find_library",
     "is_unicode",
+    "nfc",
     "read_text_file",
     "trial_index",
 ]

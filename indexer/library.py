@@ -39,6 +39,7 @@ from indexer.records import (
     KINDS,
     AnnotationReport,
     Failure,
+    FieldSummary,
     Finding,
     Forgotten,
     IndexReport,
@@ -49,11 +50,12 @@ from indexer.records import (
     Neighbours,
     Repair,
     RootStatus,
+    Said,
     Speaker,
     Status,
 )
 from indexer.search import view
-from indexer.search.filter_sql import check_known, matching_ids
+from indexer.search.filter_sql import check_known, matching_ids, newest_ids
 from indexer.search.filters import Filters
 from indexer.search.near import FlatSketches, near
 
@@ -407,6 +409,30 @@ class Library:
         if kept is None or kept.opened is not seen.opened:
             kept = self._sketches[kind] = FlatSketches.of(seen.opened)
         return kept
+
+    def newest(
+        self, k: int | None = None, *, kind: Kind = "image", filters: Filters | None = None
+    ) -> list[Item]:
+        """The items that pass `filters`, or the first `k` of them, newest first by the local time
+        where they were taken; those without a capture time come last. FilterError as `search`."""
+        with self._reader.begin() as db:
+            return catalogue.items_by_id(db, newest_ids(db, kind, filters or Filters(), k).tolist())
+
+    def said(self, id: int) -> list[Said]:
+        """All that sidecars, people and tools say of an item, by name; see `Item.fields` for what
+        counts."""
+        with self._reader.begin() as db:
+            return catalogue.said(db, id)
+
+    def fields(self) -> list[FieldSummary]:
+        """Every field that any item has, by name."""
+        with self._reader.begin() as db:
+            return catalogue.field_summaries(db)
+
+    def equals(self, item: Item) -> list[Item]:
+        """The other items with the same bytes, or the same text."""
+        with self._reader.begin() as db:
+            return [other for other in catalogue.equals(db, item) if other.id != item.id]
 
     def check(self, filters: Filters) -> None:
         """Raise the FilterError that a search with `filters` would raise."""

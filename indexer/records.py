@@ -74,6 +74,35 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What one speaker says of an item under one name."""
+
+    name: str
+    value: FieldValues
+    speaker: Speaker | None
+    """None for a sidecar."""
+    at: datetime | None
+    """When it was said, in UTC; None for a sidecar, and where it is not known."""
+    about: Mapping[str, object]
+    """How it came about: a ``table``, or the ``labels``, ``templates`` and ``model`` of a tool."""
+    counts: bool
+    """Whether filters go by it; otherwise another speaker's word counts more."""
+
+
+@dataclass(frozen=True)
+class FieldSummary:
+    """A field of any item."""
+
+    name: str
+    types: tuple[str, ...]
+    """Kinds of its values: ``number``, ``integer``, ``truth``, ``text``, ``date``."""
+    items: int
+    """How many live items have it."""
+    speakers: tuple[str, ...]
+    """Who says it: ``person``, ``sidecar``, ``tag``."""
+
+
+@dataclass(frozen=True)
 class Failure:
     """A file that could not be read. If its bytes are at fault, it is tried again when its size or
     time changes; otherwise it is tried at every run."""

@@ -219,18 +219,7 @@ class Engine:
             near = partial(self.library.near, kind=kind, filters=filters)
             found, similar = leaders(self.library, search, near, vector, k, own, threshold)
         hits = [
-            Hit(
-                rank=rank,
-                score=float(score),
-                id=item.id,
-                kind=item.kind,
-                path=item.path,
-                text=item.text,
-                taken_at=item.taken_at,
-                width=item.width,
-                height=item.height,
-                similar=similar[item.id] if similar is not None else None,
-            )
+            Hit.of(item, rank, float(score), None if similar is None else similar[item.id])
             for rank, (item, score) in enumerate(zip(found.items, found.scores, strict=True), 1)
         ]
         if sort == "date":

@@ -47,14 +47,17 @@ from indexer.database.schema import (
     library,
     models,
     roots,
+    statements,
 )
 from indexer.errors import ModelMismatch
 from indexer.records import (
     Failure,
+    FieldSummary,
     Item,
     Kind,
     LayoutChoice,
     Model,
+    Said,
     Speaker,
 )
 from indexer.values import FieldValue, FieldValues, nfc_path
@@ -389,8 +392,7 @@ def _fields_where(
             values_of.setdefault(item_id, {}).setdefault(name, []).append((n, value))
         for item_id, named in values_of.items():
             for name, numbered in named.items():
-                values = tuple(value for _, value in sorted(numbered, key=lambda each: each[0]))
-                found.setdefault(item_id, {})[name] = values[0] if len(values) == 1 else values
+                found.setdefault(item_id, {})[name] = _several(numbered)
     return {item_id: dict(sorted(named.items())) for item_id, named in found.items()}
 
 
@@ -415,6 +417,70 @@ def field_names(db: Connection) -> list[str]:
     """The names of all fields that any item has, sorted."""
     said = select(annotations.c.name).join(items, of_item())
     return sorted(db.execute(select(fields.c.name).union(said)).scalars())
+
+
+def field_summaries(db: Connection) -> list[FieldSummary]:
+    """Every field that any live item has, by name."""
+    said = select(
+        annotations.c.name, annotations.c.type, items.c.id.label("item_id"), annotations.c.speaker
+    ).join(items, of_item())
+    in_sidecars = select(
+        fields.c.name, fields.c.type, fields.c.item_id, literal("sidecar").label("speaker")
+    )
+    rows = said.union_all(in_sidecars).subquery()
+    query = (
+        select(
+            rows.c.name,
+            func.group_concat(rows.c.type.distinct()),
+            func.count(rows.c.item_id.distinct()),
+            func.group_concat(rows.c.speaker.distinct()),
+        )
+        .group_by(rows.c.name)
+        .order_by(rows.c.name)
+    )
+    return [
+        FieldSummary(name, tuple(sorted(types.split(","))), n, tuple(sorted(who.split(","))))
+        for name, types, n, who in db.execute(query)
+    ]
+
+
+def said(db: Connection, item_id: int) -> list[Said]:
+    """All that is said of an item, by name; who counts most comes first."""
+    in_sidecars = select(*_value_of(fields), literal(None), literal(None), literal(None)).where(
+        fields.c.item_id == item_id
+    )
+    by_others = (
+        select(*_value_of(annotations), annotations.c.speaker, statements.c.at, statements.c.about)
+        .join(items, of_item())
+        .outerjoin(statements, statements.c.id == annotations.c.statement_id)
+        .where(items.c.id == item_id)
+    )
+    found: dict[tuple[str, str | None], list[tuple[int, FieldValue]]] = {}
+    told: dict[tuple[str, str | None], tuple[str | None, str | None]] = {}
+    with connection.trusting(db):
+        for query in (in_sidecars, by_others):
+            for name, n, *columns, speaker, at, about in db.execute(query):
+                found.setdefault((name, speaker), []).append((n, value_of(*columns)))
+                told[name, speaker] = at, about
+        ranks = {"person": 0, None: 1, "tag": 2}
+        ordered = sorted(found, key=lambda key: (key[0], ranks[key[1]]))
+        first = dict(reversed(ordered))
+        return [
+            Said(
+                name=name,
+                value=_several(found[name, speaker]),
+                speaker=speaker,  # type: ignore[arg-type]
+                at=datetime.fromisoformat(at) if (at := told[name, speaker][0]) else None,
+                about=json.loads(told[name, speaker][1] or "{}"),
+                counts=first[name] == speaker,
+            )
+            for name, speaker in ordered
+        ]
+
+
+def _several(numbered: list[tuple[int, FieldValue]]) -> FieldValues:
+    values = tuple(value for _, value in sorted(numbered, key=lambda each: each[0]))
+    return values[0] if len(values) == 1 else values
 
 
 def overruled(db: Connection, names: Iterable[str]) -> dict[str, int]:
@@ -444,6 +510,11 @@ def items_by_id(db: Connection, ids: Iterable[int]) -> list[Item]:
     wanted = [int(id) for id in ids]
     found = {item.id: item for item in items_where(db, among(items.c.id, wanted))}
     return [found[id] for id in wanted if id in found]
+
+
+def equals(db: Connection, item: Item) -> list[Item]:
+    """The items of the same kind and content, `item` among them."""
+    return items_where(db, and_(items.c.kind == item.kind, items.c.digest == item.digest))
 
 
 def items_at(db: Connection, path: bytes) -> list[Item]:

@@ -61,6 +61,18 @@ def matching_ids(db: Connection, kind: Kind, filters: Filters) -> npt.NDArray[np
     return ids
 
 
+def newest_ids(
+    db: Connection, kind: Kind, filters: Filters, k: int | None = None
+) -> npt.NDArray[np.int64]:
+    """As `matching_ids`, but newest first by local time, those without a time last, and of equal
+    times the smaller id first; the first `k` of them."""
+    query = select(items.c.id).where(items.c.kind == kind)
+    if filters != Filters():
+        query = query.where(catalogue.among(items.c.id, matching_ids(db, kind, filters).tolist()))
+    newest = query.order_by(items.c.taken_at.desc().nulls_last(), items.c.id).limit(k)
+    return np.fromiter(db.execute(newest).scalars(), np.int64)
+
+
 class _Remembered:
     """The last answers of one connection.
 
