@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from encoder.pictures.sources import open_image, several
 from encoder.protocol import Embeddings, Pixels
 
 COLOURS = {
@@ -41,8 +43,11 @@ class FakeEncoder:
     def prepare(picture: Image.Image) -> Pixels:
         return np.asarray(picture.convert("RGB").resize((8, 8), Image.Resampling.BOX), np.uint8)
 
-    def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
-        pixels = [p if isinstance(p, np.ndarray) else self.prepare(p) for p in pictures]
+    def encode_images(self, pictures: Sequence[Any]) -> Embeddings:
+        pixels = [
+            p if isinstance(p, np.ndarray) else self.prepare(open_image(p))
+            for p in several(pictures)
+        ]
         return self._embed([p.reshape(-1, 3).mean(0, np.float64) for p in pixels])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:

@@ -12,6 +12,7 @@ from torch import Tensor
 from encoder.checkpoint import BUNDLED, Checkpoint, find, load
 from encoder.errors import EncoderError
 from encoder.model.efficientnet import channels_last, fold_batch_norms
+from encoder.pictures.sources import PictureSource, open_image, several
 from encoder.protocol import TEXT_BATCH, Embeddings, Pixels
 from encoder.system import one_thread_after_fork
 
@@ -51,17 +52,24 @@ class AlignEncoder:
         pickled without the model."""
         return self._preprocessor.prepare
 
-    def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
-        """Embed upright RGB pictures, or pixels that `prepare` returned; (n, dim) float32."""
+    def encode_images(self, pictures: Sequence[PictureSource | Pixels]) -> Embeddings:
+        """Embed pictures, or pixels that `prepare` returned, which an array of their shape is taken
+        for; (n, dim) float32. A single picture is taken as a list of one."""
+        pictures = several(pictures)
 
-        def features(batch: Sequence[Image.Image | Pixels]) -> Tensor:
-            pixels = np.stack([p if isinstance(p, np.ndarray) else self.prepare(p) for p in batch])
+        def features(batch: Sequence[PictureSource | Pixels]) -> Tensor:
+            pixels = np.stack([self._pixels(picture) for picture in batch])
             floats = torch.from_numpy(self._preprocessor.to_floats(pixels))
             return self._model.get_image_features(
                 floats.to(self.device, memory_format=torch.channels_last)
             )
 
         return self._embed(features, _batches(pictures, IMAGE_BATCH))
+
+    def _pixels(self, picture: PictureSource | Pixels) -> Pixels:
+        if isinstance(picture, np.ndarray) and picture.shape == self._preprocessor.shape:
+            return picture
+        return self.prepare(open_image(picture))
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; longer ones are cut to 64 tokens. (n, dim) float32. A single text is taken

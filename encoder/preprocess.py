@@ -85,6 +85,13 @@ class Preprocessor:
         pixels = np.asarray(picture, np.uint8)
         return self._center_crop(pixels) if self.do_center_crop else pixels
 
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """Shape of what `prepare` returns; None if that is as large as the picture."""
+        if not (self.do_resize or self.do_center_crop):
+            return None
+        return (*(self.crop_size if self.do_center_crop else self.size), 3)
+
     def to_floats(self, pixels: Pixels) -> npt.NDArray[np.float32]:
         """Rescale and normalise a batch (b, h, w, 3) of `prepare`d pictures to (b, 3, h, w)."""
         x = pixels.astype(np.float32)

@@ -58,7 +58,8 @@ class Encoder(Protocol):
         """
 
     def encode_images(self, pictures: Sequence[Image.Image | Pixels]) -> Embeddings:
-        """Embed upright RGB pictures, or pixels that `prepare` returned; (n, dim), n may be 0."""
+        """Embed upright RGB pictures, or pixels that `prepare` returned; (n, dim), n may be 0. An
+        encoder may take more, as `encoder.pictures.sources` has it."""
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; (n, dim), n may be 0."""

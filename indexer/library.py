@@ -510,10 +510,11 @@ class Library:
                 catalogue.require_model(db, fingerprint)
             return embeddings.in_order(db, wanted)
 
-    def ids(self, kind: Kind) -> npt.NDArray[np.int64]:
-        """Ids of all live items of `kind`, (n,) ascending."""
+    def ids(self, kind: Kind, *, filters: Filters | None = None) -> npt.NDArray[np.int64]:
+        """Ids of all live items of `kind`, or of those that pass `filters`, (n,) ascending."""
         with self._reader.begin() as db:
-            return catalogue.ids(db, kind)
+            allowed = _allowed(db, kind, filters)
+            return catalogue.ids(db, kind) if allowed is None else allowed
 
     def distinct(self, kind: Kind) -> npt.NDArray[np.int64]:
         """Id of one live item for every distinct content of `kind`, (n,) ascending."""

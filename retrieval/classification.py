@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from encoder import Decoders, Embeddings, Encoder
+from encoder.pictures.sources import PictureSource, several
 from indexer import is_unicode
 from retrieval.defaults import TEMPLATE
 from retrieval.errors import QueryError
-from retrieval.query import PictureSource, open_picture
+from retrieval.query import open_picture
 
 _BATCH = 32
 
@@ -26,14 +27,14 @@ class LabelScore:
 
 def classify(
     encoder: Encoder,
-    pictures: Iterable[PictureSource],
+    pictures: Iterable[PictureSource] | PictureSource,
     labels: Sequence[str],
     *,
     templates: Sequence[str] = (TEMPLATE,),
 ) -> list[list[LabelScore]]:
     """Rank all `labels` for each picture, the most probable label first.
 
-    A picture is a path or an upright RGB image. The probabilities are the softmax of cosine /
+    A picture is anything that `Engine.similar` takes. The probabilities are the softmax of cosine /
     temperature. The embedding of a label is the mean of its embeddings in all `templates`; each
     template has a ``{}`` where the label goes. Raises QueryError if there are fewer than two
     labels, a label is blank or given twice, or a template has no ``{}``; PictureError if a picture
@@ -41,7 +42,7 @@ def classify(
     """
     texts = label_embeddings(encoder, labels, templates)
     found = []
-    waiting = list(pictures)
+    waiting = several(pictures)
     with Decoders() as decoders:
         for start in range(0, len(waiting), _BATCH):
             some = waiting[start : start + _BATCH]

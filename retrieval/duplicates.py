@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ import numpy.typing as npt
 from indexer import NULL, Item, Library, Progress
 from retrieval.defaults import NEAR_DUPLICATE
 from retrieval.grouping import clock
+
+if TYPE_CHECKING:
+    from retrieval.engine import Engine
 
 BURST_SECONDS = 3.0
 """Two frames of one burst are at most this far apart by the camera's clock."""
@@ -54,7 +57,7 @@ class Duplicates:
 
 
 def find_duplicates(
-    library: Library,
+    library: "Library | Engine",
     *,
     exact: bool = False,
     threshold: float = NEAR_DUPLICATE,
@@ -68,6 +71,7 @@ def find_duplicates(
     other. Near-duplicates of near-duplicates are in the same group. Only one of several copies
     takes part. No pair is missed. For memory and room on the disk see `Library.near_pairs`.
     """
+    library = library if isinstance(library, Library) else library.library
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
     found = _groups(library, "copy", library.copies("image"))

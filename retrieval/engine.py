@@ -1,24 +1,37 @@
 """Search a library: text to image, image to image, image to text."""
 
+import operator
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from math import nan
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, SupportsIndex, get_args
 
 import numpy as np
+import numpy.typing as npt
 
-from encoder import CheckpointError, Decoders, Encoder, HubError
+from encoder import CheckpointError, Decoders, Embeddings, Encoder, HubError
+from encoder.pictures.sources import PictureSource
 from encoder.system import watch_forks
-from indexer import Filters, Kind, Library, LibraryError, ModelMismatch
+from indexer import (
+    Filters,
+    IndexReport,
+    Item,
+    Kind,
+    Library,
+    LibraryError,
+    Model,
+    ModelMismatch,
+)
 from retrieval.classification import label_embeddings, probabilities
-from retrieval.defaults import CONFIDENCE, DEFAULT_K, NEAR_DUPLICATE, TEMPLATE
+from retrieval.defaults import CONFIDENCE, DEFAULT_K, DEFAULT_MODEL, NEAR_DUPLICATE, TEMPLATE
 from retrieval.errors import QueryError
 from retrieval.grouping import leaders
-from retrieval.query import PictureSource, Query, Weighted
+from retrieval.query import Query, Weighted
 from retrieval.results import Hit, Results, Tagged
 from retrieval.trust import require_trusted_model
 
@@ -49,11 +62,7 @@ class Engine:
         """The library's model. Raises ModelMismatch if another model loads under its name,
         LibraryError if nothing was indexed yet."""
         with self._loading:
-            model = self.library.model
-            if model is None:
-                raise LibraryError(
-                    f"the library {self.library.path} is empty: fill it with align index FOLDER"
-                )
+            model = self._model()
             if self._encoder is None or self._encoder.fingerprint != model.fingerprint:
                 encoder = self._load(model.name)
                 if encoder.fingerprint != model.fingerprint:
@@ -78,25 +87,61 @@ class Engine:
         threshold: float = NEAR_DUPLICATE,
         filters: Filters | None = None,
         sort: Sort = "score",
+        vector: npt.ArrayLike | None = None,
+        min_score: float | None = None,
     ) -> Results:
         """Find the `k` pictures that match best among those that pass `filters`; fewer only if
-        fewer exist.
+        fewer exist, or if others have a lower score than `min_score`.
 
-        The query is the weighted sum of `text`, `plus` and `images` (paths, or upright RGB images),
-        minus that of `minus`. A term has weight 1 unless it is a `Weighted`. If a file of the
-        library is among `images`, it is left out of the hits. With `group` a hit also stands for
+        The query is the weighted sum of `text`, `plus` and `images`, minus that of `minus`. A
+        picture is a path, bytes, an open binary file, a PIL image as it was opened, or an upright
+        (height, width, 3) uint8 array. `vector` is an embedding of the caller's own, (dim,), which
+        is normalised first. A term has weight 1 unless it is a `Weighted`. If a file of the library
+        is among `images`, it is left out of the hits.
+
+        With nothing but `filters`, the pictures that pass them come newest first. Their score is
+        NaN. With `group` a hit also stands for
         its near-duplicates: pictures whose cosine with it is at least `threshold`, in (0, 1], and
         that were not taken at another time. Then `k` is the number of groups.
 
         With `sort` "date" the same hits come newest first, by the local time where they were taken;
         hits without a capture time come last. Ranks stay those of the score.
 
-        Raises QueryError for an empty query or terms that cancel, ValueError for k < 1, FilterError
-        for a field that no item has, PictureError if a picture cannot be read.
+        Raises QueryError for an empty query, terms that cancel or a vector of another dimension,
+        ValueError for k < 1, FilterError for a field that no item has, PictureError if a picture
+        cannot be read.
         """
-        query = Query.combine(text, plus, minus, images)
+        if filters and vector is None and not (text or plus or minus or images):
+            if group or min_score is not None:
+                raise QueryError(
+                    "groups and scores need a question: give a text or a picture to look for"
+                )
+            return self._newest(k, filters)
+        query = Query.combine(text, plus, minus, images, vector)
         grouped = threshold if group else None
-        return self._nearest(query, k, "image", filters, sort, grouped)
+        return self._nearest(query, k, "image", filters, sort, grouped, min_score)
+
+    def search_many(
+        self,
+        texts: Sequence[str],
+        k: int = DEFAULT_K,
+        *,
+        filters: Filters | None = None,
+        sort: Sort = "score",
+        min_score: float | None = None,
+    ) -> list[Results]:
+        """As `search` for each of `texts`, which are embedded in one call."""
+        if isinstance(texts, str):
+            raise TypeError("texts takes a list, as in texts=['a dog', 'a cat']; see search")
+        if any(not text.strip() for text in texts):
+            raise QueryError("a text to search for is empty")
+        if not texts:
+            return []
+        rows = self.encoder.encode_texts(texts)
+        return [
+            self.search(vector=row, k=k, filters=filters, sort=sort, min_score=min_score)
+            for row in rows
+        ]
 
     def similar(
         self,
@@ -109,12 +154,13 @@ class Engine:
         threshold: float = NEAR_DUPLICATE,
         filters: Filters | None = None,
         sort: Sort = "score",
+        min_score: float | None = None,
     ) -> Results:
-        """Find the `k` pictures most like `picture`, a path or an upright RGB image. The same as
-        `search` with `picture` among the images."""
+        """Find the `k` pictures most like `picture`. The same as `search` with `picture` among the
+        images."""
         query = Query.combine("", plus, minus, [picture])
         grouped = threshold if group else None
-        return self._nearest(query, k, "image", filters, sort, grouped)
+        return self._nearest(query, k, "image", filters, sort, grouped, min_score)
 
     def captions(
         self,
@@ -124,8 +170,8 @@ class Engine:
         filters: Filters | None = None,
         sort: Sort = "score",
     ) -> Results:
-        """Find the `k` texts of the library that best describe `picture`, a path or an upright RGB
-        image. `filters` and `sort` are those of `search`. Raises PictureError if the picture cannot
+        """Find the `k` texts of the library that best describe `picture`. Pictures, `filters` and
+        `sort` are those of `search`. Raises PictureError if the picture cannot
         be read."""
         return self._nearest(Query.combine(images=[picture]), k, "text", filters, sort)
 
@@ -150,7 +196,7 @@ class Engine:
         if isinstance(labels, str):
             raise TypeError("labels takes a list, as in labels=['cat', 'dog']")
         for label in labels:
-            if label != label.strip() or set(label) & set("=<>!"):
+            if label != label.strip() or set(label) & set("=<>!~"):
                 raise QueryError(f"the label {label!r} cannot be the name of a field")
         encoder = self.encoder
         texts = label_embeddings(encoder, labels, templates)
@@ -174,6 +220,41 @@ class Engine:
         }
         left = self.library.tag(labels, tags, about, fingerprint=encoder.fingerprint, wait=wait)
         return Tagged(counts, left)
+
+    def index(
+        self, paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str] = (), **options: Any
+    ) -> IndexReport:
+        """Add folders and files to the library, or bring all of it up to date; see `Library.index`,
+        which takes the same `options`."""
+        several = [paths] if isinstance(paths, str | os.PathLike) else paths
+        return self.library.index(
+            [Path(path).expanduser() for path in several], self._own, **options
+        )
+
+    def _own(self) -> Encoder:
+        model = self.library.model
+        return self.encoder if model else self._load(DEFAULT_MODEL)
+
+    def items(self, filters: Filters | None = None, *, kind: Kind = "image") -> Iterator[Item]:
+        """Every item, or every one that passes `filters`, by ascending id."""
+        if filters:
+            self.library.check(filters)
+        ids = self.library.ids(kind, filters=filters)
+        for start in range(0, len(ids), _CHUNK):
+            yield from self.library.items(ids[start : start + _CHUNK].tolist())
+
+    def embeddings(self, ids: Iterable[int]) -> Embeddings:
+        """The embeddings of items, (n, dim) float32 of length 1, in the order of `ids`; zeros for
+        an id that no live item has."""
+        return self.library.embeddings([int(id) for id in ids])
+
+    def __len__(self) -> int:
+        """The number of pictures."""
+        return len(self.library.ids("image"))
+
+    def __bool__(self) -> bool:
+        """Always true: an empty library is a library."""
+        return True
 
     def close(self) -> None:
         """Close the library, and end the processes that decoded pictures."""
@@ -199,19 +280,21 @@ class Engine:
         filters: Filters | None,
         sort: Sort,
         threshold: float | None = None,
+        min_score: float | None = None,
     ) -> Results:
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
+        k = _whole(k)
         if sort not in get_args(Sort):
             raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
         if filters:
             self.library.check(filters)  # before a model is loaded for it
-        encoder = self.encoder
-        vector = query.embed(encoder, self._decoders)
+        if query.needs_encoder:
+            encoder = self.encoder
+            vector, fingerprint = query.embed(encoder, self._decoders), encoder.fingerprint
+        else:
+            model = self._model()
+            vector, fingerprint = query.own(model.dim), model.fingerprint
         own = frozenset(item.id for file in query.files for item in self.library.find(file))
-        search = partial(
-            self.library.search, kind=kind, filters=filters, fingerprint=encoder.fingerprint
-        )
+        search = partial(self.library.search, kind=kind, filters=filters, fingerprint=fingerprint)
         similar: dict[int, int] | None = None
         if threshold is None:
             found = search(vector, k, exclude=own)
@@ -221,16 +304,34 @@ class Engine:
         hits = [
             Hit.of(item, rank, float(score), None if similar is None else similar[item.id])
             for rank, (item, score) in enumerate(zip(found.items, found.scores, strict=True), 1)
+            if min_score is None or score >= min_score
         ]
         if sort == "date":
             hits.sort(key=_wall_clock, reverse=True)
         return Results(hits, found.degraded)
 
+    def _newest(self, k: int, filters: Filters) -> Results:
+        found = self.library.newest(_whole(k), filters=filters)
+        return Results([Hit.of(item, rank, nan) for rank, item in enumerate(found, 1)])
+
+    def _model(self) -> Model:
+        model = self.library.model
+        if model is None:
+            raise LibraryError(
+                f"the library {self.library.path} is empty: fill it with align index FOLDER"
+            )
+        return model
+
 
 def open_library(
-    path: str | os.PathLike[str], *, model: str | None = None, device: str = "auto"
+    path: str | os.PathLike[str],
+    *,
+    model: str | None = None,
+    device: str = "auto",
+    create: bool = False,
 ) -> Engine:
-    """Open the library in the folder `path` (or the ``.align`` folder itself) for searching.
+    """Open the library in the folder `path` (or the ``.align`` folder itself). With `create`, make
+    an empty one if there is none.
 
     `model` says where the library's model is now, such as a checkpoint folder that has moved; it
     must be the same model. A library that belongs to another user loads only a model that comes
@@ -238,10 +339,12 @@ def open_library(
     LibraryNotFound with the remedy.
     """
 
-    library = Library.open(Path(path).expanduser())
+    make = Library.create if create else Library.open
+    library = make(Path(path).expanduser())
 
     def load(name: str) -> Encoder:
-        return load_named(model, device) if model else load_own(library, name, device)
+        own = library.model is not None and not model
+        return load_own(library, name, device) if own else load_named(model or name, device)
 
     return Engine(library, load)
 
@@ -264,6 +367,13 @@ def load_own(library: Library, name: str, device: str) -> Encoder:
             f"{error}; {name} is this library's own model: if it has moved, say where it is now"
             " with `align index --model PLACE`"
         ) from error
+
+
+def _whole(k: SupportsIndex) -> int:
+    number = operator.index(k)
+    if number < 1:
+        raise ValueError(f"k must be at least 1, not {k}")
+    return number
 
 
 def _wall_clock(hit: Hit) -> datetime:

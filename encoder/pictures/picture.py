@@ -43,6 +43,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """The operation that turns a picture upright, by its EXIF orientation."""
+_SAY_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 
 _lock = threading.Lock()
 _ready = False
@@ -130,7 +131,7 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
             loss = find_loss(file, opened)
             if loss is not None:
                 raise PictureError(loss)
-            return Picture(_rgb(_upright(opened)), opened.format or "", *read_metadata(opened))
+            return Picture(upright_rgb(opened), opened.format or "", *read_metadata(opened))
     except PictureError:
         raise
     except UnidentifiedImageError:
@@ -148,13 +149,23 @@ def _decode(file: IO[bytes], max_pixels: int) -> Picture:
         raise PictureError(f"damaged: {reason[0] if reason else type(error).__name__}") from None
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode, as Pillow opened it, as `Picture.image` describes it."""
+    return _rgb(_upright(image))
+
+
 def _upright(image: Image.Image) -> Image.Image:
     """Like `ImageOps.exif_transpose`, which also rewrites the EXIF block and fails on odd ones."""
     try:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a broken EXIF block must not cost the picture
         return image
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    for name in _SAY_ORIENTATION:  # or who is given the result would turn it again
+        turned.info.pop(name, None)
+    return turned
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -173,12 +184,17 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Scale wide grey pixels to 8 bits; Pillow would clip them to 255, which turns 16-bit scans
     white. The scale is that of 8 bits, 16 bits or [0, 1] if all pixels fit into it, else the one
-    from their own minimum to their maximum."""
-    values = np.nan_to_num(np.array(image, np.float32), copy=False)
+    from their own minimum to their maximum. Fractions of which nine in ten lie in [0, 1] are a
+    picture with lights above white (HDR), which are cut off."""
+    values = np.nan_to_num(np.array(image, np.float32), copy=False, posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     if low >= 0:
-        whites = {"I": (255, 65535), "F": (1, 255)}.get(image.mode, (65535,))
+        whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
         white = next((white for white in whites if high <= white), None)
+        fractions = image.mode == "F" and white != 1 and bool((values % 1).any())
+        if fractions and np.quantile(values, 0.9) <= 1:
+            white = 1
+            np.minimum(values, 1, out=values)
         low, high = (low, high) if white is None else (0, white)
     values -= low
     values *= 255 / (high - low) if high > low else 0

@@ -1,0 +1,65 @@
+"""What a caller may give as a picture: a path, bytes, an open file, an image or an array."""
+
+import io
+import os
+from collections.abc import Iterable
+from typing import IO, Any, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from encoder.pictures.picture import read_picture, upright_rgb
+
+PictureSource = (
+    str | os.PathLike[str] | bytes | bytearray | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
+)
+"""A path; the bytes of a file, or an open one; an image of any mode as Pillow opened it; or an
+upright (height, width, 3) uint8 array in [0, 255], RGB (grey (height, width) and RGBA (height,
+width, 4) will do)."""
+
+
+def several(pictures: Iterable[PictureSource] | PictureSource) -> list[PictureSource]:
+    """`pictures`, or the list of the one picture that was given instead."""
+    single = isinstance(pictures, str | os.PathLike | bytes | bytearray | Image.Image)
+    alone = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+    if single or alone or hasattr(pictures, "read"):
+        return [pictures]  # type: ignore[list-item]
+    return list(pictures)  # type: ignore[arg-type]
+
+
+def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Whether a source is the path of a file."""
+    return isinstance(source, str | os.PathLike)
+
+
+def as_image(source: Image.Image | npt.NDArray[Any]) -> Image.Image:
+    """The upright RGB image of what is decoded already. Raises TypeError for an array of another
+    shape or type."""
+    if isinstance(source, Image.Image):
+        return upright_rgb(source)
+    if source.dtype != np.uint8 or not (source.ndim == 2 or source.shape[2:] in ((3,), (4,))):
+        raise TypeError(
+            f"a picture is a (height, width, 3) uint8 array, not {source.shape} {source.dtype}"
+        )
+    return upright_rgb(Image.fromarray(np.ascontiguousarray(source)))
+
+
+def open_image(source: PictureSource) -> Image.Image:
+    """The upright RGB image of any source, decoded in this process. Raises PictureError, OSError as
+    `read_picture` does, and TypeError for what is no picture."""
+    if isinstance(source, Image.Image | np.ndarray):
+        return as_image(source)
+    if isinstance(source, bytes | bytearray):
+        return read_picture(io.BytesIO(source)).image
+    if is_path(source) or hasattr(source, "read"):
+        return read_picture(source).image
+    raise no_picture(source)
+
+
+def no_picture(source: object) -> TypeError:
+    """The error to raise about what is no picture."""
+    return TypeError(
+        "a picture is a path, bytes, an open binary file, a PIL image or a uint8 array, not"
+        f" {type(source).__name__}"
+    )
