@@ -1,6 +1,6 @@
 """`load_encoder`: a checkpoint, ready to embed pictures and texts."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from encoder.model.efficientnet import channels_last, fold_batch_norms
 from encoder.pictures.sources import PictureSource, open_image, several
 from encoder.protocol import TEXT_BATCH, Embeddings, Pixels
 from encoder.system import one_thread_after_fork
+from encoder.tokenizer import MAX_TOKENS
 
 one_thread_after_fork(torch.set_num_threads)
 
@@ -81,6 +82,19 @@ class AlignEncoder:
             return self._model.get_text_features(ids, mask)
 
         return self._embed(features, _batches(texts, TEXT_BATCH))
+
+    def notes(self, texts: Iterable[str]) -> list[str]:
+        """A sentence about each text that is not embedded as it stands: no word of it is known, or
+        its end is cut."""
+        notes = []
+        for text in texts:
+            known, is_cut = self._tokenizer.reading(text)
+            short = f"{text[:40]!r}{' ...' if len(text) > 40 else ''}"
+            if text.strip() and not known:
+                notes.append(f"{self.name} knows no word of {short}")
+            if is_cut:
+                notes.append(f"{short} is read up to its first {MAX_TOKENS} tokens")
+        return notes
 
     def _embed(
         self, features: Callable[[Sequence[T]], Tensor], batches: Iterator[Sequence[T]]

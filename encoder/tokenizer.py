@@ -49,6 +49,14 @@ class Tokenizer:
         ids = np.array([e.ids for e in encodings], np.int64)
         return ids, np.array([e.attention_mask for e in encodings], np.int64)
 
+    def reading(self, text: str) -> tuple[int, bool]:
+        """How many of the tokens of `text` are in the vocabulary, and whether its end is cut."""
+        encoding = self._tokenizer.encode(text.encode("utf-8", "replace").decode())
+        unknown = self._tokenizer.token_to_id("[UNK]")
+        special = encoding.special_tokens_mask
+        known = [id for id, is_special in zip(encoding.ids, special, strict=True) if not is_special]
+        return sum(id != unknown for id in known), bool(encoding.overflowing)
+
     @property
     def vocab_size(self) -> int:
         """The largest id + 1."""

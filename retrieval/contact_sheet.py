@@ -1,14 +1,17 @@
 """A contact sheet of answers, as a picture and as an HTML page."""
 
+import base64
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from urllib.parse import quote
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from encoder import read_picture
+from encoder import PictureError, read_picture
 from retrieval import html_page
 from retrieval.html_page import LIGHT, escape
 from retrieval.results import Hit
@@ -48,28 +51,62 @@ def draw_sheet(answers: Sequence[Answer]) -> Image.Image:
     return sheet
 
 
-def page(answers: Sequence[Answer], folder: Path) -> str:
-    """The same as an HTML page that lies in `folder` and points to the pictures from there."""
+def page(title: str, answers: Sequence[Answer], folder: Path, intro: str = "") -> str:
+    """The same as an HTML page that lies in `folder`: it holds small pictures, each of which points
+    to its file from there, with name, date, camera and caption."""
     rows = "\n".join(_row(answer, folder) for answer in answers)
-    body = f"""\
-<h1>Found by meaning</h1>
-<p>Every picture below was found by its pixels alone; the numbers are rank and score.</p>
-{rows}"""
-    return html_page.page("align demo: five questions", body, style=_STYLE, images="'self' file:")
+    body = f"<h1>{escape(title)}</h1>\n<p>{escape(intro)}</p>\n<main>{rows}</main>"
+    return html_page.page(title, body, style=_STYLE, images="data:")
 
 
 def _row(answer: Answer, folder: Path) -> str:
     figures = "".join(_figure(hit, folder) for hit in answer.hits)
-    return f"<h2>{escape(answer.query)}</h2><ol>{figures}</ol>"
+    found = f"<ol>{figures}</ol>" if figures else "<p>Nothing found.</p>"
+    return f"<section><h2>{escape(answer.query or 'Newest first')}</h2>{found}</section>"
 
 
 def _figure(hit: Hit, folder: Path) -> str:
     where = quote(os.fsencode(os.path.relpath(hit.path, folder)))
-    name = escape(hit.path.name)
+    name = _text(hit.path.name)
+    said = _text(hit.text or hit.path.name)
+    score = "" if isnan(hit.score) else f"{hit.score:.3f}"
+    more = [
+        *([f"{hit.taken_at:%Y-%m-%d %H:%M}"] if hit.taken_at else []),
+        *([f"{hit.width} x {hit.height}"] if hit.width else []),
+        *([hit.camera] if hit.camera else []),
+    ]
+    lines = [name, *([_text(hit.text)] if hit.text else []), _text(" · ".join(more))]
+    below = "".join(f"<span>{line}</span>" for line in lines if line)
     return (
-        f'<li><a href="{where}"><img src="{where}" alt="{name}" loading="lazy"></a>'
-        f"<span>{hit.rank} &nbsp; {hit.score:.3f}</span></li>"
+        f'<li><figure><a href="{where}" title="{_text(str(hit.path))}">{_thumbnail(hit, said)}</a>'
+        f"<figcaption><b>{hit.rank}</b> {score}{below}</figcaption></figure></li>"
     )
 
 
-_STYLE = f"img {{ height: {SIDE}px; object-fit: cover; width: {SIDE}px; }}\n"
+def _text(text: str) -> str:
+    return escape(text.encode("utf-8", "surrogateescape").decode(errors="replace"))
+
+
+def _thumbnail(hit: Hit, said: str) -> str:
+    try:
+        picture = read_picture(hit.path).image
+    except (PictureError, OSError):
+        return f'<span class="gone">{said} cannot be read now</span>'
+    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=80)
+    data = base64.b64encode(file.getvalue()).decode()
+    width, height = picture.size
+    return (
+        f'<img src="data:image/webp;base64,{data}" width="{width}" height="{height}" alt="{said}">'
+    )
+
+
+_STYLE = f"""\
+li {{ width: {SIDE}px; }}
+figure {{ margin: 0; }}
+figcaption {{ font-size: .85rem; margin-top: .35rem; overflow-wrap: anywhere; }}
+img, .gone {{ border-radius: 6px; height: {SIDE}px; object-fit: cover; width: {SIDE}px; }}
+.gone {{ align-items: center; background: var(--tile); display: flex; text-align: center; }}
+a:focus-visible {{ outline: 3px solid var(--s0); outline-offset: 2px; }}
+"""

@@ -3,7 +3,7 @@
 import operator
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from math import nan
@@ -27,7 +27,7 @@ from indexer import (
     Model,
     ModelMismatch,
 )
-from retrieval.classification import label_embeddings, probabilities
+from retrieval.classification import competing, label_embeddings, probabilities
 from retrieval.defaults import CONFIDENCE, DEFAULT_K, DEFAULT_MODEL, NEAR_DUPLICATE, TEMPLATE
 from retrieval.errors import QueryError
 from retrieval.grouping import leaders
@@ -177,14 +177,19 @@ class Engine:
 
     def tag(
         self,
-        labels: Sequence[str],
+        labels: Sequence[str] = (),
         *,
+        cutoffs: Mapping[str, float] | None = None,
         confidence: float = CONFIDENCE,
         templates: Sequence[str] = (TEMPLATE,),
+        none: bool = False,
         wait: float = 0,
     ) -> Tagged:
-        """For each picture and label, store the label's probability as a field of that name if it
-        is at least `confidence`, in (0, 1]. Returns the number of pictures for each label.
+        """For each picture and label, store the label's probability among all `labels` as a field
+        of that name if it is at least `confidence`, in (0, 1]; and, independently of all others,
+        the cosine with each label of `cutoffs` if it is at least the number given there. Returns
+        the number of pictures for each label. With `none`, and with a single label, "none of these"
+        competes and is not stored; see `classify`.
 
         Files are not touched. What earlier runs stored for these labels is replaced. What a person
         or a sidecar says under the name of a label stays and counts more in filters. Raises
@@ -195,30 +200,44 @@ class Engine:
             raise QueryError(f"the confidence {confidence} must be above 0 and at most 1")
         if isinstance(labels, str):
             raise TypeError("labels takes a list, as in labels=['cat', 'dog']")
-        for label in labels:
+        alone = dict(cutoffs or {})
+        names = [*labels, *alone]
+        if len(set(names)) < len(names):
+            raise QueryError("a label is given twice: give each label once")
+        for label in names:
             if label != label.strip() or set(label) & set("=<>!~"):
                 raise QueryError(f"the label {label!r} cannot be the name of a field")
         encoder = self.encoder
-        texts = label_embeddings(encoder, labels, templates)
-        counts = dict.fromkeys(labels, 0)
+        columns: list[Callable[[Embeddings], npt.NDArray[np.float64]]] = []
+        if labels or not alone:
+            _, texts = competing(encoder, labels, templates, none=none)
+            columns.append(
+                lambda rows: probabilities(rows, texts, encoder.temperature)[:, : len(labels)]
+            )
+        if alone:
+            own = label_embeddings(encoder, list(alone), templates)
+            columns.append(lambda rows: rows.astype(np.float64) @ own.T.astype(np.float64))
+        least = np.array([*(confidence for _ in labels), *alone.values()])
+        counts = dict.fromkeys(names, 0)
         tags: list[tuple[int, str, float]] = []
         ids = self.library.ids("image")
         for start in range(0, len(ids), _CHUNK):
             some = ids[start : start + _CHUNK].tolist()
             rows = self.library.embeddings(some, fingerprint=encoder.fingerprint)
-            found = probabilities(rows, texts, encoder.temperature)
-            found[~rows.any(axis=1)] = 0  # deleted meanwhile, or not embedded yet
-            for i, j in np.argwhere(found >= confidence).tolist():
-                tags.append((some[i], labels[j], float(found[i, j])))
-                counts[labels[j]] += 1
+            found = np.concatenate([column(rows) for column in columns], axis=1)
+            found[~rows.any(axis=1)] = -np.inf  # deleted meanwhile, or not embedded yet
+            for i, j in np.argwhere(found >= least).tolist():
+                tags.append((some[i], names[j], float(found[i, j])))
+                counts[names[j]] += 1
         about = {
             "labels": list(labels),
+            "cutoffs": alone,
             "templates": list(templates),
             "confidence": confidence,
             "model": encoder.name,
             "fingerprint": encoder.fingerprint,
         }
-        left = self.library.tag(labels, tags, about, fingerprint=encoder.fingerprint, wait=wait)
+        left = self.library.tag(names, tags, about, fingerprint=encoder.fingerprint, wait=wait)
         return Tagged(counts, left)
 
     def index(

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.libraries import locate
+from retrieval.cli.names import shown
 from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, say
 
@@ -50,7 +51,7 @@ def command(
             values = count(report.unkept, "value")
             say(f"no field can keep {values}: {named}{more}; the rest was stored")
         if report.unmatched:
-            named = ", ".join(click.format_filename(name) for name in report.examples)
+            named = ", ".join(shown(name) for name in report.examples)
             more = " ..." if report.unmatched > len(report.examples) else ""
             say(f"not in the library: {named}{more}")
     if not report.matched:

@@ -6,6 +6,7 @@ import click
 
 from indexer import Library
 from retrieval.cli.libraries import locate
+from retrieval.cli.names import shown
 from retrieval.cli.options import json_option, library_option
 from retrieval.cli.output import print_json
 
@@ -27,4 +28,4 @@ def command(file: Path, as_json: bool, library: Path | None) -> None:
     if as_json:
         print_json({"file": str(file.absolute()), "bytes": size})
     else:
-        click.echo(f"{size / 1e6:.1f} MB in {click.format_filename(file)}")
+        click.echo(f"{size / 1e6:.1f} MB in {shown(file)}")

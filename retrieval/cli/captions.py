@@ -7,27 +7,27 @@ import click
 from retrieval.cli.libraries import open_engine
 from retrieval.cli.options import (
     device_option,
-    json_option,
+    form_options,
     k_option,
     library_option,
     model_option,
 )
-from retrieval.cli.output import print_hits
+from retrieval.cli.output import Form, print_hits
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @k_option
-@json_option
+@form_options
 @library_option
 @model_option
 @device_option
 def command(
-    file: Path, k: int, as_json: bool, library: Path | None, model: str | None, device: str
+    file: Path, k: int, form: Form, library: Path | None, model: str | None, device: str
 ) -> None:
     """Find texts of the library that describe the picture FILE. Prints rank, score and text.
 
     `align index` adds texts to a library, from .txt, .csv or .jsonl files.
     """
     with open_engine(library, model, device) as engine:
-        print_hits(engine.captions(file, k), as_json)
+        print_hits(engine.captions(file, k), form)

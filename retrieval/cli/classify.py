@@ -6,6 +6,8 @@ import click
 
 from encoder.errors import PictureError
 from retrieval.cli.label_options import label_options
+from retrieval.cli.libraries import say_notes
+from retrieval.cli.names import printable, shown
 from retrieval.cli.options import checkpoint_option, device_option, json_option
 from retrieval.cli.output import print_json, say
 
@@ -21,36 +23,48 @@ from retrieval.cli.output import print_json, say
 def command(
     files: tuple[Path, ...],
     labels: list[str],
+    cutoffs: dict[str, float],
     templates: list[str],
+    none: bool,
     as_json: bool,
     model: str,
     device: str,
 ) -> int:
     """Say which label describes each picture FILE best. Prints probability, label and path.
 
-    The probabilities of a picture add up to 1 over the labels given; --json prints them all.
+    The probabilities of a picture add up to 1 over the labels given; --json prints them all. A
+    label with a number is judged by itself: it is printed with its cosine if that is large enough.
 
     \b
       align classify holiday/*.jpg --labels beach,mountains,city
+      align classify holiday/*.jpg --labels beach
+      align classify holiday/*.jpg --labels beach:0.22,sunset:0.25
     """
     from encoder import Decoders, load_encoder
-    from retrieval.classification import label_embeddings, label_scores
+    from retrieval.classification import NONE, Judge
 
     encoder = load_encoder(model, device)
-    texts = label_embeddings(encoder, labels, templates)
+    say_notes(encoder, [*labels, *cutoffs])
+    judge = Judge(encoder, labels, cutoffs, templates, none=none)
+    width = max(map(len, [*judge.labels, *cutoffs, *([NONE] if not labels else [])]))
     failed = 0
     with Decoders() as decoders:
         for file in files:
             try:
-                (found,) = label_scores(encoder, decoders, [file], labels, texts)
+                scores, cosines = judge(file, decoders)
             except PictureError as error:
                 say(f"align: {error}")
                 failed += 1
                 continue
-            best = found[0]
+            tags = [label for label, cosine in cosines.items() if cosine >= cutoffs[label]]
+            best = max(scores, key=scores.__getitem__, default=None)
             if as_json:
-                scores = {score.label: score.probability for score in found}
-                print_json({"path": str(file.absolute()), "label": best.label, "scores": scores})
-            else:
-                click.echo(f"{best.probability:.3f}  {best.label}  {click.format_filename(file)}")
+                said = {"path": file.absolute(), "label": best, "scores": scores}
+                print_json({**said, "cosines": cosines, "tags": tags})
+                continue
+            rows = [(scores[best], best)] if best else []
+            rows += [(cosines[label], label) for label in tags]
+            for score, label in rows or [(None, NONE)]:
+                number = "    -" if score is None else f"{score:.3f}"
+                click.echo(f"{number}  {printable(label):<{width}}  {shown(file)}")
     return int(failed > 0)

@@ -48,10 +48,12 @@ def command(folder: Path) -> None:
         for question in QUESTIONS:
             hits = engine.search(question, HITS)
             click.echo(f"\n{question}")
-            print_hits(hits, as_json=False)
+            print_hits(hits, "table")
             answers.append(Answer(question, hits))
     draw_sheet(answers).save(folder / "results.png")
-    (folder / "results.html").write_text(page(answers, folder), "utf-8")
+    intro = "Every picture was found by its pixels alone; the numbers are rank and score."
+    sheet = page("Found by meaning", answers, folder, intro)
+    (folder / "results.html").write_text(sheet, "utf-8")
     say(
         f"\nLook at {folder / 'results.html'} or {folder / 'results.png'}.\n"
         "Then try:\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.libraries import locate
+from retrieval.cli.names import shown
 from retrieval.cli.options import json_option, library_option, threshold_option
 from retrieval.cli.output import ProgressBar, count, print_json, say
 
@@ -36,7 +37,7 @@ def command(exact: bool, threshold: float, as_json: bool, library: Path | None) 
         if number:
             click.echo()
         for item in group.items:
-            click.echo(click.format_filename(item.path))
+            click.echo(shown(item.path))
     if not as_json:
         copies = sum(group.kind == "copy" for group in groups)
         near = "" if exact else f", {count(len(groups) - copies, 'group')} of near-duplicates"

@@ -5,14 +5,15 @@ from pathlib import Path
 import click
 
 from retrieval.cli.libraries import locate
-from retrieval.cli.options import json_option, library_option
-from retrieval.cli.output import print_json
+from retrieval.cli.names import printable, shown
+from retrieval.cli.options import form_options, library_option
+from retrieval.cli.output import Form, print_json, print_paths
 
 
 @click.command()
-@json_option
+@form_options
 @library_option
-def command(as_json: bool, library: Path | None) -> None:
+def command(form: Form, library: Path | None) -> None:
     """List the files that could not be read, and why.
 
     A file with bad bytes is tried again when it changes. A file that failed for a reason that may
@@ -21,16 +22,13 @@ def command(as_json: bool, library: Path | None) -> None:
     from indexer import Library
 
     with Library.open(locate(library)) as opened:
-        for failure in opened.failures():
-            if as_json:
-                print_json(
-                    {
-                        "path": str(failure.path),
-                        "reason": failure.reason,
-                        "at": failure.at.isoformat(),
-                        "passing": failure.passing,
-                    }
-                )
-            else:
-                again = " (tried again at every run)" if failure.passing else ""
-                click.echo(f"{click.format_filename(failure.path)}: {failure.reason}{again}")
+        failures = opened.failures()
+    if form in ("paths", "print0"):
+        print_paths((failure.path for failure in failures), form)
+        return
+    for failure in failures:
+        if form == "json":
+            print_json(vars(failure))
+        else:
+            again = " (tried again at every run)" if failure.passing else ""
+            click.echo(f"{shown(failure.path)}: {printable(failure.reason)}{again}")

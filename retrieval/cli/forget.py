@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from retrieval.cli.libraries import locate
+from retrieval.cli.names import shown
 from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, say
 
@@ -61,7 +62,7 @@ def command(
     else:
         click.echo(f"{count(forgotten.items, 'item')} forgotten")
     for path in forgotten.roots:
-        say(f"{click.format_filename(path)} is no longer watched")
+        say(f"{shown(path)} is no longer watched")
     for path in forgotten.excluded:
-        name = click.format_filename(path)
+        name = shown(path)
         say(f"{name} is left out from now on; `align index {name}` brings it back")

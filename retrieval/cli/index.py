@@ -7,6 +7,7 @@ import click
 
 from indexer import LayoutChoice
 from retrieval.cli.libraries import encoder_loader, is_another_name, locate_for_indexing
+from retrieval.cli.names import shown
 from retrieval.cli.options import (
     device_option,
     json_option,
@@ -114,7 +115,7 @@ def command(
                 "unchanged": report.unchanged,
             }
             said = ", ".join(f"{n:,} {what}" for what, n in parts.items() if n) or "no pictures"
-            click.echo(f"{said} in {report.seconds:.1f} s: {click.format_filename(opened.path)}")
+            click.echo(f"{said} in {report.seconds:.1f} s: {shown(opened.path)}")
         for name in report.given_up:
             say(f"embedding everything with {name} was begun and is given up now")
         if report.failing:

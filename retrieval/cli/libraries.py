@@ -1,7 +1,7 @@
 """Find the library that a command is for."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from encoder import Encoder
@@ -34,6 +34,13 @@ def is_another_name(library: Library, model: str | None) -> bool:
 def open_engine(library: Path | None, model: str | None, device: str) -> Engine:
     """Open the library named, else the one found from the current folder upwards."""
     return open_library(locate(library), model=model, device=device)
+
+
+def say_notes(encoder: Encoder, texts: Iterable[str]) -> None:
+    """Say which texts the model cannot read, or not to their ends."""
+    notes = getattr(encoder, "notes", None)  # an encoder of the user's own may have none
+    for note in notes(texts) if notes else ():
+        say(f"note: {note}")
 
 
 def locate(library: Path | None) -> Path:

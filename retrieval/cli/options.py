@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -123,6 +124,26 @@ def threshold_option(command: Command) -> Command:
         show_default=True,
         help="Pictures with at least this cosine are near-duplicates.",
     )(command)
+
+
+def form_options(command: Command) -> Command:
+    """``--json``, ``--paths`` and ``--print0`` into `form`, of which one may be given."""
+
+    @wraps(command)
+    def formed(**values: Any) -> Any:
+        given = [name for name in ("json", "paths", "print0") if values.pop(f"as_{name}")]
+        if len(given) > 1:
+            raise click.UsageError(f"--{given[0]} and --{given[1]} exclude each other: give one.")
+        return command(form=given[0] if given else "table", **values)
+
+    wrapped: Any = formed
+    for name, what in (
+        ("print0", "Print the paths alone, each with a NUL behind it, as for xargs -0."),
+        ("paths", "Print the paths alone, one a line."),
+        ("json", "Print JSON, one object per line, not a table."),
+    ):
+        wrapped = click.option(f"--{name}", f"as_{name}", is_flag=True, help=what)(wrapped)
+    return cast(Command, wrapped)
 
 
 def json_option(command: Command) -> Command:

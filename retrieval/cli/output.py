@@ -2,41 +2,71 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from math import isnan
+from pathlib import Path
+from typing import Any, Literal
 
 import click
 from tqdm import tqdm
 
 from indexer import GenerationStatus, RootStatus
-from retrieval.results import Results
+from retrieval.cli.names import printable, raw, shown
+from retrieval.results import Results, json_values
+
+Form = Literal["table", "json", "paths", "print0"]
+"""What a command prints: a table for people, JSON lines, or paths alone."""
 
 
-def print_json(values: dict[str, Any]) -> None:
-    """One JSON object on a line of its own."""
-    click.echo(json.dumps(values))
+def print_json(values: Mapping[str, Any]) -> None:
+    """One JSON object on a line of its own; paths and dates are texts, see `json_values`."""
+    click.echo(json.dumps(json_values(values)))
 
 
 def root_values(root: RootStatus) -> dict[str, Any]:
     """A watched folder as `print_json` takes it."""
     away = {str(path): state for path, state in root.away}
-    return {**asdict(root), "path": str(root.path), "away": away}
+    return {**asdict(root), "away": away}
 
 
-def print_hits(results: Results, as_json: bool) -> None:
-    """Hits as a table of rank, score and path (and text), or as JSON lines."""
+def print_paths(paths: Iterable[Path], form: Form) -> None:
+    """Paths alone, each on a line, or with a NUL behind it."""
+    for path in paths:
+        click.echo(raw(path) + (b"\0" if form == "print0" else b"\n"), nl=False)
+
+
+def print_hits(
+    results: Results,
+    form: Form,
+    *,
+    full: bool = False,
+    dated: bool = False,
+    about: Mapping[str, Any] | None = None,
+) -> None:
+    """Hits as a table of rank, score, with `dated` the date, and path or text; or as JSON lines,
+    `about` first in each and with `full` all metadata; or as paths."""
     if results.degraded:
         say(f"note: {results.degraded}")
     if not results:
         say("nothing found")
+    if form in ("paths", "print0"):
+        print_paths((hit.path for hit in results), form)
+        return
     for hit in results:
-        if as_json:
-            print_json(hit.to_dict())
-        else:
-            what = click.format_filename(hit.path) if hit.kind == "image" else hit.text
-            more = f"  (+{hit.similar:,} similar)" if hit.similar else ""
-            click.echo(f"{hit.rank:>3}  {hit.score:.3f}  {what}{more}")
+        if form == "json":
+            print_json({**(about or {}), **hit.to_dict(full=full)})
+            continue
+        what = shown(hit.path) if hit.kind == "image" else printable(hit.text or "")
+        more = f"  (+{hit.similar:,} similar)" if hit.similar else ""
+        score = "" if isnan(hit.score) else f"  {hit.score:.3f}"
+        date = f"  {_date(hit.taken_at)}" if dated or isnan(hit.score) else ""
+        click.echo(f"{hit.rank:>3}{score}{date}  {what}{more}")
+
+
+def _date(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}" if moment else "no date".ljust(16)
 
 
 def generation_rows(generations: Sequence[GenerationStatus]) -> list[tuple[str, str]]:
@@ -77,8 +107,9 @@ def print_rows(rows: Sequence[tuple[str, str]]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a message on stderr."""
-    click.echo(line, err=True)
+    """Print a message on stderr, above a progress bar if there is one."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        click.echo("\n".join(map(printable, line.split("\n"))), err=True)
 
 
 def count(n: int, noun: str) -> str:

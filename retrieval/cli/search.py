@@ -1,12 +1,15 @@
 """`align search`"""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from indexer import Filters
-from retrieval.cli.libraries import open_engine
-from retrieval.cli.output import print_hits
+from retrieval.cli.hits import HitOutput
+from retrieval.cli.libraries import open_engine, say_notes
 from retrieval.cli.search_options import image_option, search_options
 from retrieval.engine import Sort
 from retrieval.query import Weighted
@@ -34,15 +37,13 @@ def command(
     plus: tuple[Weighted[str], ...],
     minus: tuple[Weighted[str], ...],
     images: tuple[Weighted[str], ...],
-    group: bool,
-    threshold: float,
-    k: int,
     filters: Filters,
     sort: Sort,
-    as_json: bool,
+    output: HitOutput,
     library: Path | None,
     model: str | None,
     device: str,
+    **how: Any,
 ) -> None:
     """Find pictures that match TEXT, best first. Prints rank, score and path.
 
@@ -50,26 +51,34 @@ def command(
     pictures are left out of the hits. A number before a colon is the weight of a term, which is
     otherwise 1. TEXT takes no weight. To search for a text such as 16:9 with --plus, write 1:16:9.
 
+    Filters alone list what passes them, newest first. If TEXT is -, each line of the input is a
+    question of its own. The models read English.
+
     \b
       align search "a beach" --plus 2:sunset --minus people
       align search --image beach.jpg --plus "in winter"
+      align search --camera nikon --after 2024
+      align search - --json < questions.txt
     """
     if text is not None and not text.strip():
         raise click.BadParameter("is empty: say what to look for", param_hint="TEXT")
-    if not (text or plus or images):
+    if not (text or plus or minus or images) and filters == Filters():
         raise click.UsageError(
-            "Missing argument 'TEXT', or --plus, or --image: say what to look for."
+            "Missing argument 'TEXT', or --plus, --image or a filter: say what to look for."
         )
     with open_engine(library, model, device) as engine:
-        hits = engine.search(
-            text or "",
-            k,
-            plus=plus,
-            minus=minus,
-            images=images,
-            group=group,
-            threshold=threshold,
-            filters=filters,
-            sort=sort,
-        )
-        print_hits(hits, as_json)
+        dated = sort == "date"
+        for question in _lines() if text == "-" else [text or ""]:
+            hits = engine.search(
+                question, plus=plus, minus=minus, images=images, filters=filters, sort=sort, **how
+            )
+            texts = [*([question] if question else []), *(t.content for t in (*plus, *minus))]
+            if texts:
+                say_notes(engine.encoder, texts)
+            output.show(question, hits, dated=dated, asked=text == "-")
+
+
+def _lines() -> Iterator[str]:
+    for line in sys.stdin.buffer:
+        if text := line.decode(errors="replace").strip():
+            yield text

@@ -6,10 +6,11 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
+from retrieval.cli.hits import hit_options
 from retrieval.cli.options import (
     Command,
+    NumberRange,
     device_option,
-    json_option,
     k_option,
     library_option,
     model_option,
@@ -50,7 +51,8 @@ _FILTERS = {
         "fields",
         metavar="TEST",
         multiple=True,
-        help="Such as 'aesthetic>=5' or 'place=Oslo'. Repeatable: all of them must hold.",
+        help="Such as 'aesthetic>=5', 'place=Oslo', 'title~boat' (holds it) or 'when<2024-05'."
+        " Repeatable: all must hold.",
     ),
 }
 """By the name of the argument that `Filters.parse` takes."""
@@ -83,6 +85,15 @@ def sort_option(command: Command) -> Command:
         default="score",
         show_default=True,
         help="Order of the hits, best or newest first; the hits are the same.",
+    )(command)
+
+
+def min_score_option(command: Command) -> Command:
+    """``--min-score``; None means any."""
+    return click.option(
+        "--min-score",
+        type=NumberRange(-1, 1),
+        help="Leave out hits with a lower score.",
     )(command)
 
 
@@ -150,8 +161,9 @@ def search_options(command: Command) -> Command:
         device_option,
         model_option,
         library_option,
-        json_option,
+        hit_options,
         sort_option,
+        min_score_option,
         filter_options,
         k_option,
         threshold_option,

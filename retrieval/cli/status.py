@@ -7,6 +7,7 @@ import click
 
 from indexer import Library, Status
 from retrieval.cli.libraries import locate
+from retrieval.cli.names import shown
 from retrieval.cli.options import json_option, library_option
 from retrieval.cli.output import count, generation_rows, print_json, print_rows, root_values, say
 
@@ -43,15 +44,12 @@ def _untimed(status: Status) -> str:
 def _print(path: Path, status: Status) -> None:
     model = status.model
     rows = [
-        ("library", click.format_filename(path)),
+        ("library", shown(path)),
         ("pictures", f"{status.counts['image']:,}{_untimed(status)}"),
         ("texts", f"{status.counts['text']:,}"),
         ("failures", _failures(status)),
         ("model", f"{model.name} ({model.dim} dimensions, {model.fingerprint})" if model else "-"),
-        *(
-            ("root", f"{click.format_filename(root.path)} ({count(root.files, 'file')})")
-            for root in status.roots
-        ),
+        *(("root", f"{shown(root.path)} ({count(root.files, 'file')})") for root in status.roots),
         *generation_rows(status.generations),
         (
             "database",

@@ -6,7 +6,7 @@ import click
 
 from indexer import Library
 from retrieval.cli.label_options import label_options
-from retrieval.cli.libraries import locate, open_engine
+from retrieval.cli.libraries import locate, open_engine, say_notes
 from retrieval.cli.options import (
     NumberRange,
     device_option,
@@ -40,7 +40,9 @@ from retrieval.defaults import CONFIDENCE
 @device_option
 def command(
     labels: list[str],
+    cutoffs: dict[str, float],
     templates: list[str],
+    none: bool,
     confidence: float,
     clear: bool,
     wait: float,
@@ -51,19 +53,29 @@ def command(
 ) -> None:
     """Store the labels of pictures in the library, never in the files. Prints label and pictures.
 
-    The probability of a label becomes a field with the label's name, for --field to filter by. A
+    The probability of a label, or the cosine of a label with a number of its own, becomes a field
+    with the label's name, for --field to filter by. A
     later run with the same labels replaces these fields. What a person (align annotate) or a
     sidecar says under the same name stays, and filters go by it.
 
     \b
       align tag --labels beach,mountains,city --confidence 0.8
+      align tag --labels beach:0.22,sunset:0.25
       align search "sunset" --field "beach>=0.8"
     """
     if clear:
-        _clear(labels, library, as_json, wait)
+        _clear([*labels, *cutoffs], library, as_json, wait)
         return
     with open_engine(library, model, device) as engine:
-        counts = engine.tag(labels, confidence=confidence, templates=templates, wait=wait)
+        say_notes(engine.encoder, [*labels, *cutoffs])
+        counts = engine.tag(
+            labels,
+            cutoffs=cutoffs,
+            confidence=confidence,
+            templates=templates,
+            none=none,
+            wait=wait,
+        )
     if as_json:
         print_json(counts)
     else:

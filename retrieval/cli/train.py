@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from retrieval.cli.names import shown
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, count, say
 from retrieval.cli.training_options import (
@@ -71,7 +72,7 @@ def command(**options: Any) -> None:
         )
         talk.bar.finish()
         if world.first:
-            click.echo(click.format_filename(asked.out))
+            click.echo(shown(asked.out))
 
 
 def _recipe(asked: Asked) -> Recipe:

@@ -7,6 +7,7 @@ import click
 
 from indexer import Finding, Library, LibraryDamaged
 from retrieval.cli.libraries import locate
+from retrieval.cli.names import shown
 from retrieval.cli.options import json_option, library_option
 from retrieval.cli.output import ProgressBar, count, print_json, say
 
@@ -67,4 +68,4 @@ def print_finding(finding: Finding, as_json: bool) -> None:
     if as_json:
         print_json(asdict(finding))
     else:
-        click.echo(f"{finding.what}: {click.format_filename(finding.where)}: {finding.problem}")
+        click.echo(f"{finding.what}: {shown(finding.where)}: {finding.problem}")

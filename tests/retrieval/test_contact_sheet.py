@@ -64,7 +64,7 @@ def test_the_page_points_to_the_pictures_from_its_folder(
     answers: list[Answer], tmp_path: Path
 ) -> None:
     found = Collect()
-    found.feed(page(answers, tmp_path))
+    found.feed(page("t", answers, tmp_path))
     sources = [unquote_to_bytes(image["src"] or "").decode() for image in found.images]
     assert [tmp_path / source for source in sources] == [
         hit.path for answer in answers for hit in answer.hits

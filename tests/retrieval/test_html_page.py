@@ -46,7 +46,7 @@ def test_a_page_has_both_palettes_and_one_escaped_title() -> None:
 
 
 def test_every_colour_that_a_page_uses_is_in_both_palettes() -> None:
-    for style in (contact_sheet([], Path()), evaluation_page._STYLE):
+    for style in (contact_sheet("t", [], Path()), evaluation_page._STYLE):
         used = set(re.findall(r"var\(--(\w+)\)", style))
         assert used
         assert used <= set(LIGHT) == set(DARK)
