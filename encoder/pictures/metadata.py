@@ -1,6 +1,6 @@
 """What a camera wrote beside the pixels: when, where and with what a picture was taken."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from math import isnan
 from typing import Any, NamedTuple
@@ -53,6 +53,26 @@ def read_metadata(image: Image.Image) -> Metadata:
     )
 
 
+def metadata_sources(image: Image.Image) -> dict[str, str]:
+    """Which parts of an opened picture's own metadata `read_metadata` takes the time and the place
+    from: the names of a tag or property by ``taken_at`` and ``place``. What is not there is left
+    out."""
+    base = _try(image.getexif)
+    detail = _try(lambda: base.get_ifd(ExifTags.IFD.Exif))
+    gps = _try(lambda: base.get_ifd(ExifTags.IFD.GPSInfo))
+    xmp = _try(lambda: read_xmp(_packet(image))) or Xmp()
+    found: dict[str, str] = {}
+    if name := next((names[0] for names, _ in _times(base, detail)), None):
+        found["taken_at"] = f"EXIF {name}"
+    elif xmp.taken_at:
+        found["taken_at"] = f"XMP {xmp.time_name}"
+    if _place(gps)[0] is not None:
+        found["place"] = "EXIF GPS"
+    elif xmp.latitude is not None:
+        found["place"] = "XMP exif:GPSLatitude"
+    return found
+
+
 def _packet(image: Image.Image) -> bytes:
     found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     return found if isinstance(found, bytes) else str(found).encode()
@@ -83,12 +103,16 @@ def _camera(make: str | None, model: str | None) -> str | None:
 
 def _taken_at(base: Any, detail: Any) -> datetime | None:
     """The first of the times that makes sense."""
+    return next((time for _, time in _times(base, detail)), None)
+
+
+def _times(base: Any, detail: Any) -> Iterator[tuple[tuple[str, str, str], datetime]]:
+    """The times that make sense, with the tags that they come from."""
     for names in _TIMES:
         # Some editors write the tags of one block into the other.
         texts = (_text(detail, tag) or _text(base, tag) for tag in map(_tag, names))
         if time := parse_time(*texts):
-            return time
-    return None
+            yield names, time
 
 
 def _tag(name: str) -> int:

@@ -4,6 +4,8 @@ import io
 import os
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from stat import S_ISREG
@@ -113,6 +115,14 @@ def read_bytes(path: str | os.PathLike[str], offset: int = 0, size: int | None =
         if offset:
             file.seek(offset)
         return file.read(max(0, length))
+
+
+@contextmanager
+def opened(path: str | bytes | os.PathLike[str]) -> Iterator[Image.Image]:
+    """The picture at `path`, of which only the header is read. Raises OSError."""
+    _set_up_pillow()
+    with Image.open(path, formats=_FORMATS.split()) as image:
+        yield image
 
 
 def _decode(file: IO[bytes], max_pixels: int) -> Picture:

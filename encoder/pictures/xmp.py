@@ -33,6 +33,8 @@ class Xmp:
     """The parts of an XMP packet that make sense."""
 
     taken_at: datetime | None = None
+    time_name: str | None = None
+    """The property that `taken_at` comes from; None exactly if that is."""
     latitude: float | None = None
     """Degrees; None exactly if `longitude` is."""
     longitude: float | None = None
@@ -56,12 +58,14 @@ def read_xmp(packet: bytes) -> Xmp:
         properties = dict(_properties(ElementTree.fromstring(packet)))
     except ElementTree.ParseError as error:
         raise ValueError(f"not XML ({error})") from None
-    times = (parse_time(_first(properties.get(name))) for name in _TIMES)
+    times = ((name, parse_time(_first(properties.get(name)))) for name in _TIMES)
+    name, time = next((found for found in times if found[1]), (None, None))
     latitude = parse_position(_first(properties.get("exif:GPSLatitude")), "NS")
     longitude = parse_position(_first(properties.get("exif:GPSLongitude")), "EW")
     located = latitude is not None and longitude is not None and (latitude, longitude) != (0, 0)
     return Xmp(
-        taken_at=next(filter(None, times), None),
+        taken_at=time,
+        time_name=name,
         latitude=latitude if located else None,
         longitude=longitude if located else None,
         title=_first(properties.get("dc:title")),

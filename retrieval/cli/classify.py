@@ -62,7 +62,7 @@ def command(
                 said = {"path": file.absolute(), "label": best, "scores": scores}
                 print_json({**said, "cosines": cosines, "tags": tags})
                 continue
-            rows = [(scores[best], best)] if best else []
+            rows: list[tuple[float | None, str]] = [(scores[best], best)] if best else []
             rows += [(cosines[label], label) for label in tags]
             for score, label in rows or [(None, NONE)]:
                 number = "    -" if score is None else f"{score:.3f}"

@@ -19,8 +19,9 @@ def _split(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 
 
 def label_options(command: Command) -> Command:
-    """``--labels``, ``--labels-file``, ``--template``, ``--templates-file`` and ``--none``, passed on
-    as `labels`, `cutoffs`, `templates` and `none`. A command with ``--clear`` goes without labels then."""
+    """``--labels``, ``--labels-file``, ``--template``, ``--templates-file`` and ``--none``, passed
+    on as `labels`, `cutoffs`, `templates` and `none`. A command with ``--clear`` goes without
+    labels then."""
 
     @wraps(command)
     def labelled(
