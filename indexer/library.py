@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,10 +23,11 @@ from indexer.ann.pairs import Pairs, Places, near_pairs
 from indexer.ann.spool import mapped
 from indexer.ann.tuning_queries import tuning_queries
 from indexer.database import catalogue, compaction, connection, embeddings, journal
+from indexer.database.lock import FILES as LOCK_FILES
 from indexer.database.lock import writing
 from indexer.database.schema import SCHEMA_VERSION
 from indexer.database.sqlite_errors import REMEDY
-from indexer.errors import LibraryClosed, LibraryDamaged, LibraryNotFound
+from indexer.errors import LibraryClosed, LibraryDamaged, LibraryNotFound, StorageError
 from indexer.folders import roots
 from indexer.folders.scan import scan_sources
 from indexer.indexing.run import Run
@@ -111,10 +112,31 @@ class Library:
     def create(cls, path: str | os.PathLike[str], *, wait: float = 0) -> Self:
         """The library at `path`, which is made if there is none. Raises what `open` raises."""
         directory = directory_of(Path(path).expanduser().resolve())
-        make_folder(directory)
-        if not (directory / connection.NAME).exists():
-            (directory / connection.NAME).touch()
+        try:
+            make_folder(directory)
+            if not (directory / connection.NAME).exists():
+                (directory / connection.NAME).touch()
+        except OSError as error:
+            raise StorageError(
+                f"no library can be made in {directory.parent} ({error.strerror or error}): name"
+                " another folder for it with --library"
+            ) from error
         return cls.open(directory, wait=wait)
+
+    def discard_if_empty(self) -> bool:
+        """Close the library, and remove it if nothing was ever stored in it. Only files that a
+        library writes are removed. Returns whether it was."""
+        with self._reader.begin() as db:
+            stored = catalogue.last_change(db) or catalogue.current_model(db)
+        self.close()
+        if stored:
+            return False
+        with suppress(OSError):  # something else lies there, or it cannot be written
+            for name in (*connection.FILES, *LOCK_FILES):
+                (self.path / name).unlink(missing_ok=True)
+            generations.remove_empty_folder(self.path)
+            self.path.rmdir()
+        return not self.path.exists()
 
     def __enter__(self) -> Self:
         return self
@@ -331,16 +353,19 @@ class Library:
         with self._writing(wait) as engine, engine.begin() as db:
             roots.move(db, old, new)
 
-    def forget(self, paths: Sequence[Path], *, wait: float = 0) -> Forgotten:
+    def forget(
+        self, paths: Sequence[Path], *, wait: float = 0, ignore_unknown: bool = False
+    ) -> Forgotten:
         """Forget the items of files and folders, which need not exist any more: searches no longer
         find them. A root that is forgotten as a whole is no longer watched.
 
         A path that still lies in a watched folder, or may lie there while the folder is
         unavailable, is excluded there until it is given to `index`. Raises LibraryLocked, and
-        UnknownPath if the library knows nothing at one of `paths`; then nothing is forgotten.
+        UnknownPath if the library knows nothing at one of `paths`; then nothing is forgotten. With
+        `ignore_unknown` the others are forgotten, and the report names such paths.
         """
         with self._writing(wait) as engine, engine.begin() as db:
-            return roots.forget(db, paths)
+            return roots.forget(db, paths, ignore_unknown=ignore_unknown)
 
     def search(
         self,
@@ -551,6 +576,13 @@ class Library:
         with self._reader.begin() as db:
             for start in range(0, len(ids), embeddings.CHUNK):
                 yield embeddings.in_order(db, ids[start : start + embeddings.CHUNK])
+
+    def watches(self, path: Path) -> bool:
+        """Whether `path` is a watched folder or lies in one."""
+        with self._reader.begin() as db:
+            roots = catalogue.all_roots(db)
+            absolute = catalogue.resolve(db, roots, os.fsencode(path))
+            return any(root.recursive and catalogue.within(absolute, root.path) for root in roots)
 
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none if it is not in the library."""

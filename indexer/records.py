@@ -182,6 +182,8 @@ class Forgotten:
     excluded: tuple[Path, ...]
     """Files and folders that are left out from now on. They still lie in a watched folder, or may
     lie there while it is unavailable."""
+    unknown: tuple[Path, ...] = ()
+    """Paths at which nothing is known."""
 
 
 RootState = Literal["ok", "missing", "unreadable", "empty", "other device"]

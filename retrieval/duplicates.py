@@ -12,12 +12,19 @@ import numpy.typing as npt
 from indexer import NULL, Item, Library, Progress
 from retrieval.defaults import NEAR_DUPLICATE
 from retrieval.grouping import clock
+from retrieval.results import json_values
 
 if TYPE_CHECKING:
     from retrieval.engine import Engine
 
 BURST_SECONDS = 3.0
 """Two frames of one burst are at most this far apart by the camera's clock."""
+
+SAME_SHOT = 0.994
+"""Two pictures of one size, format and capture time are versions of one photograph, and no frames
+of a burst within a second, if their cosine is at least this. Measured with align-mini on 60
+photographs: saved again at a JPEG quality of 50, 95 % stay above it; moved by a hundredth of their
+width, none."""
 
 _READ = 10_000
 
@@ -46,14 +53,21 @@ class Duplicates:
         items = [
             {
                 "id": item.id,
-                "path": str(item.path),
+                "path": item.path,
                 "width": item.width,
                 "height": item.height,
-                "taken_at": item.taken_at and item.taken_at.isoformat(),
+                "bytes": item.bytes,
+                "format": item.format,
+                "taken_at": item.taken_at,
             }
             for item in self.items
         ]
-        return {"kind": self.kind, "items": items}
+        return json_values({"kind": self.kind, "wasted": self.wasted, "items": items})
+
+    @property
+    def wasted(self) -> int:
+        """Bytes of all but the first."""
+        return sum(item.bytes for item in self.items[1:])
 
 
 def find_duplicates(
@@ -68,8 +82,9 @@ def find_duplicates(
 
     Two pictures are near-duplicates if their cosine is at least `threshold`, in (0, 1], and they
     are not frames of one burst: pictures of one size and format within `BURST_SECONDS` of each
-    other. Near-duplicates of near-duplicates are in the same group. Only one of several copies
-    takes part. No pair is missed. For memory and room on the disk see `Library.near_pairs`.
+    other, unless they have the same capture time and a cosine of at least `SAME_SHOT`.
+    Near-duplicates of near-duplicates are in the same group. Only one of several copies takes part.
+    No pair is missed. For memory and room on the disk see `Library.near_pairs`.
     """
     library = library if isinstance(library, Library) else library.library
     if not 0 < threshold <= 1:
@@ -143,9 +158,14 @@ def _bursts(library: Library, ids: npt.NDArray[np.int64]) -> Apart:
         ]
 
     def apart(left: Places, right: Places) -> npt.NDArray[np.bool_]:
-        near = np.abs(seconds[left] - seconds[right]) <= BURST_SECONDS
-        same: npt.NDArray[np.bool_] = near & (shapes[left] == shapes[right])
-        return same
+        gaps = np.abs(seconds[left] - seconds[right])
+        found: npt.NDArray[np.bool_] = (gaps <= BURST_SECONDS) & (shapes[left] == shapes[right])
+        at_once = np.flatnonzero(found & (gaps == 0))
+        for start in range(0, len(at_once), _READ):
+            some = at_once[start : start + _READ]
+            rows, others = (library.embeddings(ids[side[some]]) for side in (left, right))
+            found[some] = np.einsum("nd,nd->n", rows, others) < SAME_SHOT
+        return found
 
     return apart
 

@@ -7,10 +7,11 @@ owner wants, as `git` has it with ``safe.directory``.
 import os
 from pathlib import Path
 
-from encoder.durable import make_folder, write_whole
 from indexer import UntrustedLibrary
+from retrieval import user_lists
 
 DATABASE = "library.db"
+_TRUSTED = "trusted"
 
 
 def is_own(directory: Path) -> bool:
@@ -31,22 +32,18 @@ def is_trusted(directory: Path) -> bool:
 
 def trusted() -> list[Path]:
     """The ``.align`` directories that this user trusts although they may be somebody else's."""
-    try:
-        names = _record().read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return []
-    return [Path(os.fsdecode(name)) for name in names if name]
+    return user_lists.read(_TRUSTED)
 
 
 def trust(directory: Path) -> None:
     """Trust a library from now on. Raises OSError."""
-    _write([*trusted(), directory.resolve()])
+    user_lists.write(_TRUSTED, [*trusted(), directory.resolve()])
 
 
 def distrust(directory: Path) -> bool:
     """No longer trust a library; returns whether it was trusted. Raises OSError."""
     before = trusted()
-    _write([path for path in before if path != directory.resolve()])
+    user_lists.write(_TRUSTED, [path for path in before if path != directory.resolve()])
     return directory.resolve() in before
 
 
@@ -75,17 +72,3 @@ def require_trusted_model(directory: Path, name: str) -> None:
             f" name the model with --model if you know it, or trust the library with `align trust"
             f" {folder}`"
         )
-
-
-def _record() -> Path:
-    base = os.environ.get("XDG_CONFIG_HOME", "")
-    config = Path(base) if os.path.isabs(base) else Path.home() / ".config"
-    return config / "align-retrieval" / "trusted"
-
-
-def _write(directories: list[Path]) -> None:
-    record = _record()
-    make_folder(record.parent)
-    with write_whole(record) as file:
-        for directory in dict.fromkeys(directories):
-            file.write(os.fsencode(directory) + b"\n")

@@ -5,7 +5,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -168,6 +168,12 @@ def publish(
         journal.add_generation(db, model_id, written)
         prune_log(db, model_id)
     clean(engine, directory)
+
+
+def remove_empty_folder(directory: Path) -> None:
+    """Remove the folder of index files if it is there and empty. Raises OSError if it is not."""
+    with suppress(FileNotFoundError):
+        (directory / _FOLDER).rmdir()
 
 
 def any_file(directory: Path) -> bool:

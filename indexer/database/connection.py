@@ -20,6 +20,8 @@ from indexer.database.sqlite_errors import REMEDY, explain_all, explained, trust
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
 
 NAME = "library.db"
+FILES = (NAME, *(f"{NAME}-{part}" for part in ("wal", "shm", "journal")))
+"""All files that SQLite may write for the database."""
 """Name of the file in the library directory."""
 
 _PATIENCE = 1_000

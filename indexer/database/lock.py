@@ -11,6 +11,9 @@ from filelock import FileLock, Timeout
 from encoder.durable import remove_file
 from indexer.errors import LibraryLocked, StorageError
 
+FILES = ("writer.lock", "writer.pid")
+"""The lock, and the file that says who holds it."""
+
 
 @contextmanager
 def writing(directory: Path, wait: float = 0) -> Iterator[None]:

@@ -89,15 +89,16 @@ def move(db: Connection, old: Path, new: Path) -> None:
         )
 
 
-def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
+def forget(db: Connection, paths: Sequence[Path], *, ignore_unknown: bool = False) -> Forgotten:
     """Forget the items of files, folders and whole roots, whether or not they still exist.
 
     A path that a run would find again is excluded from its root. While a root is away, every path
     is excluded that a run may find there later. Raises UnknownPath if nothing is known at one of
-    `paths`. The caller must then roll back.
+    `paths`, or with `ignore_unknown` names such paths. The caller must then roll back.
     """
     items, dropped, excluded = 0, list[Path](), list[Path]()
-    for root, parts in _chosen(db, paths).items():
+    unknown: list[Path] | None = [] if ignore_unknown else None
+    for root, parts in _chosen(db, paths, unknown).items():
         away = [folder for folder, _ in _away(db, root, [(b"", root.device), *root.mounts])]
         files = {id for ids in parts.values() for id in ids}
         annotated = catalogue.annotated_contents(db, files)
@@ -115,7 +116,7 @@ def forget(db: Connection, paths: Sequence[Path]) -> Forgotten:
                 excluded.append(_path(root.at(part)))
         globs = [*root.exclude, *map(literal, sorted(left_out))]
         watching.watch_how(db, root, exclude=globs, follow_symlinks=root.follow_symlinks)
-    return Forgotten(items, tuple(dropped), tuple(excluded))
+    return Forgotten(items, tuple(dropped), tuple(excluded), tuple(unknown or ()))
 
 
 def forget_fields(
@@ -146,9 +147,11 @@ def forget_fields(
     return journal.take_back(db, and_(*chosen))
 
 
-def _chosen(db: Connection, paths: Iterable[Path]) -> dict[Root, dict[bytes, list[int]]]:
+def _chosen(
+    db: Connection, paths: Iterable[Path], unknown: list[Path] | None = None
+) -> dict[Root, dict[bytes, list[int]]]:
     """The parts of roots that `paths` mean, with the ids of the files there; b"" is a whole root.
-    Raises UnknownPath if nothing is known at one."""
+    Paths at which nothing is known are put into `unknown`; without it, UnknownPath is raised."""
     roots = catalogue.all_roots(db)
     chosen: dict[Root, dict[bytes, list[int]]] = {}
     for given in paths:
@@ -165,7 +168,9 @@ def _chosen(db: Connection, paths: Iterable[Path]) -> dict[Root, dict[bytes, lis
             if files or not part:
                 chosen.setdefault(root, {})[part] = files
                 known = True
-        if not known:
+        if not known and unknown is not None:
+            unknown.append(given)
+        elif not known:
             raise UnknownPath(
                 f"the library knows nothing at {given}; check the spelling (`align roots` lists the"
                 " watched folders), nothing was forgotten"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.libraries import open_engine
+from retrieval.cli.opening import open_engine
 from retrieval.cli.options import (
     device_option,
     form_options,

@@ -6,8 +6,8 @@ import click
 
 from encoder.errors import PictureError
 from retrieval.cli.label_options import label_options
-from retrieval.cli.libraries import say_notes
 from retrieval.cli.names import printable, shown
+from retrieval.cli.opening import say_notes
 from retrieval.cli.options import checkpoint_option, device_option, json_option
 from retrieval.cli.output import print_json, say
 

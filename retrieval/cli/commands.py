@@ -1,6 +1,7 @@
 """The `align` command: subcommands load when they are called; an error becomes one line and a
 status."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from encoder.errors import AlignError
+from retrieval.defaults import MODEL_VARIABLE
 from retrieval.errors import QueryError
 
 COMMANDS = {
@@ -28,6 +30,7 @@ COMMANDS = {
     "failures": "List the files that could not be read, and why.",
     "rebuild": "Build the index again, flat or IVF.",
     "status": "Say what a library holds.",
+    "libraries": "List the libraries that you have filled.",
     "trust": "Trust the library of another user.",
     "compact": "Make a library as small as it can be.",
     "backup": "Copy a library's database, also while another process writes.",
@@ -61,11 +64,12 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        logging.basicConfig(handlers=[_Messages(logging.WARNING)])
         try:
             status = super().main(args, *rest, **{**extra, "standalone_mode": False})
             sys.exit(status if isinstance(status, int) else 0)
         except AlignError as error:
-            _say(f"align: {error}")
+            _say(f"align: {error}{_cause(error)}")
             sys.exit(1)
         except QueryError as error:
             _say(f"align: {error}")
@@ -74,7 +78,7 @@ class Commands(click.Group):
             error.show()
             sys.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
-            _say("align: interrupted")
+            _say("align: interrupted; what was stored so far is kept")
             sys.exit(INTERRUPTED)
         except OSError as error:
             _say(f"align: {error.strerror or error}: {error.filename or 'no file named'}")
@@ -90,8 +94,26 @@ class Commands(click.Group):
             sys.exit(1)
 
 
+def _cause(error: AlignError) -> str:
+    """That the environment names the model which an error is about."""
+    named = os.environ.get(MODEL_VARIABLE)
+    return f" ({MODEL_VARIABLE} is set to {named})" if named and named in str(error) else ""
+
+
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    from retrieval.cli.output import close_bars, say
+
+    close_bars()
+    say(line)
+
+
+class _Messages(logging.Handler):
+    """Warnings of the libraries below, as lines like all others."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from retrieval.cli.output import say
+
+        say(record.getMessage())
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from indexer import Library
-from retrieval.cli.libraries import encoder_loader, locate
+from retrieval.cli.opening import encoder_loader, locate
 from retrieval.cli.options import (
     device_option,
     json_option,

@@ -4,24 +4,27 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.libraries import locate
 from retrieval.cli.names import shown
-from retrieval.cli.options import json_option, library_option, threshold_option
-from retrieval.cli.output import ProgressBar, count, print_json, say
+from retrieval.cli.opening import locate
+from retrieval.cli.options import form_options, library_option, threshold_option
+from retrieval.cli.output import Form, ProgressBar, count, print_json, print_paths, say, size
+
+_KINDS = {"copy": "copies", "near": "near-duplicates"}
 
 
 @click.command()
 @click.option("--exact", is_flag=True, help="List exact copies only.")
 @threshold_option
-@json_option
+@form_options
 @library_option
-def command(exact: bool, threshold: float, as_json: bool, library: Path | None) -> None:
-    """List copies and near-duplicates: groups of paths, the best picture of a group first.
+def command(exact: bool, threshold: float, form: Form, library: Path | None) -> None:
+    """List copies and near-duplicates: groups of pictures, the best of a group first.
 
     Exact copies come first, then near-duplicates, such as resized or recompressed pictures. Frames
-    of a burst are not listed: pictures of one size and format taken within 3 seconds. Only one of
-    several copies is listed among the near-duplicates. The best picture has the most pixels, then
-    the most bytes.
+    of a burst are not listed: pictures of one size and format taken within 3 seconds, unless they
+    were taken at once and are as good as equal. Only one of several copies is listed among the
+    near-duplicates. The best picture has the most pixels, then the most bytes. --paths and --print0
+    leave out the best of each group.
     """
     from indexer import Library
     from retrieval.duplicates import find_duplicates
@@ -30,15 +33,22 @@ def command(exact: bool, threshold: float, as_json: bool, library: Path | None) 
         groups = find_duplicates(
             opened, exact=exact, threshold=threshold, progress=ProgressBar("picture")
         )
+    if form in ("paths", "print0"):
+        print_paths((item.path for group in groups for item in group.items[1:]), form)
+        return
     for number, group in enumerate(groups):
-        if as_json:
+        if form == "json":
             print_json(group.to_dict())
             continue
         if number:
             click.echo()
+        click.echo(f"{len(group.items)} {_KINDS[group.kind]}")
         for item in group.items:
-            click.echo(shown(item.path))
-    if not as_json:
-        copies = sum(group.kind == "copy" for group in groups)
-        near = "" if exact else f", {count(len(groups) - copies, 'group')} of near-duplicates"
-        say(f"{count(copies, 'group')} of copies{near}")
+            pixels = f"{item.width} x {item.height}"
+            click.echo(f"  {pixels:>13}  {size(item.bytes):>9}  {shown(item.path)}")
+    copies = sum(group.kind == "copy" for group in groups)
+    near = "" if exact else f", {count(len(groups) - copies, 'group')} of near-duplicates"
+    waste = size(sum(group.wasted for group in groups))
+    more = f"; all but the best take {waste}" if groups else ""
+    if form == "table":
+        say(f"{count(copies, 'group')} of copies{near}{more}")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.libraries import locate
 from retrieval.cli.names import printable, shown
+from retrieval.cli.opening import locate
 from retrieval.cli.options import form_options, library_option
 from retrieval.cli.output import Form, print_json, print_paths
 

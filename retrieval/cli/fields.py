@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from indexer import Library
-from retrieval.cli.libraries import locate
 from retrieval.cli.names import printable
+from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option
 from retrieval.cli.output import count, print_json, say
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from retrieval.cli.libraries import locate
-from retrieval.cli.names import shown
+from retrieval.cli.names import pasteable, shown
+from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, say
 
@@ -50,19 +50,18 @@ def command(
         return
 
     with Library.open(locate(library), wait=wait) as opened:
-        forgotten = opened.forget(paths, wait=wait)
+        forgotten = opened.forget(paths, wait=wait, ignore_unknown=True)
     if as_json:
-        print_json(
-            {
-                "items": forgotten.items,
-                "roots": [str(path) for path in forgotten.roots],
-                "excluded": [str(path) for path in forgotten.excluded],
-            }
-        )
+        print_json(vars(forgotten))
     else:
         click.echo(f"{count(forgotten.items, 'item')} forgotten")
     for path in forgotten.roots:
         say(f"{shown(path)} is no longer watched")
     for path in forgotten.excluded:
-        name = shown(path)
-        say(f"{name} is left out from now on; `align index {name}` brings it back")
+        say(
+            f"{shown(path)} is left out from now on; `align index {pasteable(path)}` brings it back"
+        )
+    for path in forgotten.unknown:
+        say(f"align: the library knows nothing at {shown(path)}; check the spelling")
+    if forgotten.unknown:
+        click.get_current_context().exit(1)

@@ -1,13 +1,14 @@
 """`align index`"""
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from indexer import LayoutChoice
-from retrieval.cli.libraries import encoder_loader, is_another_name, locate_for_indexing
 from retrieval.cli.names import shown
+from retrieval.cli.opening import encoder_loader, is_another_name, locate_for_indexing
 from retrieval.cli.options import (
     device_option,
     json_option,
@@ -85,22 +86,32 @@ def command(
     The library is the one given, or the one found from PATH or the current folder upwards. If there
     is none, a new one is made inside the first folder, in .align.
     """
-    from indexer import Library
+    from indexer import Library, LibraryError, directory_of
+    from retrieval.known_libraries import remember
 
-    with Library.create(locate_for_indexing(library, paths), wait=wait) as opened:
-        report = opened.index(
-            paths,
-            encoder_loader(opened, model, device),
-            reembed=reembed,
-            require_model=is_another_name(opened, model),
-            allow_missing=allow_missing,
-            exclude=exclude or None,
-            follow_symlinks=follow_symlinks,
-            batch_size=batch_size,
-            progress=ProgressBar(),
-            layout=layout,
-            wait=wait,
-        )
+    where = locate_for_indexing(library, paths)
+    is_new = not directory_of(where).exists()
+    with Library.create(where, wait=wait) as opened:
+        try:
+            report = opened.index(
+                paths,
+                encoder_loader(opened, model, device),
+                reembed=reembed,
+                require_model=is_another_name(opened, model),
+                allow_missing=allow_missing,
+                exclude=exclude or None,
+                follow_symlinks=follow_symlinks,
+                batch_size=batch_size,
+                progress=ProgressBar(),
+                layout=layout,
+                wait=wait,
+            )
+        except BaseException:
+            if is_new:
+                with suppress(LibraryError):
+                    opened.discard_if_empty()
+            raise
+        remember(opened.path)
         if as_json:
             print_json({"library": str(opened.path), **asdict(report)})
         else:

@@ -1,74 +1,55 @@
-"""Find the library that a command is for."""
+"""`align libraries`"""
 
-import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from encoder import Encoder
-from indexer import Library, LibraryNotFound, find_library
-from retrieval.cli.output import say
-from retrieval.defaults import DEFAULT_MODEL, LIBRARY_VARIABLE
-from retrieval.engine import Engine, load_named, load_own, open_library
-from retrieval.trust import require_trust
+import click
+
+from indexer import Library, LibraryError, directory_of
+from retrieval.cli.names import shown
+from retrieval.cli.options import json_option
+from retrieval.cli.output import count, print_json, say
+from retrieval.known_libraries import drop, known
 
 
-def encoder_loader(library: Library, model: str | None, device: str) -> Callable[[], Encoder]:
-    """A function that loads the model named, else the library's own, else the default one."""
-    known = library.model
+@click.command()
+@click.option(
+    "--forget",
+    type=click.Path(path_type=Path),
+    help="Take the library in this folder off the list; nothing else happens to it.",
+)
+@json_option
+def command(forget: Path | None, as_json: bool) -> int:
+    """List the libraries that you have filled. Prints folder, pictures and watched folders.
 
-    def load() -> Encoder:
-        name = model or (known.name if known else DEFAULT_MODEL)
-        if sys.stderr.isatty():
-            say(f"loading {name} ...")
-        return load_own(library, name, device) if known and not model else load_named(name, device)
-
-    return load
-
-
-def is_another_name(library: Library, model: str | None) -> bool:
-    """Whether `model` is given, and is not the name by which the library knows its own."""
-    known = library.model
-    return model is not None and known is not None and model != known.name
-
-
-def open_engine(library: Path | None, model: str | None, device: str) -> Engine:
-    """Open the library named, else the one found from the current folder upwards."""
-    return open_library(locate(library), model=model, device=device)
-
-
-def say_notes(encoder: Encoder, texts: Iterable[str]) -> None:
-    """Say which texts the model cannot read, or not to their ends."""
-    notes = getattr(encoder, "notes", None)  # an encoder of the user's own may have none
-    for note in notes(texts) if notes else ():
-        say(f"note: {note}")
-
-
-def locate(library: Path | None) -> Path:
-    """The folder of the library named or found. Raises LibraryNotFound with the remedy."""
-    found = library or _found(Path.cwd())
-    if found is None:
-        raise LibraryNotFound(
-            "there is no library in this folder or above: make one with `align index FOLDER`, or"
-            f" name it with --library or {LIBRARY_VARIABLE}"
-        )
-    return found
-
-
-def locate_for_indexing(library: Path | None, paths: tuple[Path, ...]) -> Path:
-    """As `locate`, but from the first path upwards, then from the current folder. If there is no
-    library and the first path is a folder, that folder gets a new one."""
-    if library is not None or not paths:
-        return locate(library)
-    first = paths[0].absolute()
-    found = _found(first if first.is_dir() else first.parent) or _found(Path.cwd())
-    if found is None and first.is_dir():
-        return first
-    return found or locate(None)
-
-
-def _found(start: Path) -> Path | None:
-    """The library at or above `start`, which nobody named. Raises UntrustedLibrary."""
-    found = find_library(start)
-    if found is not None:
-        require_trust(found)
-    return found
+    A command that is run in a folder that one of them watches finds it. `align index` puts a
+    library on the list, which is in your own configuration; nothing is written into your folders.
+    """
+    if forget is not None:
+        name = shown(forget)
+        was_there = drop(directory_of(forget.resolve()))
+        say(f"{name} is off the list" if was_there else f"align: {name} is not on the list")
+        return int(not was_there)
+    directories = known()
+    if not directories and not as_json:
+        say("no libraries yet: make one with align index FOLDER")
+    for directory in directories:
+        try:
+            with Library.open(directory) as library:
+                roots = library.roots()
+                pictures = len(library.ids("image"))
+        except LibraryError as error:
+            values: dict[str, object]
+            values = {"library": directory, "pictures": None, "roots": [], "problem": str(error)}
+            said = f"{shown(directory.parent)}  cannot be opened: {error}"
+        else:
+            paths = [root.path for root in roots]
+            values = {"library": directory, "pictures": pictures, "roots": paths, "problem": None}
+            said = (
+                f"{shown(directory.parent)}  {count(pictures, 'picture')}"
+                f"  {', '.join(map(shown, paths))}"
+            )
+        if as_json:
+            print_json(values)
+        else:
+            click.echo(said)
+    return 0

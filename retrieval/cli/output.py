@@ -117,10 +117,24 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
+def size(n: int) -> str:
+    """``900 bytes``, ``1.2 MB``."""
+    for unit, per in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n >= per:
+            return f"{n / per:.1f} {unit}"
+    return count(n, "byte")
+
+
 def unreadable(failing: int, passing: int) -> str:
     """How many files fail, and where to see them."""
     again = f" ({passing:,} of them may be readable next time)" if passing else ""
     return f"{count(failing, 'file')} cannot be read{again}: see align failures"
+
+
+def close_bars() -> None:
+    """Take all progress bars off the terminal: the work has ended, or was given up."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
 
 
 class ProgressBar:
@@ -146,6 +160,7 @@ class ProgressBar:
             unit=f" {self._unit or what}",
             disable=not sys.stderr.isatty(),
             file=sys.stderr,
+            leave=False,
         )
 
     def advance(self, n: int = 1) -> None:

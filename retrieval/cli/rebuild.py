@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from indexer import LayoutChoice, Library, read_text_file
-from retrieval.cli.libraries import encoder_loader, locate
+from retrieval.cli.opening import encoder_loader, locate
 from retrieval.cli.options import (
     NumberRange,
     device_option,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from indexer import Library
-from retrieval.cli.libraries import encoder_loader, locate
+from indexer import Library, LibraryDamaged
+from retrieval.cli.opening import encoder_loader, locate
 from retrieval.cli.options import (
     device_option,
     json_option,
@@ -32,8 +32,14 @@ def command(
     The damage that `align verify` finds is repaired from the database, or the files concerned are
     marked for the next `align index` to read and embed again.
     """
-    with Library.open(locate(library), wait=wait) as opened:
-        done = opened.repair(encoder_loader(opened, model, device), wait=wait)
+    try:
+        with Library.open(locate(library), wait=wait) as opened:
+            done = opened.repair(encoder_loader(opened, model, device), wait=wait)
+    except LibraryDamaged as error:
+        # Errors of a damaged database recommend what has just failed.
+        said = str(error).replace("`align repair` may help, else restore", "restore")
+        said = said.replace("run `align repair`", "restore it from a backup")
+        raise LibraryDamaged(said) from error
     if as_json:
         print_json(asdict(done))
     else:

@@ -9,7 +9,7 @@ import click
 
 from indexer import Filters
 from retrieval.cli.hits import HitOutput
-from retrieval.cli.libraries import open_engine, say_notes
+from retrieval.cli.opening import open_engine, say_notes
 from retrieval.cli.search_options import image_option, search_options
 from retrieval.engine import Sort
 from retrieval.query import Weighted

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from indexer import Library, Said
-from retrieval.cli.libraries import locate
 from retrieval.cli.names import printable, shown
+from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option
-from retrieval.cli.output import print_json, print_rows, say
+from retrieval.cli.output import print_json, print_rows, say, size
 from retrieval.portrait import Portrait, portrait
 
 
@@ -58,8 +58,7 @@ def _rows(told: Portrait) -> Iterator[tuple[str, str]]:
     item = told.item
     yield "item", f"{item.id} ({item.kind})"
     if item.kind == "image":
-        size = f"{item.bytes / 1e6:.1f} MB" if item.bytes >= 1e5 else f"{item.bytes:,} bytes"
-        yield "picture", f"{item.width} x {item.height} {item.format}, {size}"
+        yield "picture", f"{item.width} x {item.height} {item.format}, {size(item.bytes)}"
     if item.text:
         yield "caption" if item.kind == "image" else "text", item.text
     if item.taken_at:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from retrieval.cli.hits import HitOutput
-from retrieval.cli.libraries import open_engine, say_notes
+from retrieval.cli.opening import open_engine, say_notes
 from retrieval.cli.search_options import search_options
 from retrieval.engine import Sort
 from retrieval.query import Weighted

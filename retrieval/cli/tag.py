@@ -6,7 +6,7 @@ import click
 
 from indexer import Library
 from retrieval.cli.label_options import label_options
-from retrieval.cli.libraries import locate, open_engine, say_notes
+from retrieval.cli.opening import locate, open_engine, say_notes
 from retrieval.cli.options import (
     NumberRange,
     device_option,

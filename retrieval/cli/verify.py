@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from indexer import Finding, Library, LibraryDamaged
-from retrieval.cli.libraries import locate
 from retrieval.cli.names import shown
+from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option
 from retrieval.cli.output import ProgressBar, count, print_json, say
 
