@@ -13,3 +13,11 @@ def data_dir() -> Path:
     if not name:
         pytest.skip("ALIGN_TEST_DATA is not set: no outside pictures or vocabularies")
     return Path(name)
+
+
+@pytest.fixture(autouse=True)
+def _own_configuration(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nothing is read from the lists of whoever runs the tests, and nothing is written there."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))

@@ -119,8 +119,8 @@ def test_the_most_probable_label_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "templates", "complaint"),
     [
-        (["cat"], ["{}"], "give two or more"),
-        ([], ["{}"], "give two or more"),
+        ([], ["{}"], "there is no label"),
+        (["cat", "none of these"], ["{}"], "is no label of its own"),
         (["cat", " "], ["{}"], "a label is blank"),
         (["cat", "cat"], ["{}"], "given twice"),
         (["cat", "dog"], ["photo"], "'photo' has no {} where the label goes"),
@@ -278,7 +278,9 @@ def test_classify_prints_all_as_json(align: Callable[..., Result], folder: Path)
     assert json.loads(line) == {
         "path": str(folder / "red.png"),
         "label": "red",
-        "scores": {score.label: score.probability for score in expected},
+        "scores": {score.label: pytest.approx(score.probability) for score in expected},
+        "cosines": {},
+        "tags": [],
     }
 
 
@@ -314,8 +316,6 @@ def test_classify_goes_on_after_a_file_that_is_not_a_picture(align: Callable[...
     [
         ([], "Missing option '--labels' or '--labels-file'"),
         (["--labels", " , "], "Missing option '--labels' or '--labels-file'"),
-        (["--labels", "red"], "give two or more"),
-        (["--labels", "red,red"], "give two or more"),
         (["--labels", "red,blue", "--template", "a photo"], "has no {} where the label goes"),
         (["--labels-file", "none.txt"], "'none.txt' does not exist"),
     ],
@@ -360,3 +360,45 @@ def test_tag_says_how_many(align: Callable[..., Result], folder: Path) -> None:
         "red",
         "white",
     }
+
+
+def test_one_label_competes_with_plain_wordings() -> None:
+    encoder = FakeEncoder()
+    found = classify(encoder, [Image.new("RGB", (8, 8), "red")], ["red"], templates=["{}"])
+    (scores,) = found
+    assert {score.label for score in scores} == {"red", "none of these"}
+    plain = encoder.encode_texts(["a photo", "a picture", "an image"]).mean(axis=0)
+    cosines = np.stack([encoder.encode_texts(["red"])[0], plain / np.linalg.norm(plain)])
+    cosines = cosines @ encoder.encode_images([Image.new("RGB", (8, 8), "red")])[0]
+    weights = np.exp(cosines / encoder.temperature)
+    by_label = {score.label: score.probability for score in scores}
+    assert by_label["red"] == pytest.approx(weights[0] / weights.sum(), rel=1e-5)
+    more = classify(encoder, [Image.new("RGB", (8, 8), "red")], ["red", "blue"], none=True)
+    assert {score.label for score in more[0]} == {"red", "blue", "none of these"}
+
+
+def test_labels_with_a_number_are_judged_alone(align: Callable[..., Result]) -> None:
+    cosine = float(
+        FakeEncoder().encode_texts(["red"])[0]
+        @ FakeEncoder().encode_images([Image.new("RGB", (8, 8), "red")])[0]
+    )
+    options = ("--template", "{}", "--json")
+    (line,) = align(
+        "classify", "red.png", "--labels", "red:0.9,blue:0.95,green,black", *options
+    ).stdout.splitlines()
+    said = json.loads(line)
+    assert said["tags"] == ["red"]
+    assert said["cosines"]["red"] == pytest.approx(cosine, abs=1e-3)
+    assert set(said["scores"]) == {"green", "black"}
+    lines = align("classify", "red.png", "--labels", "blue:0.99", "--template", "{}").stdout
+    assert lines.split() == ["-", "none", "of", "these", "red.png"]
+
+
+def test_tags_with_numbers_of_their_own(engine: Engine, folder: Path) -> None:
+    counts = engine.tag(cutoffs={"red": 0.9, "blue": 0.9}, templates=["{}"])
+    assert counts == {"red": 1, "blue": 1}
+    (item,) = engine.library.find(folder / "red.png")
+    assert item.fields["red"] == pytest.approx(1, abs=1e-3)
+    assert engine.tag(["red"], templates=["{}"], confidence=0.5)["red"] == 1
+    with pytest.raises(QueryError, match="given twice"):
+        engine.tag(["red"], cutoffs={"red": 0.5})

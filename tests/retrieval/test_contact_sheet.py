@@ -1,7 +1,10 @@
+import base64
+import io
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -50,26 +53,41 @@ class Collect(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.images: list[dict[str, str | None]] = []
+        self.links: list[dict[str, str | None]] = []
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag == "img":
             self.images.append(dict(attributes))
+        if tag == "a":
+            self.links.append(dict(attributes))
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
 
 
-def test_the_page_points_to_the_pictures_from_its_folder(
+def test_the_page_holds_small_pictures_and_points_to_the_files(
     answers: list[Answer], tmp_path: Path
 ) -> None:
     found = Collect()
-    found.feed(page("t", answers, tmp_path))
-    sources = [unquote_to_bytes(image["src"] or "").decode() for image in found.images]
-    assert [tmp_path / source for source in sources] == [
+    found.feed(page("Hits", answers, tmp_path))
+    places = [unquote_to_bytes(link["href"] or "").decode() for link in found.links]
+    assert [tmp_path / place for place in places] == [
         hit.path for answer in answers for hit in answer.hits
     ]
+    for image, colour in zip(found.images, ("red", "green", "blue", "red"), strict=True):
+        data = base64.b64decode((image["src"] or "").removeprefix("data:image/webp;base64,"))
+        thumbnail = Image.open(io.BytesIO(data)).convert("RGB")
+        assert thumbnail.size == (60, 30) == (int(image["width"] or 0), int(image["height"] or 0))
+        assert np.abs(np.subtract(thumbnail.getpixel((30, 15)), COLOURS[colour])).max() < 8
     assert found.images[2]["alt"] == "blue & <white>.png"
     text = "".join(found.text)
-    assert "red <b>things</b>" in text
-    assert "0.900" in text
+    for part in ("red <b>things</b>", "0.900", "60 x 30", "red.png"):
+        assert part in text
+
+
+def test_a_page_says_what_cannot_be_shown(answers: list[Answer], tmp_path: Path) -> None:
+    answers[0].hits[1].path.unlink()
+    made = page("Hits", [answers[0], Answer("nothing", [])], tmp_path)
+    assert "green.png cannot be read now" in made
+    assert "Nothing found." in made

@@ -131,7 +131,8 @@ def test_the_best_has_more_pixels_then_more_bytes(
 @pytest.mark.parametrize(
     ("other", "listed"),
     [
-        ({"taken_at": NOON}, False),
+        ({"taken_at": NOON}, True),  # a version of the same shot
+        ({"taken_at": NOON, "colour": (240, 40, 0)}, False),  # another frame in the same second
         ({"taken_at": NOON + timedelta(seconds=3)}, False),
         ({"taken_at": NOON - timedelta(seconds=3)}, False),
         ({"taken_at": NOON + timedelta(seconds=4)}, True),

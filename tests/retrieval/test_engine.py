@@ -43,6 +43,12 @@ def test_a_text_finds_pictures_best_first(engine: Engine, folder: Path) -> None:
             "width": 12,
             "height": 8,
             "similar": None,
+            "format": "PNG",
+            "camera": None,
+            "lens": None,
+            "latitude": None,
+            "longitude": None,
+            "fields": {},
         }
         for rank, score, item in zip((1, 2), scores, (first, second), strict=True)
     ]

@@ -202,7 +202,7 @@ def test_updated_sidecars_are_counted(indexed: Path) -> None:
 
 def test_the_table_shows_paths_newest_first(indexed: Path) -> None:
     lines = align("search", "red", "--sort", "date").stdout.splitlines()
-    assert [Path(line.split()[2]).name for line in lines] == [
+    assert [Path(line.split()[-1]).name for line in lines] == [
         *("yellow.png", "red.png", "green.png", "blue.png")
     ]
     assert sorted(int(line.split()[0]) for line in lines) == [1, 2, 3, 4]

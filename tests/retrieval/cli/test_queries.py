@@ -82,8 +82,8 @@ def test_a_path_that_begins_with_a_number(colours: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["search"], "Missing argument 'TEXT', or --plus, or --image: say what to look for."),
-        (["search", "--minus", "red"], "Missing argument 'TEXT', or --plus, or --image"),
+        (["search"], "Missing argument 'TEXT', or --plus, --image or a filter: say what"),
+        (["search", "--minus", "red"], "align: the query is empty: give a text or a picture"),
         (["search", "", "--plus", "red"], "is empty: say what to look for"),
         (["search", "--plus", "0:red"], "Invalid value for '--plus': the weight 0 must be"),
         (["search", "--minus", "2:"], "Invalid value for '--minus': '2:' is empty"),
@@ -129,24 +129,36 @@ def test_duplicates_are_listed_group_by_group(
     one, other = paint("b/green.png", "green"), paint("a/green.png", "green")
     index(tmp_path / "album")
     result = align("duplicates", "--library", tmp_path / "album")
-    assert result.stdout == f"{other}\n{one}\n\n{large}\n{small}\n"
-    assert result.stderr == "1 group of copies, 1 group of near-duplicates\n"
+    n, m, k = (path.stat().st_size for path in (one, large, small))
+    copies = (
+        f"2 copies\n          8 x 8  {n:>3} bytes  {other}\n          8 x 8  {n:>3} bytes  {one}\n"
+    )
+    near = f"          9 x 9  {m:>3} bytes  {large}\n          4 x 4  {k:>3} bytes  {small}\n"
+    assert result.stdout == f"{copies}\n2 near-duplicates\n{near}"
+    assert result.stderr == (
+        f"1 group of copies, 1 group of near-duplicates; all but the best take {n + k} bytes\n"
+    )
     exact = align("duplicates", "--library", tmp_path / "album", "--exact")
-    assert (exact.stdout, exact.stderr) == (f"{other}\n{one}\n", "1 group of copies\n")
+    assert exact.stdout == copies
+    assert exact.stderr == f"1 group of copies; all but the best take {n} bytes\n"
+    paths = align("duplicates", "--library", tmp_path / "album", "--paths").stdout
+    assert paths == f"{one}\n{small}\n"
     result = align("duplicates", "--library", tmp_path / "album", "--json")
     assert result.stderr == ""
     copies, near = objects(result)
     assert (copies["kind"], near["kind"]) == ("copy", "near")
+    assert (copies["wasted"], near["wasted"]) == (n, k)
     assert [item["path"] for item in copies["items"]] == [str(other), str(one)]
     with Library.open(tmp_path / "album") as library:
         ids = [library.find(path)[0].id for path in (large, small)]
+    rest = {"format": "PNG", "taken_at": None}
     assert near["items"] == [
-        {"id": ids[0], "path": str(large), "width": 9, "height": 9, "taken_at": None},
-        {"id": ids[1], "path": str(small), "width": 4, "height": 4, "taken_at": None},
+        {"id": ids[0], "path": str(large), "width": 9, "height": 9, "bytes": m, **rest},
+        {"id": ids[1], "path": str(small), "width": 4, "height": 4, "bytes": k, **rest},
     ]
     alike = align("duplicates", "--library", tmp_path / "album", "--threshold", "0.5")
-    assert alike.stderr == "1 group of copies, 1 group of near-duplicates\n"
-    assert len(alike.stdout.split("\n\n")[1].splitlines()) == 4
+    assert alike.stderr.startswith("1 group of copies, 1 group of near-duplicates; ")
+    assert len(alike.stdout.split("\n\n")[1].splitlines()) == 5
 
 
 def test_a_library_without_duplicates(colours: Path) -> None:
