@@ -30,7 +30,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def album(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """red.png, green.png and blue.png, taken in 2021, 2022 and 2023: the current folder, indexed."""
+    """red.png, green.png and blue.png of 2021, 2022 and 2023, indexed, in the current folder."""
     folder = tmp_path / "album"
     folder.mkdir()
     for year, name in enumerate(("red", "green", "blue"), 2021):

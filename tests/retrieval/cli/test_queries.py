@@ -130,16 +130,16 @@ def test_duplicates_are_listed_group_by_group(
     index(tmp_path / "album")
     result = align("duplicates", "--library", tmp_path / "album")
     n, m, k = (path.stat().st_size for path in (one, large, small))
-    copies = (
+    first = (
         f"2 copies\n          8 x 8  {n:>3} bytes  {other}\n          8 x 8  {n:>3} bytes  {one}\n"
     )
-    near = f"          9 x 9  {m:>3} bytes  {large}\n          4 x 4  {k:>3} bytes  {small}\n"
-    assert result.stdout == f"{copies}\n2 near-duplicates\n{near}"
+    second = f"          9 x 9  {m:>3} bytes  {large}\n          4 x 4  {k:>3} bytes  {small}\n"
+    assert result.stdout == f"{first}\n2 near-duplicates\n{second}"
     assert result.stderr == (
         f"1 group of copies, 1 group of near-duplicates; all but the best take {n + k} bytes\n"
     )
     exact = align("duplicates", "--library", tmp_path / "album", "--exact")
-    assert exact.stdout == copies
+    assert exact.stdout == first
     assert exact.stderr == f"1 group of copies; all but the best take {n} bytes\n"
     paths = align("duplicates", "--library", tmp_path / "album", "--paths").stdout
     assert paths == f"{one}\n{small}\n"
