@@ -23,6 +23,7 @@ from indexer.errors import (
     UnsupportedFile,
     UntrustedLibrary,
 )
+from indexer.folders.sources import remedies
 from indexer.library import Library
 from indexer.locate import directory_of, find_library
 from indexer.metadata.texts import read_text_file
@@ -105,5 +106,6 @@ __all__ = [
     "is_unicode",
     "nfc",
     "read_text_file",
+    "remedies",
     "trial_index",
 ]

@@ -1,7 +1,7 @@
 """What the library hands out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -166,6 +166,8 @@ class IndexReport:
     given_up: tuple[str, ...] = ()
     """Names of models with which an earlier run had begun to embed everything again. What they had
     embedded is dropped."""
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    """How many files are not read, as in `Status.passed_over`."""
     seconds: float = 0.0
     unavailable: tuple[str, ...] = ()
     """One sentence, with the reason and the remedy, for each root that was left alone, and for each
@@ -306,6 +308,10 @@ class Status:
     """Live items by kind."""
     untimed: int
     """Pictures without a capture time."""
+    passed_over: Mapping[str, int]
+    """How many files in the watched folders are not read, by the ending in lower case: videos, RAW
+    files without the extra and so on; ``link`` for symbolic links, ``raw+jpeg`` for RAW files that
+    lie beside their JPEGs."""
     failures: int
     """Files that could not be read."""
     passing: int

@@ -30,6 +30,7 @@ def status(db: Connection, directory: Path) -> Status:
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
         untimed=catalogue.untimed(db),
+        passed_over=catalogue.passed_over_files(db),
         failures=failing,
         passing=passing,
         roots=roots.statuses(db),

@@ -5,9 +5,11 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from importlib.util import find_spec
 from stat import S_ISREG
 from typing import IO
 
@@ -15,7 +17,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PassingPictureError, PictureError
-from encoder.pictures.metadata import read_metadata
+from encoder.pictures import raw
+from encoder.pictures.metadata import Metadata, read_metadata
 from encoder.pictures.wholeness import close_jpeg, empty_tail, find_loss
 
 MAX_PIXELS = 200_000_000
@@ -31,9 +34,16 @@ _ENDINGS = (
 EXTENSIONS = frozenset(f".{ending}" for ending in _ENDINGS.split())
 """File name endings (lower case) of pictures, for walks through folders."""
 
+_RAW_ENDINGS = "arw cr2 cr3 dng nef orf raf rw2"
+RAW_EXTENSIONS = frozenset(f".{ending}" for ending in _RAW_ENDINGS.split())
+"""Of cameras' own files, which the extra ``raw`` reads."""
+JXL_EXTENSIONS = frozenset({".jxl"})
+"""Of JPEG XL, which the extra ``jxl`` reads."""
+
 _FORMATS = "AVIF BMP DIB GIF HEIF ICO JPEG JPEG2000 PCX PNG PPM QOI TGA TIFF WEBP"
-FORMATS = frozenset(_FORMATS.split()) | {"MPO"}
-"""Pillow's names of the formats that are read; a file of several JPEGs is an MPO."""
+FORMATS = frozenset(_FORMATS.split()) | {"MPO", "JXL", "RAW"}
+"""Pillow's names of the formats that are read, of which two need extras; a file of several JPEGs is
+an MPO, a file with the data of a camera's sensor RAW."""
 _NOISY = r"(PIL|pillow_heif)\b"
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -98,6 +108,13 @@ def read_picture(
     return _decode(source, max_pixels)
 
 
+@cache
+def readable_extensions() -> frozenset[str]:
+    """`EXTENSIONS`, and those that installed extras read."""
+    raws = RAW_EXTENSIONS if raw.is_available() else frozenset()
+    return EXTENSIONS | raws | (JXL_EXTENSIONS if find_spec("pillow_jxl") else frozenset())
+
+
 def read_bytes(path: str | os.PathLike[str], offset: int = 0, size: int | None = None) -> bytes:
     """The bytes of a picture's file, or `size` of them from `offset` on.
 
@@ -121,13 +138,50 @@ def read_bytes(path: str | os.PathLike[str], offset: int = 0, size: int | None =
 def opened(path: str | bytes | os.PathLike[str]) -> Iterator[Image.Image]:
     """The picture at `path`, of which only the header is read. Raises OSError."""
     _set_up_pillow()
-    with Image.open(path, formats=_FORMATS.split()) as image:
+    with Image.open(path, formats=_formats()) as image:
         yield image
+
+
+def _formats() -> list[str]:
+    return [*_FORMATS.split(), *(["JXL"] if "JXL" in Image.OPEN else [])]
+
+
+def _decode_raw(file: IO[bytes], max_pixels: int) -> Picture:
+    """The preview in a RAW file, with what the file says around it."""
+    if not raw.is_available():
+        raise PassingPictureError("a RAW file: pip install 'align-retrieval[raw]' reads it")
+    jpeg = raw.read_preview(file)
+    if jpeg is None:
+        raise PictureError("a RAW file without a preview that can be read")
+    preview = _decode(io.BytesIO(jpeg), max_pixels)
+    file.seek(0)
+    own: Metadata | None = None
+    image = preview.image
+    with suppress(Exception), Image.open(file, formats=["TIFF"]) as outer:  # most are TIFF files
+        own = read_metadata(outer)
+        if not _says_orientation(jpeg):
+            image = _turned(image, outer)
+    known = {
+        name: (getattr(own, name) if own else None) or getattr(preview, name)
+        for name in ("taken_at", "camera", "lens")
+    }
+    place = (own.latitude, own.longitude) if own and own.latitude is not None else None
+    latitude, longitude = place or (preview.latitude, preview.longitude)
+    return replace(
+        preview, image=image, format="RAW", latitude=latitude, longitude=longitude, **known
+    )
+
+
+def _says_orientation(jpeg: bytes) -> bool:
+    with Image.open(io.BytesIO(jpeg), formats=["JPEG", "MPO"]) as preview:
+        return ExifTags.Base.Orientation in preview.getexif()
 
 
 def _decode(file: IO[bytes], max_pixels: int) -> Picture:
     try:
-        with Image.open(file, formats=_FORMATS.split()) as opened:
+        if raw.looks_raw(file):
+            return _decode_raw(file, max_pixels)
+        with Image.open(file, formats=_formats()) as opened:
             size = f"{opened.width} x {opened.height}"
             if opened.width * opened.height > max_pixels:
                 raise PictureError(f"{size} pixels are more than the limit of {max_pixels:,}")
@@ -170,6 +224,15 @@ def _upright(image: Image.Image) -> Image.Image:
         turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a broken EXIF block must not cost the picture
         return image
+    return _transposed(image, turn)
+
+
+def _turned(image: Image.Image, outer: Image.Image) -> Image.Image:
+    """`image` turned as the file around it says."""
+    return _transposed(image, _TURNS.get(outer.getexif().get(ExifTags.Base.Orientation, 1)))
+
+
+def _transposed(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
     if turn is None:
         return image
     turned = image.transpose(turn)
@@ -230,6 +293,8 @@ def _set_up_pillow() -> None:
             import pillow_heif
 
             pillow_heif.register_heif_opener()
+            with suppress(ImportError):
+                import pillow_jxl  # noqa: F401
             Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
             _ready = True
         if _NOISY not in (getattr(module, "pattern", None) for *_, module, _ in warnings.filters):

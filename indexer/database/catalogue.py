@@ -46,6 +46,7 @@ from indexer.database.schema import (
     items,
     library,
     models,
+    passed_over,
     roots,
     statements,
 )
@@ -322,6 +323,13 @@ def untimed(db: Connection) -> int:
     query = select(func.count()).where(of_pictures, items.c.taken_at.is_(None))
     number: int = db.execute(query).scalar_one()
     return number
+
+
+def passed_over_files(db: Connection) -> dict[str, int]:
+    """How many files all roots passed over, by their endings; see the table `passed_over`."""
+    c = passed_over.c
+    query = select(c.ending, func.sum(c.files)).group_by(c.ending).order_by(c.ending)
+    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def files_by_root(db: Connection) -> dict[int, int]:

@@ -41,6 +41,7 @@ from indexer.database.schema import (
     items,
     library,
     models,
+    passed_over,
     phrases,
     statements,
 )
@@ -79,6 +80,14 @@ def want_layout(db: Connection, layout: LayoutChoice | None, target_recall: floa
     row = {name: value for name, value in given.items() if value is not None}
     if row:
         db.execute(update(library).values(row))
+
+
+def put_passed_over(db: Connection, root_id: int, counts: Mapping[str, int]) -> None:
+    """Replace what is remembered of the files that a look at a whole root passed over."""
+    db.execute(delete(passed_over).where(passed_over.c.root_id == root_id))
+    rows = [{"root_id": root_id, "ending": e, "files": n} for e, n in counts.items() if n]
+    if rows:
+        db.execute(insert(passed_over), rows)
 
 
 def put_phrases(db: Connection, model_id: int, vectors: npt.NDArray[np.float32]) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Number of the newest migration in `migrations/versions`."""
 
 CHECKSUM = "checksum"
@@ -105,6 +105,16 @@ files = Table(
     Column("racy", Boolean, nullable=False, server_default="0"),
     Column("sidecar", Text),
     UniqueConstraint("root_id", "path"),
+)
+
+# How many files the last look at a whole root passed over, by the ending of their names in lower
+# case; also "link" for symbolic links and "raw+jpeg" for RAW files beside their JPEGs.
+passed_over = Table(
+    "passed_over",
+    metadata,
+    Column("root_id", ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True),
+    Column("ending", Text, primary_key=True),
+    Column("files", Integer, nullable=False),
 )
 
 items = Table(

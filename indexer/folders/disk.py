@@ -1,18 +1,23 @@
 """The first step of a scan: what lies in a root."""
 
 import os
-from collections.abc import Mapping, Set
+from collections import Counter
+from collections.abc import Collection, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from stat import S_ISREG
 
+from encoder.pictures.picture import RAW_EXTENSIONS
 from indexer.database.rows import Root
 from indexer.folders.excludes import Excludes
-from indexer.folders.sources import kind_of
+from indexer.folders.sources import PASSED_OVER, ending, is_readable, kind_of
 from indexer.folders.walk import behind_link, file_status, walk
 from indexer.metadata import sidecars
 from indexer.metadata.sidecars import Sidecars
+
+RAW_BESIDE_JPEG = "raw+jpeg"
+_DEVELOPED = frozenset({".jpg", ".jpeg", ".heic", ".heif"})
 
 Beside = Mapping[str, Mapping[bytes, os.DirEntry[bytes]]]
 """Sidecars by their folded paths, and then by their true ones."""
@@ -28,6 +33,8 @@ class Disk:
     """By the picture's path; pictures without sidecars are left out."""
     uncertain: Set[bytes]
     """Known files that may be there or not: the system refuses to say."""
+    passed_over: Counter[str]
+    """How many files are not read, by the ending in lower case; see `indexer.records.Status`."""
 
 
 def look(root: Root, parts: Set[bytes], known: Set[bytes], excludes: Excludes) -> Disk:
@@ -39,20 +46,29 @@ def look(root: Root, parts: Set[bytes], known: Set[bytes], excludes: Excludes) -
     named = {part: status for part in parts if (status := file_status(root, part)) is not None}
     pictures: dict[bytes, os.stat_result] = {}
     beside: dict[str, dict[bytes, os.DirEntry[bytes]]] = {}
-    for path, entry in walk(root, parts - named.keys(), excludes) if root.recursive else ():
+    passed_over: Counter[str] = Counter()
+    for path, entry in (
+        walk(root, parts - named.keys(), excludes, passed_over) if root.recursive else ()
+    ):
         if sidecars.is_sidecar(path):
             beside.setdefault(sidecars.folded(path), {})[path] = entry
-        if kind_of(path) == "image":
+        if ending(path) in PASSED_OVER and not is_readable(path):
+            passed_over[ending(path)] += 1
+        elif kind_of(path) == "image":
             try:
                 pictures[path] = entry.stat(follow_symlinks=root.follow_symlinks)
             except OSError:  # it vanished since the folder was read
                 continue
 
+    doubles = _raws_beside_jpegs(pictures)
+    passed_over[RAW_BESIDE_JPEG] = len(doubles)
+    for path in doubles:
+        del pictures[path]
     files = {**named, **pictures}
     path_of = {(status.st_dev, status.st_ino): path for path, status in files.items()}
     uncertain: set[bytes] = set()
     for path in known - files.keys():
-        if excludes.cover(path):
+        if excludes.cover(path) or path in doubles:
             continue
         try:
             status = file_status(root, path)
@@ -70,7 +86,23 @@ def look(root: Root, parts: Set[bytes], known: Set[bytes], excludes: Excludes) -
         if kind_of(path) == "image":
             near = beside if path in pictures else listed(os.path.dirname(path))
             found[path] = sidecars.find(path, partial(_look_up, root, near))
-    return Disk(files, {path: some for path, some in found.items() if some}, uncertain)
+    besides = {path: some for path, some in found.items() if some}
+    return Disk(files, besides, uncertain, passed_over)
+
+
+def _raws_beside_jpegs(pictures: Collection[bytes]) -> set[bytes]:
+    """RAW files beside a JPEG or HEIC that differs only in its ending: the camera wrote both."""
+    developed = {
+        sidecars.folded(os.path.splitext(path)[0])
+        for path in pictures
+        if ending(path) in _DEVELOPED
+    }
+    return {
+        path
+        for path in pictures
+        if ending(path) in RAW_EXTENSIONS
+        and sidecars.folded(os.path.splitext(path)[0]) in developed
+    }
 
 
 def _look_up(root: Root, beside: Beside, path: bytes) -> tuple[bytes, os.stat_result] | None:

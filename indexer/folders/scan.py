@@ -5,14 +5,15 @@ seems to be away (`guard`).
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
 
-from indexer.database import catalogue
+from indexer.database import catalogue, journal
 from indexer.database.rows import File, Root
 from indexer.folders import devices, guard, watching
 from indexer.folders.disk import Disk, look
@@ -81,6 +82,8 @@ class Scan:
     """Why a root or a folder mounted below it was left alone, and the remedy: a sentence each."""
     roots: Sequence[Root] = ()
     """Roots on other devices than the library remembers, as they are now."""
+    passed_over: Mapping[str, int] = field(default_factory=dict)
+    """How many files are not read, by the ending in lower case."""
 
 
 def scan_sources(
@@ -105,7 +108,10 @@ def scan_sources(
         looked_at = parts[root] | {b""} if linked else parts[root]
         known = catalogue.known_files(db, root.id, model_id, looked_at)
         everything_known = partial(catalogue.known_files, db, root.id, model_id)
-        scans.append(scan(root, looked_at, known, everything_known, allow_missing=allow_missing))
+        found = scan(root, looked_at, known, everything_known, allow_missing=allow_missing)
+        if b"" in looked_at and not found.unavailable:
+            journal.put_passed_over(db, root.id, found.passed_over)
+        scans.append(found)
     for root in (root for each in scans for root in each.roots):
         watching.set_devices(db, root)
     return Scan(
@@ -114,6 +120,7 @@ def scan_sources(
         unchanged=sum(each.unchanged for each in scans),
         unavailable=[sentence for each in scans for sentence in each.unavailable],
         roots=[root for each in scans for root in each.roots],
+        passed_over=dict(sum((Counter(each.passed_over) for each in scans), Counter())),
     )
 
 
@@ -162,6 +169,7 @@ def scan(
         unchanged=sum(file.items for file in (*compared.settled, *compared.uncertain)),
         unavailable=unavailable,
         roots=[now] if now != root else (),
+        passed_over=disk.passed_over,
     )
 
 

@@ -1,13 +1,18 @@
 """The roots, and the parts of them, that the paths given to `Library.index` mean."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from sqlalchemy import Connection
 
-from encoder.pictures.picture import EXTENSIONS
+from encoder.pictures.picture import (
+    EXTENSIONS,
+    JXL_EXTENSIONS,
+    RAW_EXTENSIONS,
+    readable_extensions,
+)
 from indexer.database import catalogue
 from indexer.database.rows import Root
 from indexer.errors import SourceExcluded, SourceNotFound, UnsupportedFile
@@ -24,9 +29,46 @@ def ending(path: bytes) -> str:
 
 def kind_of(path: bytes) -> Kind | None:
     """The kind of items in a file, by the ending of its name; None for neither kind."""
-    if ending(path) in EXTENSIONS:
+    if ending(path) in EXTENSIONS | RAW_EXTENSIONS | JXL_EXTENSIONS:
         return "image"
     return "text" if ending(path) in texts.ENDINGS else None
+
+
+def _endings(names: str) -> frozenset[str]:
+    return frozenset(f".{name}" for name in names.split())
+
+
+_VIDEOS = _endings("3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts webm wmv")
+_DRAWINGS = _endings("ai eps pdf psb psd svg xcf")
+_OTHER_RAWS = _endings(
+    "3fr arq cap crw dcr erf iiq k25 kdc mef mos mrw nrw pef raw rwl sr2 srf srw x3f"
+)
+PASSED_OVER = _VIDEOS | _DRAWINGS | _OTHER_RAWS | RAW_EXTENSIONS | JXL_EXTENSIONS
+"""Endings of what people keep among their pictures, and what is not always read."""
+
+
+def is_readable(path: bytes) -> bool:
+    """Whether a picture with this ending can be read here, with the extras that are installed."""
+    return ending(path) in readable_extensions()
+
+
+def remedies(passed_over: Mapping[str, int]) -> list[str]:
+    """A clause for each kind of files that were passed over: how many, and what would read them."""
+
+    def some(endings: Collection[str]) -> str:
+        found = {name: n for name, n in sorted(passed_over.items()) if n and name in endings}
+        return ", ".join(f"{n:,} {name}" for name, n in found.items())
+
+    clauses = (
+        (RAW_EXTENSIONS, "pip install 'align-retrieval[raw]' reads them"),
+        (JXL_EXTENSIONS, "pip install 'align-retrieval[jxl]' reads them"),
+        (_OTHER_RAWS, "RAW files that are not read; export them as JPEG or DNG"),
+        (_VIDEOS, "videos are not read"),
+        (_DRAWINGS, "export them as PNG or JPEG"),
+        ({"raw+jpeg"}, "RAW files beside their JPEGs"),
+        ({"link"}, "symbolic links; --follow-symlinks reads them"),
+    )
+    return [f"{said} ({what})" for endings, what in clauses if (said := some(endings))]
 
 
 def parts_to_scan(
@@ -111,7 +153,7 @@ def _shape(path: bytes) -> Literal["folder", "file"]:
             " a path to forget files that are gone"
         )
     if not os.path.isfile(path) or kind_of(path) is None:
-        pictures = " ".join(sorted(EXTENSIONS))
+        pictures = " ".join(sorted(readable_extensions()))
         raise UnsupportedFile(
             f"{os.fsdecode(path)} is neither a picture ({pictures}) nor a file of texts"
             f" ({' '.join(sorted(texts.ENDINGS))}); convert it or rename it"

@@ -4,6 +4,7 @@ import errno
 import heapq
 import logging
 import os
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from stat import S_ISREG
 
@@ -11,18 +12,19 @@ from indexer.database.rows import Root
 from indexer.folders.excludes import Excludes
 
 _JUNK = (b"@eaDir", b"__MACOSX", b"#recycle", b"$RECYCLE.BIN")
+LINK = "link"
 _log = logging.getLogger(__name__)
 
 
 def walk(
-    root: Root, parts: Iterable[bytes], excludes: Excludes
+    root: Root, parts: Iterable[bytes], excludes: Excludes, links: Counter[str] | None = None
 ) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
     """Every file in some folders of a root: its path relative to the root, and its entry.
 
     Hidden names, folders that other systems create for themselves, and excluded paths are left out.
     So are symbolic links, unless the root follows them: then a folder that can be reached in
     several ways is walked once, at its real location if that lies in the root. This also ends
-    loops.
+    loops. Links that are left out are counted in `links`.
     """
     folders = list[bytes]()
     later = sorted(parts)  # a heap: links wait until every real folder is walked
@@ -46,6 +48,8 @@ def walk(
             if entry.name.startswith(b".") or entry.name in _JUNK or excludes.match(path):
                 continue
             if entry.is_symlink() and not root.follow_symlinks:
+                if links is not None:
+                    links[LINK] += 1
                 continue
             if _is_folder(entry):
                 if entry.is_symlink():

@@ -132,6 +132,7 @@ class Run:
             failing=failing,
             passing=passing,
             given_up=given_up,
+            passed_over=scan.passed_over,
             unavailable=tuple(scan.unavailable),
         )
 

@@ -86,7 +86,7 @@ def command(
     The library is the one given, or the one found from PATH or the current folder upwards. If there
     is none, a new one is made inside the first folder, in .align.
     """
-    from indexer import Library, LibraryError, directory_of
+    from indexer import Library, LibraryError, directory_of, remedies
     from retrieval.known_libraries import remember
 
     where = locate_for_indexing(library, paths)
@@ -129,6 +129,8 @@ def command(
             click.echo(f"{said} in {report.seconds:.1f} s: {shown(opened.path)}")
         for name in report.given_up:
             say(f"embedding everything with {name} was begun and is given up now")
+        for clause in remedies(report.passed_over):
+            say(f"passed over: {clause}")
         if report.failing:
             say(unreadable(report.failing, report.passing))
         for sentence in report.unavailable:

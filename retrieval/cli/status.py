@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from indexer import Library, Status
+from indexer import Library, Status, remedies
 from retrieval.cli.names import shown
 from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option
@@ -48,6 +48,7 @@ def _print(path: Path, status: Status) -> None:
         ("pictures", f"{status.counts['image']:,}{_untimed(status)}"),
         ("texts", f"{status.counts['text']:,}"),
         ("failures", _failures(status)),
+        *(("passed over", clause) for clause in remedies(status.passed_over)),
         ("model", f"{model.name} ({model.dim} dimensions, {model.fingerprint})" if model else "-"),
         *(("root", f"{shown(root.path)} ({count(root.files, 'file')})") for root in status.roots),
         *generation_rows(status.generations),

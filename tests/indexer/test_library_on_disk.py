@@ -189,6 +189,7 @@ def test_status(photos):
     assert status == Status(
         counts={"image": 1, "text": 2},
         untimed=1,
+        passed_over={},
         failures=1,
         passing=0,
         roots=[RootStatus(photos.folder, True, 3)],

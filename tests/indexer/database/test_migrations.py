@@ -35,8 +35,8 @@ def plain(folder):
     return closing(sqlite3.connect(folder / ".align/library.db"))
 
 
-MOVED = {"fields", "annotations", "statements", "failures"}
-"""Tables that schema 3 changed."""
+MOVED = {"fields", "annotations", "statements", "failures", "passed_over"}
+"""Tables that schemas 3 and 4 changed or added."""
 
 
 def rows(folder, without=frozenset()):

@@ -1,0 +1,19 @@
+"""A library remembers how many files it passed over, and of what kinds."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "passed_over",
+        sa.Column(
+            "root_id", sa.Integer, sa.ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("ending", sa.Text, primary_key=True),
+        sa.Column("files", sa.Integer, nullable=False),
+        sa.Column("checksum", sa.Integer, nullable=False, server_default=sa.text("0")),
+    )
