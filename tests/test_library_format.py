@@ -137,6 +137,7 @@ def test_checksums_are_computed_as_described(small, tmp_path):
     (tmp_path / "fields.csv").write_text("path,rank,town\nphotos/copy.png,3,Köln\n")
     small.annotate(tmp_path / "fields.csv")
     (tmp_path / "photos/bad.png").write_bytes(b"bad")
+    (tmp_path / "photos/film.mov").touch()
     (tmp_path / "photos/copy.json").write_text('{"stars": 2.5}')
     small.index([], FakeEncoder)
     with (

@@ -33,6 +33,7 @@ from indexer.database.schema import (
     items,
     library,
     models,
+    passed_over,
     phrases,
     roots,
     statements,
@@ -309,6 +310,7 @@ REMEDIES = {
     "failures": Remedy("lets the next run try the files again", _retry_failures),
     "changes": Remedy("writes the log of these items again", _rewrite_log),
     "generations": Remedy("builds the indexes again", _drop_derived(generations)),
+    "passed_over": Remedy("lets the next run count them again", _drop_derived(passed_over)),
     "phrases": Remedy("drops them until they are needed", _drop_derived(phrases)),
 }
 """By the name of the table."""

@@ -32,6 +32,7 @@ def full(photos, settled, sql):
     photos.write("0.json", "{}")
     photos.write("2.json", '{"shade": "dark"}')
     photos.write("bad.png", "bad")
+    photos.write("film.mov", "")
     photos.index(photos.folder, photos.write("t.txt", "red\ngreen"), exclude=["*.tmp"])
     photos.library.annotate(photos.write("f.csv", "path,rank,town\n1.png,3,Bern\n2.png,2.5,Ulm\n"))
     (photos.folder / "0.png").unlink()
