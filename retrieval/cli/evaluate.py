@@ -92,19 +92,17 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
     help="The K of Recall@K.",
 )
 @click.option(
-    "--format",
-    "style",
-    type=click.Choice(["table", "json", "clip_benchmark"]),
-    default="table",
-    show_default=True,
-    help="What to print; clip_benchmark is the result file of that program.",
-)
-@click.option(
     "--json",
     "json_file",
     type=_OUTPUT,
     callback=_check_file,
-    help="Also write the whole report to this file, as JSON; - prints it instead of the table.",
+    is_flag=False,
+    flag_value="-",
+    metavar="[FILE]",
+    help="Print JSON, not a table; or also write the whole report to FILE, as JSON.",
+)
+@click.option(
+    "--clip-benchmark", is_flag=True, help="Print the result file of the program of this name."
 )
 @click.option(
     "--plot",
@@ -141,8 +139,8 @@ def command(
     folds: str | None,
     index: Literal["exact", "flat", "ivf"],
     ks: Sequence[int],
-    style: Literal["table", "json", "clip_benchmark"],
     json_file: Path | None,
+    clip_benchmark: bool,
     plot_file: Path | None,
     cache: Path,
     allow_missing: bool,
@@ -165,8 +163,10 @@ def command(
     from retrieval.evaluation import check, evaluate
     from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_report
 
-    if str(json_file) in _STDOUT:
-        json_file, style = None, "json"
+    as_json = str(json_file) in _STDOUT
+    if as_json and clip_benchmark:
+        raise click.UsageError("--json and --clip-benchmark exclude each other: give one.")
+    json_file = None if as_json else json_file
     if str(plot_file) in _STDOUT:
         raise click.UsageError("--plot needs the name of a file.")
     opened = open_dataset(
@@ -188,12 +188,10 @@ def command(
         batch_size=batch_size,
         progress=ProgressBar(),
     )
-    if style == "table":
-        click.echo(table(evaluation.report))
+    if as_json or clip_benchmark:
+        print_json((to_json if as_json else to_clip_benchmark)(evaluation.report))
     else:
-        print_json(
-            to_json(evaluation.report) if style == "json" else to_clip_benchmark(evaluation.report)
-        )
+        click.echo(table(evaluation.report))
     if json_file:
         write_report(json_file, json.dumps(to_json(evaluation.report), indent=2) + "\n")
     if plot_file:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from encoder.errors import AlignError
 from retrieval.cli.names import shown
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, count, say
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from encoder.training import PairData, Start, Step, TrainingSettings
 
 
+BATCH_SIZE = 128
+
+
 @click.command()
 @training_options
 @device_option
@@ -46,12 +50,16 @@ def command(**options: Any) -> None:
 
     with join(asked.device) as (world, device):
         dataset = _opened(asked, recipe, train=True)
+        batch_size = _batch_size(asked.batch_size, len(dataset), world.size)
+        if world.first and asked.batch_size is None and batch_size < BATCH_SIZE:
+            say(f"a step compares {batch_size:,} pictures, because there are only {len(dataset):,}")
         with world.in_turn():
             start = _start(asked, dataset)
             data = _data(asked, recipe, dataset, start)
             evaluate, measured = _evaluation(asked, recipe, start)
-        micro_batch = asked.micro_batch or start.micro_batch(asked.batch_size // world.size)
-        settings = _settings(asked, recipe, len(data), device.type == "cuda", micro_batch)
+        micro_batch = asked.micro_batch or start.micro_batch(batch_size // world.size)
+        cuda = device.type == "cuda"
+        settings = _settings(asked, recipe, len(data), cuda, batch_size, micro_batch)
         talk = _Talk(settings)
         if world.first:
             among = f", {world.size} processes" if world.size > 1 else ""
@@ -73,6 +81,18 @@ def command(**options: Any) -> None:
         talk.bar.finish()
         if world.first:
             click.echo(shown(asked.out))
+
+
+def _batch_size(asked: int | None, pictures: int, processes: int) -> int:
+    """The size of a batch, found before any picture is decoded. Raises AlignError if there are
+    fewer pictures."""
+    size = asked or min(BATCH_SIZE, pictures // processes * processes)
+    if pictures < size or size < 2:
+        raise AlignError(
+            f"{count(pictures, 'picture')} are fewer than one batch of {max(size, 2):,}: give more"
+            " pictures or a smaller --batch-size"
+        )
+    return size
 
 
 def _recipe(asked: Asked) -> Recipe:
@@ -167,18 +187,23 @@ def _prepared(
 
 
 def _settings(
-    asked: Asked, recipe: Recipe, pictures: int, cuda: bool, micro_batch: int | None
+    asked: Asked,
+    recipe: Recipe,
+    pictures: int,
+    cuda: bool,
+    batch_size: int,
+    micro_batch: int | None,
 ) -> "TrainingSettings":
     from encoder.training import TrainingSettings
 
-    per_epoch = max(1, pictures // asked.batch_size)
+    per_epoch = max(1, pictures // batch_size)
     steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
     warmup, paraphrase = asked.warmup, asked.paraphrase_steps
     if paraphrase is None:
         paraphrase = 0 if asked.freeze == "text" else min(recipe.paraphrase_steps, steps // 5)
     return TrainingSettings(
         steps=steps,
-        batch_size=asked.batch_size,
+        batch_size=batch_size,
         micro_batch=micro_batch,
         learning_rate=asked.learning_rate or recipe.learning_rate,
         image_learning_rate=asked.image_lr,

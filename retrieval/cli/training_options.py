@@ -75,9 +75,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--batch-size",
         type=_POSITIVE,
-        default=128,
-        show_default=True,
-        help="Pictures that a step compares with each other.",
+        help="Pictures that a step compares with each other. [default: 128, or all if there are"
+        " fewer]",
     ),
     click.option(
         "--micro-batch",
@@ -168,7 +167,7 @@ class Asked:
     image_size: int | None
     out: Path
     epochs: float | None
-    batch_size: int
+    batch_size: int | None
     micro_batch: int | None
     learning_rate: float | None
     image_lr: float | None

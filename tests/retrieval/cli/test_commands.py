@@ -175,6 +175,7 @@ def test_index_report_as_json(photos: Path, tiny_model: Path) -> None:
         "passing": 0,
         "embedded": 3,
         "given_up": [],
+        "passed_over": {},
         "unavailable": [],
     }
 

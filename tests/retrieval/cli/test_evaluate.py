@@ -164,9 +164,9 @@ def test_defaults(opened: list[Any], fake: list[Any], reports: list[Any]) -> Non
     assert (reports[0].caption_rule, reports[0].folds, reports[0].index) == ("all", 1, None)
 
 
-@pytest.mark.parametrize("style", ["json", "clip_benchmark"])
+@pytest.mark.parametrize("style", ["--json", "--clip-benchmark"])
 def test_json_on_stdout_is_one_line(style: str, opened: list[Any], fake: list[Any]) -> None:
-    result = align("scenes", "--format", style)
+    result = align("scenes", style)
     assert result.stderr == ""
     (line,) = result.stdout.splitlines()
     assert "dataset" in json.loads(line)
