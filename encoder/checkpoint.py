@@ -18,6 +18,7 @@ from encoder.durable import replacing
 from encoder.errors import CheckpointError, EncoderError, HubError
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig
+from encoder.pictures.picture import READING_RULES
 from encoder.preprocess import Preprocessor
 from encoder.tokenizer import MAX_TOKENS, Tokenizer
 
@@ -35,7 +36,8 @@ class Checkpoint:
     preprocessor: Preprocessor
     tokenizer: Tokenizer
     fingerprint: str
-    """32 hex digits over weights, architecture, vocabulary and preprocessing."""
+    """32 hex digits over weights, architecture, vocabulary, preprocessing and the rules by which
+    files are read."""
 
 
 def find(name_or_path: str, revision: str | None = None) -> tuple[Path, str | None]:
@@ -77,7 +79,7 @@ def load(directory: Path) -> Checkpoint:
     digest = hashlib.sha256()
     with open(weights, "rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())
-    for part in (asdict(config), asdict(preprocessor)):
+    for part in (asdict(config), asdict(preprocessor), READING_RULES):
         digest.update(json.dumps(part, sort_keys=True).encode())
     digest.update(tokenizer.identity())
     return Checkpoint(model.eval(), preprocessor, tokenizer, digest.hexdigest()[:32])

@@ -16,6 +16,7 @@ from encoder.datasets.decoding import decode_picture, decode_pictures
 from encoder.durable import write_whole
 from encoder.errors import DatasetError, PictureError
 from encoder.pictures.decoders import Decoders
+from encoder.pictures.picture import READING_RULES
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 
@@ -79,7 +80,7 @@ def prepare_pictures(
     """
     folder.mkdir(exist_ok=True)
     names = [example.picture.name for example in dataset.examples]
-    asked = json.dumps([names, asdict(preprocessor)])
+    asked = json.dumps([names, asdict(preprocessor), READING_RULES])
     key = hashlib.sha256(asked.encode()).hexdigest()
     record = _recorded(folder / _RECORD, key, len(names))
     digests, stamps = record.digests, record.stamps

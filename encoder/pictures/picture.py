@@ -18,11 +18,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PassingPictureError, PictureError
 from encoder.pictures import raw
+from encoder.pictures.colour import to_srgb
 from encoder.pictures.metadata import Metadata, read_metadata
 from encoder.pictures.wholeness import close_jpeg, empty_tail, find_loss
 
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused: 200 megapixels of RGB are 800 MB in memory."""
+
+READING_RULES = 1
+"""Version of the rules by which files become pixels: it grows when the pixels of any file change.
+It is a part of every fingerprint, because other pixels have other embeddings."""
 
 MAX_BYTES = 1 << 30
 """Files with more bytes are refused: they are read into memory whole."""
@@ -66,8 +71,8 @@ class Picture:
     """A decoded picture and what its file says about it."""
 
     image: Image.Image
-    """RGB, upright by its EXIF orientation, with white for transparent parts; the first frame of an
-    animation."""
+    """sRGB, upright by its EXIF orientation, with white for transparent parts; the first frame of
+    an animation."""
     format: str
     """Pillow's name of the format, such as ``JPEG`` or ``HEIF``."""
     taken_at: datetime | None
@@ -244,6 +249,7 @@ def _transposed(image: Image.Image, turn: Image.Transpose | None) -> Image.Image
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = _to_eight_bits(image)
+    image = to_srgb(image)
     if image.has_transparency_data:
         paper = Image.new("RGB", image.size, "white")
         image = image if image.mode == "RGBA" else image.convert("RGBA")
