@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from encoder.inference import AlignEncoder, load_encoder
     from encoder.model.align import AlignModel, AlignOutput, contrastive_loss
     from encoder.model.config import AlignConfig, TextConfig, VisionConfig
+    from encoder.named import load_named_encoder
     from encoder.pictures.decoders import Decoded, Decoders
     from encoder.pictures.picture import Picture, read_picture
     from encoder.preprocess import Preprocessor
@@ -47,6 +48,7 @@ _HOMES = {
         "TextError",
     ),
     "fake": ("FakeEncoder",),
+    "named": ("load_named_encoder",),
     "pictures.picture": ("Picture", "read_picture"),
     "inference": ("AlignEncoder", "load_encoder"),
     "preprocess": ("Preprocessor",),
@@ -80,6 +82,7 @@ __all__ = [
     "VisionConfig",
     "contrastive_loss",
     "load_encoder",
+    "load_named_encoder",
     "read_picture",
 ]
 
@@ -89,3 +92,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"encoder.{module}"), name)
     raise AttributeError(f"module 'encoder' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

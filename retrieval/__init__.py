@@ -45,3 +45,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"retrieval.{module}"), name)
     raise AttributeError(f"module 'retrieval' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -40,10 +40,10 @@ def command(
       align classify holiday/*.jpg --labels beach
       align classify holiday/*.jpg --labels beach:0.22,sunset:0.25
     """
-    from encoder import Decoders, load_encoder
+    from encoder import Decoders, load_named_encoder
     from retrieval.classification import NONE, Judge
 
-    encoder = load_encoder(model, device)
+    encoder = load_named_encoder(model, device)
     say_notes(encoder, [*labels, *cutoffs])
     judge = Judge(encoder, labels, cutoffs, templates, none=none)
     width = max(map(len, [*judge.labels, *cutoffs, *([NONE] if not labels else [])]))

@@ -158,7 +158,7 @@ def command(
       align evaluate flickr30k --images flickr30k-images --annotations dataset_flickr30k.json
       align evaluate coco --images coco --annotations dataset_coco.json --folds 5x1k
     """
-    from encoder import load_encoder
+    from encoder import load_named_encoder
     from encoder.datasets import open_dataset
     from retrieval.evaluation import check, evaluate
     from retrieval.evaluation.output import table, to_clip_benchmark, to_json, write_report
@@ -177,7 +177,7 @@ def command(
     blocks = COCO_FOLDS if folds else 1
     check(opened, folds=blocks, allow_missing=allow_missing)
     evaluation = evaluate(
-        load_encoder(model, device),
+        load_named_encoder(model, device),
         opened,
         captions=captions,
         folds=blocks,
