@@ -4,7 +4,29 @@ Each name loads on first use, so that ``align --help`` stays fast.
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+
+def _shadowed() -> str | None:
+    """A sentence if a module of the user's own hides one of the packages beside this one."""
+    for name in ("encoder", "indexer"):
+        spec = find_spec(name)
+        origin = spec.origin if spec else None
+        if (
+            origin
+            and Path(origin).resolve().parent.parent != Path(__file__).resolve().parent.parent
+        ):
+            return (
+                f"{origin} hides the package {name!r} of align-retrieval: rename it, or run the"
+                " program from another folder"
+            )
+    return None
+
+
+if _sentence := _shadowed():
+    raise ImportError(_sentence, name=__name__)
 
 if TYPE_CHECKING:
     from indexer import Filters

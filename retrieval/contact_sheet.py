@@ -83,16 +83,32 @@ def _figure(hit: Hit, folder: Path) -> str:
     )
 
 
+def notebook_table(hits: Sequence[Hit]) -> str:
+    """Hits as a table that brings its pictures along and takes the colours around it."""
+    if not hits:
+        return "<p>Nothing found.</p>"
+    rows = "".join(
+        f"<tr><td>{hit.rank}</td><td>{'' if isnan(hit.score) else f'{hit.score:.3f}'}</td>"
+        f"<td>{_thumbnail(hit, _text(hit.text or hit.path.name), 160)}</td>"
+        f"<td>{_text(hit.text or '')}</td><td>{_text(str(hit.path))}</td></tr>"
+        for hit in hits
+    )
+    names = "".join(f"<th>{name}</th>" for name in ("rank", "score", "picture", "text", "path"))
+    return f"<table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table>"
+
+
 def _text(text: str) -> str:
     return escape(text.encode("utf-8", "surrogateescape").decode(errors="replace"))
 
 
-def _thumbnail(hit: Hit, said: str) -> str:
+def _thumbnail(hit: Hit, said: str, side: int = 2 * SIDE) -> str:
+    if hit.kind == "text":
+        return ""
     try:
         picture = read_picture(hit.path).image
     except (PictureError, OSError):
         return f'<span class="gone">{said} cannot be read now</span>'
-    picture.thumbnail((2 * SIDE, 2 * SIDE))
+    picture.thumbnail((side, side))
     file = io.BytesIO()
     picture.save(file, "WEBP", quality=80)
     data = base64.b64encode(file.getvalue()).decode()

@@ -79,7 +79,7 @@ class Engine:
     def search(
         self,
         text: str = "",
-        k: int = DEFAULT_K,
+        k: SupportsIndex = DEFAULT_K,
         *,
         plus: Iterable[str | Weighted[str]] = (),
         minus: Iterable[str | Weighted[str]] = (),
@@ -125,7 +125,7 @@ class Engine:
     def search_many(
         self,
         texts: Sequence[str],
-        k: int = DEFAULT_K,
+        k: SupportsIndex = DEFAULT_K,
         *,
         filters: Filters | None = None,
         sort: Sort = "score",
@@ -147,7 +147,7 @@ class Engine:
     def similar(
         self,
         picture: PictureSource,
-        k: int = DEFAULT_K,
+        k: SupportsIndex = DEFAULT_K,
         *,
         plus: Iterable[str | Weighted[str]] = (),
         minus: Iterable[str | Weighted[str]] = (),
@@ -166,7 +166,7 @@ class Engine:
     def captions(
         self,
         picture: PictureSource,
-        k: int = DEFAULT_K,
+        k: SupportsIndex = DEFAULT_K,
         *,
         filters: Filters | None = None,
         sort: Sort = "score",
@@ -295,14 +295,14 @@ class Engine:
     def _nearest(
         self,
         query: Query,
-        k: int,
+        k: SupportsIndex,
         kind: Kind,
         filters: Filters | None,
         sort: Sort,
         threshold: float | None = None,
         min_score: float | None = None,
     ) -> Results:
-        k = _whole(k)
+        number = _whole(k)
         if sort not in get_args(Sort):
             raise ValueError(f"sort must be one of {', '.join(get_args(Sort))}, not {sort}")
         if filters:
@@ -317,10 +317,10 @@ class Engine:
         search = partial(self.library.search, kind=kind, filters=filters, fingerprint=fingerprint)
         similar: dict[int, int] | None = None
         if threshold is None:
-            found = search(vector, k, exclude=own)
+            found = search(vector, number, exclude=own)
         else:
             near = partial(self.library.near, kind=kind, filters=filters)
-            found, similar = leaders(self.library, search, near, vector, k, own, threshold)
+            found, similar = leaders(self.library, search, near, vector, number, own, threshold)
         hits = [
             Hit.of(item, rank, float(score), None if similar is None else similar[item.id])
             for rank, (item, score) in enumerate(zip(found.items, found.scores, strict=True), 1)
@@ -330,7 +330,7 @@ class Engine:
             hits.sort(key=_wall_clock, reverse=True)
         return Results(hits, found.degraded)
 
-    def _newest(self, k: int, filters: Filters) -> Results:
+    def _newest(self, k: SupportsIndex, filters: Filters) -> Results:
         found = self.library.newest(_whole(k), filters=filters)
         return Results([Hit.of(item, rank, nan) for rank, item in enumerate(found, 1)])
 

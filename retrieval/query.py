@@ -14,7 +14,7 @@ from PIL import Image
 
 from encoder import Decoders, Encoder, PictureError, Pixels
 from encoder.pictures.picture import read_bytes
-from encoder.pictures.sources import PictureSource, as_image, is_path, no_picture
+from encoder.pictures.sources import PictureSource, as_image, is_path, no_picture, read_open
 from retrieval.errors import QueryError
 
 _CANCELLED = 1e-3
@@ -187,7 +187,7 @@ def open_picture(
         elif isinstance(picture, bytes | bytearray):
             data = bytes(picture)
         elif hasattr(picture, "read"):
-            data = picture.read()
+            data = read_open(picture)
         else:
             raise no_picture(picture)
         return decoders.decode(data, encoder.prepare).pixels

@@ -100,6 +100,12 @@ class Results(list[Hit]):
         super().__init__(hits)
         self.degraded = degraded
 
+    def _repr_html_(self) -> str:
+        """A table with thumbnails, which notebooks show."""
+        from retrieval.contact_sheet import notebook_table
+
+        return notebook_table(self)
+
 
 class Tagged(dict[str, int]):
     """Pictures that `Engine.tag` gave each label.

@@ -52,9 +52,20 @@ def open_image(source: PictureSource) -> Image.Image:
         return as_image(source)
     if isinstance(source, bytes | bytearray):
         return read_picture(io.BytesIO(source)).image
-    if is_path(source) or hasattr(source, "read"):
+    if is_path(source):
         return read_picture(source).image
+    if hasattr(source, "read"):
+        return read_picture(io.BytesIO(read_open(source))).image
     raise no_picture(source)
+
+
+def read_open(file: IO[bytes]) -> bytes:
+    """The bytes of an open file from its place on, which stays where it is if that can be."""
+    place = file.tell() if file.seekable() else None
+    data = file.read()
+    if place is not None:
+        file.seek(place)
+    return data
 
 
 def no_picture(source: object) -> TypeError:

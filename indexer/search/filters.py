@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, Self, cast
+from typing import Literal, Self, SupportsIndex, cast
 
 from encoder.errors import AlignError
 from encoder.pictures.picture import FORMATS
@@ -114,8 +114,8 @@ class Filters:
         glob: str | None = None,
         camera: str | None = None,
         near: str | None = None,
-        min_width: str | int | None = None,
-        min_height: str | int | None = None,
+        min_width: str | SupportsIndex | None = None,
+        min_height: str | SupportsIndex | None = None,
         formats: Iterable[str] | str = (),
         fields: Iterable[str] | str = (),
     ) -> Self:
@@ -202,7 +202,7 @@ def _near(text: str) -> Near:
     return Near(latitude, longitude, km)
 
 
-def _pixels(name: str, value: str | int) -> int:
+def _pixels(name: str, value: str | SupportsIndex) -> int:
     text = str(value).strip()
     if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LARGEST:
         raise FilterError(name, text, f"is no whole number from 0 to {_LARGEST}")
