@@ -26,6 +26,7 @@ from indexer.errors import (
 from indexer.folders.sources import remedies
 from indexer.library import Library
 from indexer.locate import directory_of, find_library
+from indexer.metadata.tables import write_table
 from indexer.metadata.texts import read_text_file
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.recall_curve import Point, RecallCurve
@@ -108,4 +109,5 @@ __all__ = [
     "read_text_file",
     "remedies",
     "trial_index",
+    "write_table",
 ]

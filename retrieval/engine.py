@@ -31,6 +31,7 @@ from indexer import (
 from retrieval.classification import competing, label_embeddings, probabilities
 from retrieval.defaults import CONFIDENCE, DEFAULT_K, DEFAULT_MODEL, NEAR_DUPLICATE, TEMPLATE
 from retrieval.errors import QueryError
+from retrieval.export import export
 from retrieval.grouping import leaders
 from retrieval.query import Query, Weighted
 from retrieval.results import Hit, Results, Tagged
@@ -267,6 +268,10 @@ class Engine:
         """The embeddings of items, (n, dim) float32 of length 1, in the order of `ids`; zeros for
         an id that no live item has."""
         return self.library.embeddings([int(id) for id in ids])
+
+    def export(self, target: str | os.PathLike[str], *, kind: Kind = "image") -> int:
+        """Write embeddings and metadata for other programs; see `retrieval.export.export`."""
+        return export(self.library, target, kind=kind)
 
     def __len__(self) -> int:
         """The number of pictures."""

@@ -59,10 +59,10 @@ def open_image(source: PictureSource) -> Image.Image:
     raise no_picture(source)
 
 
-def read_open(file: IO[bytes]) -> bytes:
-    """The bytes of an open file from its place on, which stays where it is if that can be."""
+def read_open(file: Any) -> bytes:
+    """The bytes of an open binary file from its place on, which stays where it is if it can."""
     place = file.tell() if file.seekable() else None
-    data = file.read()
+    data: bytes = file.read()
     if place is not None:
         file.seek(place)
     return data

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import numpy.typing as npt
+
 from encoder import tables
+from encoder.durable import replacing
 from encoder.tables import TableError
 from indexer.errors import AnnotationError
 from indexer.values import FieldValues, Unkept, cell, field_values, is_unicode, nfc
@@ -239,3 +243,49 @@ def _zone(name: str) -> tzinfo:
     except ValueError:
         found = None
     return found or UTC
+
+
+_INTEGERS = ("id", "position", "width", "height", "bytes")
+_FLOATS = ("latitude", "longitude")
+
+
+def write_table(
+    path: Path,
+    portions: Iterable[tuple[Sequence[Mapping[str, Any]], npt.NDArray[np.float32] | None]],
+) -> None:
+    """Write portions of rows of metadata, with their embeddings (n, dim) if there are any, as a
+    Parquet table. Raises AnnotationError without pyarrow, OSError if the file cannot be written."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise _error(
+            path, "needs pyarrow to be written: pip install 'align-retrieval[parquet]'"
+        ) from None
+
+    def type_of(name: str) -> Any:
+        if name in _INTEGERS:
+            return pyarrow.int64()
+        return pyarrow.float64() if name in _FLOATS else pyarrow.string()
+
+    with replacing(path) as temporary:
+        writer = None
+        for rows, vectors in portions:
+            names = [name for name in rows[0] if not name.endswith("_bytes")] if rows else []
+            columns = {name: [row[name] for row in rows] for name in names}
+            arrays = {name: pyarrow.array(v, type_of(name)) for name, v in columns.items()}
+            if "path" in names or "image_path" in names:
+                shown = [row.get("path_bytes") for row in rows]
+                arrays["path_bytes"] = pyarrow.array(shown, pyarrow.string())
+            if vectors is not None:
+                arrays["embedding"] = pyarrow.FixedSizeListArray.from_arrays(
+                    vectors.reshape(-1), vectors.shape[1]
+                )
+            table = pyarrow.table(arrays)
+            if writer is None:
+                writer = pyarrow.parquet.ParquetWriter(temporary, table.schema)
+            writer.write_table(table)
+        if writer is None:
+            pyarrow.parquet.write_table(pyarrow.table({}), temporary)
+        else:
+            writer.close()
