@@ -3,6 +3,7 @@
 from indexer.ann.layout import SAMPLE_SEED
 from indexer.ann.trial_index import TrialIndex, trial_index
 from indexer.ann.tuning_queries import bundled_phrases
+from indexer.content import Description
 from indexer.errors import (
     AnnotationError,
     EmbeddingError,
@@ -24,9 +25,10 @@ from indexer.errors import (
     UntrustedLibrary,
 )
 from indexer.folders.sources import remedies
+from indexer.imports import Imported
 from indexer.library import Library
 from indexer.locate import directory_of, find_library
-from indexer.metadata.tables import write_table
+from indexer.metadata.tables import read_table, write_table
 from indexer.metadata.texts import read_text_file
 from indexer.progress import NULL, NullProgress, Progress
 from indexer.recall_curve import Point, RecallCurve
@@ -37,6 +39,7 @@ from indexer.records import (
     Finding,
     Forgotten,
     GenerationStatus,
+    ImportReport,
     IndexReport,
     Item,
     Kind,
@@ -50,13 +53,14 @@ from indexer.records import (
     Status,
 )
 from indexer.search.filters import FieldTest, FilterError, Filters, Near
-from indexer.values import FieldValues, is_unicode, nfc
+from indexer.values import FieldValues, is_unicode, kept, nfc
 
 __all__ = [
     "NULL",
     "SAMPLE_SEED",
     "AnnotationError",
     "AnnotationReport",
+    "Description",
     "EmbeddingError",
     "Failure",
     "FieldSummary",
@@ -69,6 +73,8 @@ __all__ = [
     "Forgotten",
     "GenerationError",
     "GenerationStatus",
+    "ImportReport",
+    "Imported",
     "IndexReport",
     "Item",
     "Kind",
@@ -105,7 +111,9 @@ __all__ = [
     "directory_of",
     "find_library",
     "is_unicode",
+    "kept",
     "nfc",
+    "read_table",
     "read_text_file",
     "remedies",
     "trial_index",

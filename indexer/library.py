@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from encoder.durable import make_folder
 from encoder.protocol import Encoder
 from encoder.system import leave_to_parent, watch_forks
-from indexer import status
+from indexer import imports, status
 from indexer.ann import generations
 from indexer.ann.pairs import Pairs, Places, near_pairs
 from indexer.ann.spool import mapped
@@ -30,6 +30,7 @@ from indexer.database.sqlite_errors import REMEDY
 from indexer.errors import LibraryClosed, LibraryDamaged, LibraryNotFound, StorageError
 from indexer.folders import roots
 from indexer.folders.scan import scan_sources
+from indexer.imports import Imported
 from indexer.indexing.run import Run
 from indexer.integrity import repair as repairing
 from indexer.integrity import verify as verifying
@@ -43,6 +44,7 @@ from indexer.records import (
     FieldSummary,
     Finding,
     Forgotten,
+    ImportReport,
     IndexReport,
     Item,
     Kind,
@@ -226,6 +228,8 @@ class Library:
                 run.require()
             with engine.begin() as db:
                 roots.check(db, self.path / connection.NAME)
+                if reembed:
+                    imports.require_none(db)
                 differences = scan_sources(
                     db,
                     sources,
@@ -571,6 +575,35 @@ class Library:
         """
         with mapped(self._stored(ids)) as halves:
             yield from near_pairs(halves, threshold, groups, progress=progress)
+
+    def import_embeddings(
+        self,
+        items: Iterable[Imported],
+        load_encoder: Callable[[], Encoder],
+        *,
+        wait: float = 0,
+        progress: Progress = NULL,
+    ) -> ImportReport:
+        """Add pictures that another program embedded with the model that `load_encoder` loads. An
+        item at a path that was imported before is replaced. Their files are never scanned, and only
+        `forget` takes the items away.
+
+        Raises ModelMismatch if the library has another model, EmbeddingError for vectors of another
+        dimension or without a direction; portions before that stay. Raises LibraryLocked.
+        """
+        total = ImportReport()
+        encoder = load_encoder()
+        model = Model(encoder.name, encoder.fingerprint, encoder.dim)
+        with self._writing(wait) as engine:
+            for portion in imports.portions(items):
+                with engine.begin() as db:
+                    done = imports.add(db, model, portion)
+                total = ImportReport(
+                    **{name: n + getattr(total, name) for name, n in vars(done).items()}
+                )
+                progress.advance(len(portion))
+            self._publish(engine, lambda: encoder, progress=progress)
+        return total
 
     def _stored(self, ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.float32]]:
         with self._reader.begin() as db:

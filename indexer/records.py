@@ -175,6 +175,17 @@ class IndexReport:
 
 
 @dataclass(frozen=True)
+class ImportReport:
+    """What `Library.import_embeddings` did."""
+
+    added: int = 0
+    replaced: int = 0
+    """Items at paths that were imported before."""
+    watched: int = 0
+    """Paths in watched folders, which are left out: `Library.index` reads them."""
+
+
+@dataclass(frozen=True)
 class Forgotten:
     """What `Library.forget` did."""
 
@@ -269,6 +280,8 @@ class RootStatus:
     follow_symlinks: bool = False
     exclude: tuple[str, ...] = ()
     """Globs of the files and folders that are left out."""
+    imported: bool = False
+    """Whether it holds what another program embedded, and is never scanned."""
     away: tuple[tuple[Path, RootState], ...] = ()
     """Folders below it that had a device of their own at the last look and hold known files, and
     whose state is not ``ok`` now."""

@@ -20,6 +20,7 @@ from encoder.pictures.sources import PictureSource
 from encoder.system import watch_forks
 from indexer import (
     Filters,
+    ImportReport,
     IndexReport,
     Item,
     Kind,
@@ -33,6 +34,7 @@ from retrieval.defaults import CONFIDENCE, DEFAULT_K, DEFAULT_MODEL, NEAR_DUPLIC
 from retrieval.errors import QueryError
 from retrieval.export import export
 from retrieval.grouping import leaders
+from retrieval.imports import read_embeddings
 from retrieval.query import Query, Weighted
 from retrieval.results import Hit, Results, Tagged
 from retrieval.trust import require_trusted_model
@@ -272,6 +274,14 @@ class Engine:
     def export(self, target: str | os.PathLike[str], *, kind: Kind = "image") -> int:
         """Write embeddings and metadata for other programs; see `retrieval.export.export`."""
         return export(self.library, target, kind=kind)
+
+    def import_embeddings(
+        self, source: str | os.PathLike[str], metadata: str | os.PathLike[str] | None = None
+    ) -> ImportReport:
+        """Add embeddings that another program made with this library's model; see
+        `retrieval.imports.read_embeddings`."""
+        items = read_embeddings(Path(source), None if metadata is None else Path(metadata))
+        return self.library.import_embeddings(items, self._own)
 
     def __len__(self) -> int:
         """The number of pictures."""

@@ -43,6 +43,7 @@ from indexer.database.schema import (
     fields,
     files,
     generations,
+    imports,
     items,
     library,
     models,
@@ -64,6 +65,8 @@ from indexer.records import (
 from indexer.values import FieldValue, FieldValues, nfc_path
 from indexer.values import value as value_of
 
+IMPORTS = b"/"
+"""The root of all imported items; their files keep their own absolute paths."""
 _PARTS = 200
 """Files and folders that one query looks for; some builds of SQLite allow 999 parameters."""
 
@@ -203,8 +206,13 @@ def all_roots(db: Connection) -> list[Root]:
                 mounts=tuple(
                     sorted((os.fsencode(path), device) for path, device in json.loads(row.mounts))
                 ),
+                imported=row.imported is not None,
             )
-            for row in db.execute(select(roots).order_by(roots.c.id))
+            for row in db.execute(
+                select(roots, imports.c.root_id.label("imported"))
+                .outerjoin(imports, imports.c.root_id == roots.c.id)
+                .order_by(roots.c.id)
+            )
         ]
 
 

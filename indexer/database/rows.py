@@ -24,6 +24,8 @@ class Root:
     """Globs of the files and folders that are left out; see `indexer.folders.excludes`."""
     mounts: Mounts = ()
     """The mounts that held files when they were last looked at."""
+    imported: bool = False
+    """Whether it holds what another program embedded: it is never scanned."""
 
     def at(self, path: bytes) -> bytes:
         """The absolute path of `path`, which is relative to the root; b"" is the root itself."""

@@ -107,6 +107,14 @@ files = Table(
     UniqueConstraint("root_id", "path"),
 )
 
+# Roots of items whose embeddings another program made. They are never scanned.
+imports = Table(
+    "imports",
+    metadata,
+    Column("root_id", ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True),
+    Column("at", Text, nullable=False),
+)
+
 # How many files the last look at a whole root passed over, by the ending of their names in lower
 # case; also "link" for symbolic links and "raw+jpeg" for RAW files beside their JPEGs.
 passed_over = Table(

@@ -27,6 +27,7 @@ def statuses(db: Connection) -> list[RootStatus]:
             state=devices.state(root, b"", root.device, expect_files=root.id in files),
             follow_symlinks=root.follow_symlinks,
             exclude=root.exclude,
+            imported=root.imported,
             away=tuple(
                 (_path(root.at(folder)), state) for folder, state in _away(db, root, root.mounts)
             ),

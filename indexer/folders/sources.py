@@ -88,7 +88,7 @@ def parts_to_scan(
 
     Raises SourceNotFound, SourceExcluded or UnsupportedFile.
     """
-    roots = catalogue.all_roots(db)
+    roots = _scanned(db)
     paths = [catalogue.resolve(db, roots, os.fsencode(source)) for source in sources]
     known = {root.path for root in roots}
     shapes = {path: "folder" if path in known else _shape(path) for path in paths}
@@ -99,7 +99,7 @@ def parts_to_scan(
             watching.watch(db, os.path.dirname(path), recursive=False)
         else:
             continue
-        roots = catalogue.all_roots(db)
+        roots = _scanned(db)
 
     parts: dict[int, set[bytes]] = {}
     for path in paths:
@@ -119,13 +119,17 @@ def parts_to_scan(
             if (kept, follow) != (root.exclude, root.follow_symlinks):
                 watching.watch_how(db, root, exclude=kept, follow_symlinks=follow)
 
-    roots = [root for root in catalogue.all_roots(db) if root.id in parts]
+    roots = [root for root in _scanned(db) if root.id in parts]
     for root in roots:
         excludes = Excludes(root.exclude)
         for part in sorted(parts[root.id]):
             if excludes.cover(part):
                 _refuse_excluded(root, part)
     return {root: parts[root.id] for root in roots}
+
+
+def _scanned(db: Connection) -> list[Root]:
+    return [root for root in catalogue.all_roots(db) if not root.imported]
 
 
 def _refuse_excluded(root: Root, part: bytes) -> NoReturn:

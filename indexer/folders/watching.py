@@ -4,14 +4,15 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from sqlalchemy import Connection, LargeBinary, cast, delete, literal, update
+from sqlalchemy import Connection, LargeBinary, cast, delete, insert, literal, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from indexer.database import connection
 from indexer.database.catalogue import all_roots, within
 from indexer.database.rows import Root
-from indexer.database.schema import files, roots
+from indexer.database.schema import files, imports, roots
 from indexer.folders import excludes
 
 
@@ -33,6 +34,16 @@ def watch(db: Connection, folder: bytes, *, recursive: bool) -> None:
         if inner.path != folder and within(inner.path, folder):
             outer = next(root for root in all_roots(db) if root.path == folder)
             _absorb(db, inner, outer)
+
+
+def watch_imports(db: Connection, folder: bytes) -> int:
+    """The id of the root of what is imported, which lies at `folder`."""
+    watch(db, folder, recursive=False)
+    root = next(root for root in all_roots(db) if root.path == folder)
+    if not root.imported:
+        row = {"root_id": root.id, "at": datetime.now(UTC).isoformat()}
+        db.execute(insert(imports).values(row))
+    return root.id
 
 
 def _location(db: Connection, folder: bytes) -> dict[str, object]:

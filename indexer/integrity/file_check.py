@@ -21,7 +21,7 @@ _Known = tuple[bytes, int, int, bytes]
 def chosen_files(db: Connection, part: Part) -> Iterator[_Known]:
     """The files in `part`. A hash of its path chooses the part of a file, so it never changes."""
     number, parts = part
-    folders = {root.id: root.path for root in catalogue.all_roots(db)}
+    folders = {root.id: root.path for root in catalogue.all_roots(db) if not root.imported}
     f = files.c
     query = select(f.root_id, f.path, f.size, f.mtime_ns, f.digest).where(
         f.digest.is_not(None), f.racy.is_(False)

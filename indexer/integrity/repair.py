@@ -25,6 +25,7 @@ from indexer.errors import LibraryDamaged
 from indexer.integrity.row_repair import (
     correct_log,
     drop_embeddings,
+    drop_unusable_imports,
     embeddings_lost,
     only_model,
     read_again,
@@ -59,6 +60,8 @@ def repair(engine: Engine, directory: Path, publish: Callable[[], None]) -> Repa
     else:
         raise _hopeless(found[0])
     if repaired:
+        with engine.begin() as db:
+            lost += drop_unusable_imports(db)
         clean(engine, directory)
         publish()
     return Repair(repaired, lost)

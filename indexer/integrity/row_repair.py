@@ -19,9 +19,10 @@ from sqlalchemy import (
     update,
 )
 
+from indexer.database import catalogue
 from indexer.database.catalogue import among
 from indexer.database.checksums import Value, damaged_rows, raw_rows
-from indexer.database.journal import UNFINISHED
+from indexer.database.journal import UNFINISHED, delete_files
 from indexer.database.schema import (
     annotations,
     changes,
@@ -30,6 +31,7 @@ from indexer.database.schema import (
     fields,
     files,
     generations,
+    imports,
     items,
     library,
     models,
@@ -64,6 +66,22 @@ def replace_rows(db: Connection, damaged: Mapping[str, Collection[int]]) -> list
         if name in damaged
         for loss in remedy.apply(db, damaged[name])
     ]
+
+
+def drop_unusable_imports(db: Connection) -> list[str]:
+    """Forget imported items that no run can read or embed again; returns what is lost."""
+    current = catalogue.current_model(db)
+    model_id = current[0] if current else None
+    unusable = [
+        file.id
+        for root in catalogue.all_roots(db)
+        if root.imported
+        for file in catalogue.known_files(db, root.id, model_id)
+        if file.digest is None or file.lacking or not file.items
+    ]
+    count = len(unusable)
+    delete_files(db, unusable)
+    return [f"{count} imported items: import them again with `align import`"] if count else []
 
 
 def embeddings_lost(count: int) -> str:
@@ -271,6 +289,15 @@ def _drop_statements(db: Connection, rowids: Collection[int]) -> list[str]:
     return [f"when and how some annotations were made ({len(rowids)} statements)"]
 
 
+def _keep_imports(db: Connection, rowids: Collection[int]) -> list[str]:
+    """Only one root is ever imported, at the root of the file system."""
+    db.execute(delete(imports).where(_rowids(imports, rowids)))
+    for root in catalogue.all_roots(db):
+        if root.path == catalogue.IMPORTS and not root.imported:
+            db.execute(insert(imports).values(root_id=root.id, at=""))
+    return []
+
+
 def _retry_failures(db: Connection, rowids: Collection[int]) -> list[str]:
     chosen = _rowids(failures, rowids)
     failed = select(failures.c.file_id).where(chosen)
@@ -310,6 +337,7 @@ REMEDIES = {
     "failures": Remedy("lets the next run try the files again", _retry_failures),
     "changes": Remedy("writes the log of these items again", _rewrite_log),
     "generations": Remedy("builds the indexes again", _drop_derived(generations)),
+    "imports": Remedy("keeps the items, and their root is never scanned", _keep_imports),
     "passed_over": Remedy("lets the next run count them again", _drop_derived(passed_over)),
     "phrases": Remedy("drops them until they are needed", _drop_derived(phrases)),
 }

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -53,20 +53,35 @@ def read_rows(table: Path, *, clear_empty: bool = False) -> Iterator[Row]:
     Raises AnnotationError if the file cannot be read, a row has more or fewer cells than the
     header, two columns have one name, or a row has neither ``path`` nor ``sha256``.
     """
-    readers: dict[str, Callable[[Path], Iterator[tuple[str, Mapping[str, object]]]]]
-    readers = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
-    reader = readers.get(table.suffix.lower())
+    reader = _READERS.get(table.suffix.lower())
     if reader is None:
-        raise _error(table, f"is none of {' '.join(readers)}; convert it or rename it")
-    try:
+        raise _error(table, f"is none of {' '.join(_READERS)}; convert it or rename it")
+    with _explained(table):
         for n, (place, values) in enumerate(reader(table), start=1):
             yield _row(table, n, place, values, clear_empty)
+
+
+@contextmanager
+def _explained(table: Path) -> Iterator[None]:
+    """Replace what reading a table raises by one sentence."""
+    try:
+        yield
     except OSError as error:
         raise _error(table, f"cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise _error(table, f"is not UTF-8 ({error.reason}); convert it") from error
     except TableError as error:
         raise AnnotationError(f"{table}, {error}") from None
+
+
+def read_table(table: Path) -> Iterator[Mapping[str, object]]:
+    """The rows of a table of any kind as they stand, by column. Raises AnnotationError."""
+    reader = _READERS.get(table.suffix.lower())
+    if reader is None:
+        raise _error(table, f"is none of {' '.join(_READERS)}; convert it or rename it")
+    with _explained(table):
+        for _, values in reader(table):
+            yield values
 
 
 def _error(table: Path, problem: str) -> AnnotationError:
@@ -244,6 +259,12 @@ def _zone(name: str) -> tzinfo:
         found = None
     return found or UTC
 
+
+_READERS: dict[str, Callable[[Path], Iterator[tuple[str, Mapping[str, object]]]]] = {
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+}
 
 _INTEGERS = ("id", "position", "width", "height", "bytes")
 _FLOATS = ("latitude", "longitude")

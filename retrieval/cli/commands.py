@@ -26,6 +26,7 @@ COMMANDS = {
     "forget": "Forget files, folders, whole roots, or fields.",
     "annotate": "Add the columns of a table to the pictures it names.",
     "fields": "List the fields to filter by.",
+    "import": "Add embeddings that another program made.",
     "export": "Write embeddings, metadata or fields for other programs.",
     "duplicates": "List copies and near-duplicates.",
     "failures": "List the files that could not be read, and why.",

@@ -39,7 +39,8 @@ def command(ctx: click.Context, library: Path | None, as_json: bool) -> None:
 
 def _options(root: RootStatus) -> str:
     said = [
-        *([] if root.recursive else ["only files that were named"]),
+        *(["imported, never scanned"] if root.imported else []),
+        *([] if root.recursive or root.imported else ["only files that were named"]),
         *(["follows symlinks"] if root.follow_symlinks else []),
         *([f"excludes {' '.join(root.exclude)}"] if root.exclude else []),
         *(f"{shown(path)}: {state}" for path, state in root.away),

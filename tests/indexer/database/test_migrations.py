@@ -35,7 +35,7 @@ def plain(folder):
     return closing(sqlite3.connect(folder / ".align/library.db"))
 
 
-MOVED = {"fields", "annotations", "statements", "failures", "passed_over"}
+MOVED = {"fields", "annotations", "statements", "failures", "passed_over", "imports"}
 """Tables that schemas 3 and 4 changed or added."""
 
 

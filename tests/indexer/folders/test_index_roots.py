@@ -172,7 +172,7 @@ def test_a_file_that_is_neither_a_picture_nor_texts(photos):
     path = photos.write("a.pdf", "x")
     with pytest.raises(UnsupportedFile) as caught:
         photos.library.index([photos.folder, path], None)
-    assert str(caught.value).startswith(f"{path} is neither a picture (.avif ")
+    assert str(caught.value).startswith(f"{path} is neither a picture (.arw ")
     assert str(caught.value).endswith(
         "nor a file of texts (.csv .jsonl .txt); convert it or rename it"
     )

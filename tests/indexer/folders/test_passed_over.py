@@ -16,10 +16,6 @@ def without_extras(monkeypatch):
     monkeypatch.setattr(sources, "readable_extensions", lambda: plain)
 
 
-def indexed(photos):
-    return {name: n for name, n in photos.index().items() if name != "passed_over"}
-
-
 def counts(photos):
     return dict(photos.library.status().passed_over)
 
@@ -29,7 +25,7 @@ def test_videos_drawings_and_links_are_counted(photos):
     for name in ("a.MOV", "sub/b.mov", "c.psd", "d.pef", "notes.md", "e.xyz", ".hidden.mov"):
         photos.write(name, "")
     (photos.folder / "link.png").symlink_to(photos.folder / "a.png")
-    assert indexed(photos) == {"added": 1, "embedded": 1}
+    assert photos.index() == {"added": 1, "embedded": 1}
     report = photos.library.index([photos.folder / "sub"], FakeEncoder)
     assert report.passed_over == {".mov": 1}  # a part of the root: the whole is still known
     found = {".mov": 2, ".pef": 1, ".psd": 1, "link": 1}
@@ -49,12 +45,12 @@ def test_videos_drawings_and_links_are_counted(photos):
 def test_a_raw_file_beside_its_jpeg_is_left_out(photos):
     for name in ("a.DNG", "b.dng"):
         (photos.folder / name).write_bytes(raw_file(Image.new("RGB", (64, 48), "red")))
-    assert indexed(photos) == {"added": 1, "copied": 1, "embedded": 1}
+    assert photos.index() == {"added": 1, "copied": 1, "embedded": 1}
     photos.paint("A.jpg", "green")
-    assert indexed(photos) == {"added": 1, "deleted": 1, "unchanged": 1, "embedded": 1}
+    assert photos.index() == {"added": 1, "deleted": 1, "unchanged": 1, "embedded": 1}
     assert counts(photos) == {"raw+jpeg": 1}
     (photos.folder / "A.jpg").unlink()
-    assert indexed(photos)["copied"] == 1
+    assert photos.index()["copied"] == 1
     assert counts(photos) == {}
 
 
@@ -62,7 +58,7 @@ def test_without_the_extras_nothing_known_is_lost(photos, without_extras, monkey
     for name in ("a.dng", "b.jxl"):
         photos.write(name, "")
     photos.paint("c.png", "red")
-    assert indexed(photos) == {"added": 1, "embedded": 1}
+    assert photos.index() == {"added": 1, "embedded": 1}
     assert counts(photos) == {".dng": 1, ".jxl": 1}
     assert remedies(counts(photos)) == [
         "1 .dng (pip install 'align-retrieval[raw]' reads them)",
@@ -72,6 +68,6 @@ def test_without_the_extras_nothing_known_is_lost(photos, without_extras, monkey
 
 def test_a_raw_file_stays_when_the_extra_goes(photos, monkeypatch):
     (photos.folder / "a.dng").write_bytes(raw_file(Image.new("RGB", (64, 48), "red")))
-    assert indexed(photos) == {"added": 1, "embedded": 1}
+    assert photos.index() == {"added": 1, "embedded": 1}
     monkeypatch.setattr(sources, "readable_extensions", lambda: frozenset({".png"}))
-    assert indexed(photos) == {"unchanged": 1}
+    assert photos.index() == {"unchanged": 1}

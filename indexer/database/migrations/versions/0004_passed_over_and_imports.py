@@ -1,4 +1,4 @@
-"""A library remembers how many files it passed over, and of what kinds."""
+"""A library remembers how many files it passed over, and which roots hold what was imported."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,5 +15,13 @@ def upgrade() -> None:
         ),
         sa.Column("ending", sa.Text, primary_key=True),
         sa.Column("files", sa.Integer, nullable=False),
+        sa.Column("checksum", sa.Integer, nullable=False, server_default=sa.text("0")),
+    )
+    op.create_table(
+        "imports",
+        sa.Column(
+            "root_id", sa.Integer, sa.ForeignKey("roots.id", ondelete="CASCADE"), primary_key=True
+        ),
+        sa.Column("at", sa.Text, nullable=False),
         sa.Column("checksum", sa.Integer, nullable=False, server_default=sa.text("0")),
     )
