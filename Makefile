@@ -43,7 +43,7 @@ help:  ## list these targets
 	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "make %-10s%s\n", $$1, $$2}' Makefile
 
 .venv/runtime.stamp: pyproject.toml constraints.txt
-	@echo "Setting up .venv: torch, FAISS and others, 1.7 GB with torch for the CPU; once, some minutes ..."
+	@echo "Setting up .venv: torch, FAISS and others, 1.2 GB with torch for the CPU; once, some minutes ..."
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) torch --editable .

@@ -14,6 +14,7 @@ GROUP = "align_retrieval.encoders"
 """The group of entry points by which an installed package offers encoders."""
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _ATTRIBUTES = (
     *("name", "fingerprint", "dim", "temperature", "preprocessing"),
     *("prepare", "encode_images", "encode_texts"),
@@ -24,6 +25,17 @@ def is_factory(name: str) -> bool:
     """Whether `name` is ``module:factory``: code that is run only if a person names it."""
     is_code = _FACTORY.fullmatch(name) is not None and not name.startswith(TRANSFORMERS)
     return is_code and not Path(name).exists()
+
+
+def is_here(name: str) -> bool:
+    """Whether the encoder with this name can be loaded without fetching anything. A wrong name
+    counts as here: loading it says what is wrong."""
+    bare = name.removeprefix(TRANSFORMERS)
+    if is_factory(name) or Path(bare).expanduser().exists() or not _HUB_ID.fullmatch(bare):
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(bare, "config.json"), str)
 
 
 def load_named_encoder(name: str, device: str = "auto") -> Encoder:

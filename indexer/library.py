@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from shlex import quote
 from typing import Self
 
 import numpy as np
@@ -95,7 +96,7 @@ class Library:
         if not file.is_file():
             raise LibraryNotFound(
                 f"there is no library at {directory.parent}; make one with"
-                f" `align index {directory.parent}`"
+                f" `align index {quote(str(directory.parent))}`"
             )
         reader = connection.connect(file, writable=False)
         try:

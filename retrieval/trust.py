@@ -6,6 +6,7 @@ owner wants, as `git` has it with ``safe.directory``.
 
 import os
 from pathlib import Path
+from shlex import quote
 
 from indexer import UntrustedLibrary
 from retrieval import user_lists
@@ -50,11 +51,11 @@ def distrust(directory: Path) -> bool:
 def require_trust(directory: Path) -> None:
     """For a library that nobody named. Raises UntrustedLibrary."""
     if not is_trusted(directory):
-        folder = directory.parent
+        folder = quote(str(directory.parent))
         raise UntrustedLibrary(
-            f"the library in {folder} belongs to another user, so it is not used without being"
-            f" asked for: name it with --library {folder}, or trust it for good with `align trust"
-            f" {folder}`"
+            f"the library in {directory.parent} belongs to another user, so it is not used without"
+            f" being asked for: name it with --library {folder}, or trust it for good with `align"
+            f" trust {folder}`"
         )
 
 
@@ -70,5 +71,5 @@ def require_trusted_model(directory: Path, name: str) -> None:
         raise UntrustedLibrary(
             f"the library in {folder} belongs to another user and says that its model is {name}:"
             f" name the model with --model if you know it, or trust the library with `align trust"
-            f" {folder}`"
+            f" {quote(str(folder))}`"
         )

@@ -164,7 +164,7 @@ def _picture(source: Source, record: Record, folder: Path) -> StoredPicture:
         raise record.place.error("names no picture; write its file name")
     if os.path.isabs(name) and not source.own:
         raise record.place.error(f"{name} is an absolute path; write it relative to the pictures")
-    if os.path.normpath(name).split(os.sep)[0] == os.pardir:
+    if not source.own and os.path.normpath(name).split(os.sep)[0] == os.pardir:
         raise record.place.error(f"{name} leads out of the folder of pictures; name it within")
     path = folder / name  # an absolute name replaces the folder
     if source.flat and not os.path.isfile(path):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -46,7 +47,13 @@ def _rows(path: Path, text: str) -> Iterator[Record]:
 
 def _row(cells: Mapping[str, str], line: int, path: Path) -> Record:
     split = cells.get(_SPLIT, "").strip() or None
-    return Record(cells[_IMAGE].strip(), (cells[_CAPTION],), Place(path, f"line {line}"), split)
+    name = _plain(cells[_IMAGE].strip())
+    return Record(name, (cells[_CAPTION],), Place(path, f"line {line}"), split)
+
+
+def _plain(name: str) -> str:
+    """One name for one picture: ``./a.jpg`` is ``a.jpg``."""
+    return os.path.normpath(name) if name and "\0" not in name else name
 
 
 def read_json_lines(path: Path, text: str) -> Source:
@@ -65,7 +72,8 @@ def _objects(path: Path, text: str) -> Iterator[Record]:
             place = Place(path, f"line {n}")
             entry = parse_object(line, place)
             split = field(entry, _SPLIT, str, place) if entry.get(_SPLIT) else None
-            yield Record(field(entry, _IMAGE, str, place), captions_of(entry, place), place, split)
+            name = _plain(field(entry, _IMAGE, str, place))
+            yield Record(name, captions_of(entry, place), place, split)
 
 
 def parse_object(text: str, place: Place) -> Mapping[str, object]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from indexer import Library
-from retrieval.cli.names import shown
+from retrieval.cli.names import whole
 from retrieval.cli.opening import locate
 from retrieval.cli.options import device_option, json_option, library_option, wait_option
 from retrieval.cli.output import ProgressBar, count, print_json, say
@@ -60,7 +60,7 @@ def command(
             print_json(vars(report))
         else:
             again = f", {report.replaced:,} replaced" if report.replaced else ""
-            click.echo(f"{count(report.added, 'item')} added{again}: {shown(opened.path)}")
+            click.echo(f"{count(report.added, 'item')} added{again}: {whole(opened.path)}")
         if report.watched:
             left = count(report.watched, "path")
             say(f"{left} in watched folders left out: align index reads them")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from indexer import LayoutChoice
-from retrieval.cli.names import shown
+from retrieval.cli.names import whole
 from retrieval.cli.opening import encoder_loader, is_another_name, locate_for_indexing
 from retrieval.cli.options import (
     device_option,
@@ -126,7 +126,7 @@ def command(
                 "unchanged": report.unchanged,
             }
             said = ", ".join(f"{n:,} {what}" for what, n in parts.items() if n) or "no pictures"
-            click.echo(f"{said} in {report.seconds:.1f} s: {shown(opened.path)}")
+            click.echo(f"{said} in {report.seconds:.1f} s: {whole(opened.path)}")
         for name in report.given_up:
             say(f"embedding everything with {name} was begun and is given up now")
         for clause in remedies(report.passed_over):

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from indexer import Library, LibraryError, directory_of
-from retrieval.cli.names import shown
+from retrieval.cli.names import whole
 from retrieval.cli.options import json_option
 from retrieval.cli.output import count, print_json, say
 from retrieval.known_libraries import drop, known
@@ -25,7 +25,7 @@ def command(forget: Path | None, as_json: bool) -> int:
     library on the list, which is in your own configuration; nothing is written into your folders.
     """
     if forget is not None:
-        name = shown(forget)
+        name = whole(forget)
         was_there = drop(directory_of(forget.resolve()))
         say(f"{name} is off the list" if was_there else f"align: {name} is not on the list")
         return int(not was_there)
@@ -40,13 +40,13 @@ def command(forget: Path | None, as_json: bool) -> int:
         except LibraryError as error:
             values: dict[str, object]
             values = {"library": directory, "pictures": None, "roots": [], "problem": str(error)}
-            said = f"{shown(directory.parent)}  cannot be opened: {error}"
+            said = f"{whole(directory.parent)}  cannot be opened: {error}"
         else:
             paths = [root.path for root in roots]
             values = {"library": directory, "pictures": pictures, "roots": paths, "problem": None}
             said = (
-                f"{shown(directory.parent)}  {count(pictures, 'picture')}"
-                f"  {', '.join(map(shown, paths))}"
+                f"{whole(directory.parent)}  {count(pictures, 'picture')}"
+                f"  {', '.join(map(whole, paths))}"
             )
         if as_json:
             print_json(values)

@@ -30,6 +30,11 @@ def shown(path: str | os.PathLike[str]) -> str:
     return printable(os.fspath(_from_here(path)))
 
 
+def whole(path: str | os.PathLike[str]) -> str:
+    """A path for people, wherever they are."""
+    return printable(os.fspath(path))
+
+
 def raw(path: str | os.PathLike[str]) -> bytes:
     """A path for other programs, in its own bytes; on a terminal as in `shown`."""
     return shown(path).encode() if sys.stdout.isatty() else os.fsencode(path)

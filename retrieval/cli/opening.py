@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from shlex import quote
 
 from encoder import Encoder
-from indexer import Library, LibraryNotFound, find_library
+from encoder.named import is_here
+from indexer import Library, LibraryNotFound, ModelMismatch, find_library
 from retrieval.cli.names import pasteable, shown
 from retrieval.cli.output import say
 from retrieval.defaults import DEFAULT_MODEL, LIBRARY_VARIABLE
@@ -34,8 +36,17 @@ def is_another_name(library: Library, model: str | None) -> bool:
 
 
 def open_engine(library: Path | None, model: str | None, device: str) -> Engine:
-    """Open the library named, else the one found from the current folder upwards."""
-    return open_library(locate(library), model=model, device=device)
+    """Open the library named, else the one found from the current folder upwards. Raises
+    ModelMismatch for a model that would have to be fetched only to be refused."""
+    engine = open_library(locate(library), model=model, device=device)
+    own = engine.library.model
+    if own and model and model != own.name and not is_here(model):
+        engine.close()
+        raise ModelMismatch(
+            f"the library uses {own.name}, and {model} is not on this machine: leave out --model,"
+            f" or embed everything again with `align index --reembed --model {quote(model)}`"
+        )
+    return engine
 
 
 def say_notes(encoder: Encoder, texts: Iterable[str]) -> None:

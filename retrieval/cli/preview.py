@@ -1,5 +1,7 @@
 """Hits drawn in a terminal."""
 
+import sys
+
 import click
 
 from encoder import PictureError, read_picture
@@ -14,6 +16,10 @@ _PIXELS = 480
 
 def draw(results: Results) -> None:
     """Draw each hit with its rank and name below, as well as the terminal can."""
+    if sys.stdout.isatty() and not sys.stdin.isatty():
+        raise click.UsageError(
+            "--preview asks the terminal what it can draw: do not redirect the input."
+        )
     try:
         from rich.console import Console
         from textual_image.renderable import Image

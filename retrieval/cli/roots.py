@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from indexer import Library, RootStatus
-from retrieval.cli.names import shown
+from retrieval.cli.names import whole
 from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option, wait_option
 from retrieval.cli.output import count, print_json, root_values, say
@@ -27,12 +27,12 @@ def command(ctx: click.Context, library: Path | None, as_json: bool) -> None:
         return
     with Library.open(locate(library)) as opened:
         roots = opened.roots()
-    width = max((len(shown(root.path)) for root in roots), default=0)
+    width = max((len(whole(root.path)) for root in roots), default=0)
     for root in roots:
         if as_json:
             print_json(root_values(root))
         else:
-            path = shown(root.path)
+            path = whole(root.path)
             row = f"{path:<{width}}  {count(root.files, 'file'):>12}  {root.state:<12}"
             click.echo(f"{row}  {_options(root)}".rstrip())
 
@@ -43,7 +43,7 @@ def _options(root: RootStatus) -> str:
         *([] if root.recursive or root.imported else ["only files that were named"]),
         *(["follows symlinks"] if root.follow_symlinks else []),
         *([f"excludes {' '.join(root.exclude)}"] if root.exclude else []),
-        *(f"{shown(path)}: {state}" for path, state in root.away),
+        *(f"{whole(path)}: {state}" for path, state in root.away),
     ]
     return ", ".join(said)
 
@@ -61,4 +61,4 @@ def move(ctx: click.Context, old: Path, new: Path, wait: float, library: Path | 
     """
     with Library.open(locate(library or ctx.obj), wait=wait) as opened:
         opened.move_root(old, new, wait=wait)
-    say(f"{shown(old)} is now {shown(new)}")
+    say(f"{whole(old)} is now {whole(new)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from indexer import Library, Status, remedies
-from retrieval.cli.names import shown
+from retrieval.cli.names import whole
 from retrieval.cli.opening import locate
 from retrieval.cli.options import json_option, library_option
 from retrieval.cli.output import count, generation_rows, print_json, print_rows, root_values, say
@@ -44,13 +44,13 @@ def _untimed(status: Status) -> str:
 def _print(path: Path, status: Status) -> None:
     model = status.model
     rows = [
-        ("library", shown(path)),
+        ("library", whole(path)),
         ("pictures", f"{status.counts['image']:,}{_untimed(status)}"),
         ("texts", f"{status.counts['text']:,}"),
         ("failures", _failures(status)),
         *(("passed over", clause) for clause in remedies(status.passed_over)),
         ("model", f"{model.name} ({model.dim} dimensions, {model.fingerprint})" if model else "-"),
-        *(("root", f"{shown(root.path)} ({count(root.files, 'file')})") for root in status.roots),
+        *(("root", f"{whole(root.path)} ({count(root.files, 'file')})") for root in status.roots),
         *generation_rows(status.generations),
         (
             "database",

@@ -57,6 +57,7 @@ def command(**options: Any) -> None:
             start = _start(asked, dataset)
             data = _data(asked, recipe, dataset, start)
             evaluate, measured = _evaluation(asked, recipe, start)
+        batch_size = _batch_size(asked.batch_size, len(data), world.size)  # some may be left out
         micro_batch = asked.micro_batch or start.micro_batch(batch_size // world.size)
         cuda = device.type == "cuda"
         settings = _settings(asked, recipe, len(data), cuda, batch_size, micro_batch)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from indexer import LibraryNotFound, directory_of
-from retrieval.cli.names import shown
+from retrieval.cli.names import whole
 from retrieval.cli.output import say
 from retrieval.trust import DATABASE, distrust, trust, trusted
 
@@ -24,10 +24,10 @@ def command(folders: tuple[Path, ...], remove: bool) -> None:
         if remove:
             raise click.UsageError("--remove needs at least one FOLDER")
         for directory in trusted():
-            click.echo(shown(directory.parent))
+            click.echo(whole(directory.parent))
     for folder in folders:
         directory = directory_of(folder.expanduser().absolute())
-        name = shown(directory.parent)
+        name = whole(directory.parent)
         if remove:
             say(f"{name} is not trusted any more" if distrust(directory) else f"{name} was not")
         elif not (directory / DATABASE).is_file():

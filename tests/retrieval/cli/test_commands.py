@@ -143,6 +143,7 @@ def test_status(photos: Path, tiny_model: Path) -> None:
             "state": "ok",
             "follow_symlinks": False,
             "exclude": [],
+            "imported": False,
             "away": {},
         }
     ]

@@ -1,11 +1,14 @@
 """What commands do with hits and names: forms for scripts, files, pages, a library of one's own."""
 
 import base64
+import fcntl
 import json
 import os
 import pty
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -101,35 +104,47 @@ def test_names_that_are_not_utf8_in_json(album: Path) -> None:
     assert "caf\\xe9.png" in align("search", "red", "-k", 1).stdout
 
 
-def test_paths_are_relative_on_a_terminal_in_ones_own_folder(album: Path, tmp_path: Path) -> None:
+def on_a_terminal(album: Path, folder: Path, *arguments: str) -> str:
+    """What a command shows on a terminal in `folder`."""
+    code = (
+        "import sys; from encoder.fake import FakeEncoder; import retrieval.engine as e;"
+        "e.load_named = lambda *_: FakeEncoder();"
+        "from retrieval.cli import main; main(sys.argv[1:])"
+    )
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 110, 1100, 1000))
+    command = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "ALIGN_LIBRARY": str(album), "TERM": "xterm-256color"}
+    subprocess.run(
+        command,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        cwd=folder,
+        env=environment,
+        check=True,
+        timeout=120,
+    )
+    os.close(child)
+    data = b""
+    while True:
+        try:
+            some = os.read(parent, 4096)
+        except OSError:
+            break
+        data += some
+    os.close(parent)
+    return data.decode()
+
+
+def test_paths_are_relative_on_a_terminal_in_ones_own_folder(album: Path) -> None:
     (album / "trip").mkdir()
     (album / "red.png").rename(album / "trip" / "red.png")
-    code = (
-        "from encoder.fake import FakeEncoder; import retrieval.engine as e;"
-        "e.load_named = lambda *_: FakeEncoder();"
-        "from retrieval.cli import main; main(['search', 'red', '-k', '3'])"
-    )
     with Library.open(album) as library:
         library.index([], FakeEncoder)
-
-    def on_a_terminal(folder: Path) -> str:
-        parent, child = pty.openpty()
-        command = [sys.executable, "-c", code]
-        environment = {**os.environ, "ALIGN_LIBRARY": str(album)}
-        subprocess.run(command, stdout=child, stderr=child, cwd=folder, env=environment, check=True)
-        os.close(child)
-        data = b""
-        while True:
-            try:
-                some = os.read(parent, 4096)
-            except OSError:
-                break
-            data += some
-        os.close(parent)
-        return data.decode()
-
-    assert "  trip/red.png" in on_a_terminal(album)
-    assert f"  {album}/trip/red.png" in on_a_terminal(Path("/usr"))
+    ask = ("search", "red", "-k", "3")
+    assert "  trip/red.png" in on_a_terminal(album, album, *ask)
+    assert f"  {album}/trip/red.png" in on_a_terminal(album, Path("/usr"), *ask)
     assert f"  {album}/trip/red.png" in align("search", "red").stdout
 
 
@@ -350,3 +365,30 @@ def test_the_variable_that_named_a_model_is_named(
     monkeypatch.setenv("ALIGN_MODEL", "/gone")
     said = align("search", "red", status=1).stderr
     assert said == "align: /gone is not a checkpoint (ALIGN_MODEL is set to /gone)\n"
+
+
+def test_hits_are_drawn_in_the_terminal(album: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = on_a_terminal(album, album, "search", "red", "-k", "1", "--preview")
+    assert shown.splitlines()[0].split() == ["1", "1.000", "red.png"]
+    assert shown.count("\u2580") > 20  # half blocks, of which the colours are pixels
+    assert "38;2;254;0;0" in shown or "38;2;255;0;0" in shown or "38;5;" in shown
+    monkeypatch.setitem(sys.modules, "textual_image", None)
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", None)
+    said = align("search", "red", "--preview", status=2).stderr
+    assert "pip install 'align-retrieval[preview]'" in said
+
+
+def test_another_model_is_refused_before_it_is_fetched(
+    album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encoder.load_encoder", lambda *_: pytest.fail("loaded"), raising=False)
+    said = align("search", "red", "--model", "someone/else", status=1).stderr
+    assert said == (
+        "align: the library uses fake, and someone/else is not on this machine: leave out --model,"
+        " or embed everything again with `align index --reembed --model someone/else`\n"
+    )
+
+
+def test_libraries_and_roots_are_shown_whole(album: Path) -> None:
+    for command in ("status", "roots"):
+        assert str(album) in align(command).stdout

@@ -62,6 +62,7 @@ def test_roots_are_listed(folder: Path, other: Path) -> None:
             "state": "ok",
             "follow_symlinks": False,
             "exclude": [],
+            "imported": False,
             "away": {},
         },
         {
@@ -71,6 +72,7 @@ def test_roots_are_listed(folder: Path, other: Path) -> None:
             "state": "ok",
             "follow_symlinks": True,
             "exclude": ["raw", "*.gif"],
+            "imported": False,
             "away": {},
         },
     ]

@@ -230,3 +230,27 @@ def test_wrong_usage(options: tuple[str, ...], said: str, photos: Path, tmp_path
     result = train(photos, tmp_path / "out", *options)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_a_batch_larger_than_the_dataset_is_refused_before_anything_is_decoded(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def decode(*_: object, **__: object) -> None:
+        pytest.fail("decoded")
+
+    monkeypatch.setattr("encoder.datasets.prepare_pictures", decode, raising=False)
+    result = train(photos, tmp_path / "out", "--from", "scratch", "--batch-size", "17")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "align: 16 pictures are fewer than one batch of 17: give more pictures or a smaller"
+        " --batch-size\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_default_batch_shrinks_to_the_dataset(photos: Path, tmp_path: Path) -> None:
+    options = ("--image-size", "32", "--epochs", "1", "--val-split", "none")
+    result = train(photos, tmp_path / "out", "--from", "scratch", *options)
+    assert result.exit_code == 0, result.output
+    assert "a step compares 16 pictures, because there are only 16\n" in result.stderr
+    assert "for 1 step of 16" in result.stderr
