@@ -52,8 +52,9 @@ def model_option(command: Command) -> Command:
         "--model",
         envvar=MODEL_VARIABLE,
         show_envvar=True,
-        help="Checkpoint: a folder, a hub id or align-mini. By default the library's own; a new"
-        " library takes kakaobrain/align-base.",
+        help="Checkpoint: a folder, a hub id or align-mini; also transformers:NAME or"
+        " module:factory. By default the library's own; a new library takes"
+        " kakaobrain/align-base.",
     )(command)
 
 
@@ -65,7 +66,8 @@ def checkpoint_option(command: Command) -> Command:
         show_default=True,
         envvar=MODEL_VARIABLE,
         show_envvar=True,
-        help="Checkpoint: a folder, a hub id or align-mini.",
+        help="Checkpoint: a folder, a hub id or align-mini; also transformers:NAME or"
+        " module:factory.",
     )(command)
 
 

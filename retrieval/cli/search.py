@@ -19,12 +19,15 @@ class _OneText(click.Command):
     """Several words without quotes are one question that the shell has split."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        words = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
             if "unexpected extra argument" not in error.message:
                 raise
-            hint = 'Put quotes around the text: align search "a dog on a beach"'
+            values, rest, _ = self.make_parser(ctx).parse_args(words)
+            text = " ".join([str(values.get("text")), *rest])
+            hint = f'Put quotes around the text: align search "{text}"'
             raise click.UsageError(f"{error.message.rstrip('.')}. {hint}.", ctx) from None
 
 

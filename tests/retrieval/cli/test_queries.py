@@ -92,7 +92,7 @@ def test_a_path_that_begins_with_a_number(colours: Path) -> None:
         (["similar", "red.png", "--minus", "red"], "align: the terms of the query cancel each"),
         (["search", "red", "--group", "--threshold", "0"], "0.0 is not in the range 0<x<=1"),
         (["search", "red", "--threshold", "0.9"], "--threshold is for --group: give --group, too."),
-        (["search", "a", "red", "dog"], 'Put quotes around the text: align search "a dog on'),
+        (["search", "a", "-k", "2", "red", "dog"], 'the text: align search "a red dog".'),
         (["search", "red", "--under", "nowhere"], "is neither on disk nor in the library"),
         (["duplicates", "--threshold", "1.5"], "1.5 is not in the range 0<x<=1"),
         (["duplicates", "--threshold", "nan"], "is not in the range 0<x<=1"),
