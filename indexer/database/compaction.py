@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, and_, delete, exists, func, select
 
 from encoder.durable import replacing
-from indexer.database import catalogue, journal
+from indexer.database import catalogue, forking, journal
 from indexer.database.schema import annotations, changes, generations, library, models
 from indexer.errors import StorageError
 
@@ -68,7 +68,7 @@ def backup(reader: Engine, database: Path, file: Path) -> int:
                 raw.cursor().execute("VACUUM INTO ?", (str(temporary),))
             finally:
                 raw.close()
-            with closing(sqlite3.connect(temporary)) as copy, copy:
+            with closing(forking.connect(temporary)) as copy, copy:
                 copy.execute("DELETE FROM generations")
             return temporary.stat().st_size
     except (OSError, sqlite3.Error) as error:
@@ -82,7 +82,7 @@ def _uuid(file: Path) -> str | None:
     """The library that a file is a backup of; None if it is none."""
     with (
         suppress(sqlite3.Error),
-        closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db,
+        closing(forking.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as db,
     ):
         found: str = db.execute("SELECT uuid FROM library").fetchone()[0]
         return found

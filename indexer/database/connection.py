@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect
 from sqlalchemy.exc import DatabaseError, MultipleResultsFound, NoResultFound
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from indexer.database import checksums, filesystem, functions
+from indexer.database import checksums, filesystem, forking, functions
 from indexer.database.schema import SCHEMA_VERSION, library
 from indexer.database.sqlite_errors import REMEDY, explain_all, explained, trusting_rows
 from indexer.errors import LibraryDamaged, LibraryLocked, NewerLibrary, StorageError
@@ -49,7 +49,7 @@ def connect(database: Path, *, writable: bool) -> Engine:
         mode = "mode=rwc" if writable else "mode=ro"
         if not writable and _is_still(database):
             mode += "&immutable=1"
-        connection = sqlite3.connect(
+        connection = forking.connect(
             f"{database.as_uri()}?{mode}",
             uri=True,
             isolation_level=None,
