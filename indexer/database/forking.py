@@ -98,15 +98,23 @@ class Connection(sqlite3.Connection):
 
     def execute(self, *arguments: Any) -> Any:
         """As that of a cursor."""
-        return self.cursor().execute(*arguments)
+        return self._run(Cursor.execute, *arguments)
 
     def executemany(self, *arguments: Any) -> Any:
         """As that of a cursor."""
-        return self.cursor().executemany(*arguments)
+        return self._run(Cursor.executemany, *arguments)
 
     def executescript(self, *arguments: Any) -> Any:
         """As that of a cursor."""
-        return self.cursor().executescript(*arguments)
+        return self._run(Cursor.executescript, *arguments)
+
+    def _run(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        cursor = self.cursor()
+        try:
+            return method(cursor, *arguments)
+        except BaseException:
+            cursor.close()  # or the traceback would keep it, and with it the connection, open
+            raise
 
 
 def connect(*arguments: Any, **named: Any) -> sqlite3.Connection:
