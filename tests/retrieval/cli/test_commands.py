@@ -333,10 +333,10 @@ def test_an_interruption_is_one_line(
     def interrupted(self: AlignEncoder, pictures: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(AlignEncoder, "encode_images", interrupted)
-    result = align("index", photos, "--model", tiny_model, status=130)
+    with monkeypatch.context() as patch:
+        patch.setattr(AlignEncoder, "encode_images", interrupted)
+        result = align("index", photos, "--model", tiny_model, status=130)
     assert result.stderr.splitlines()[-1] == "align: interrupted; what was stored so far is kept"
-    monkeypatch.undo()
     assert align("index", photos, "--model", tiny_model).stdout.startswith("3 added")
 
 
