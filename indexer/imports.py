@@ -13,7 +13,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection
 
 from indexer.content import Content, Description
-from indexer.database import catalogue, embeddings, journal
+from indexer.database import catalogue, embeddings, journal, spelling
 from indexer.errors import EmbeddingError, ModelMismatch
 from indexer.folders import watching
 from indexer.records import ImportReport, Model
@@ -55,7 +55,7 @@ def add(db: Connection, model: Model, some: Sequence[Imported]) -> ImportReport:
     replaced = 0
     for each, row in zip(some, rows, strict=True):
         path = os.fsencode(each.path)
-        if any(catalogue.within(path, root.path) for root in watched):
+        if any(spelling.within(path, root.path) for root in watched):
             known += 1
             continue
         relative = os.path.relpath(path, catalogue.IMPORTS)

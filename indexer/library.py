@@ -23,7 +23,15 @@ from indexer.ann import generations
 from indexer.ann.pairs import Pairs, Places, near_pairs
 from indexer.ann.spool import mapped
 from indexer.ann.tuning_queries import tuning_queries
-from indexer.database import catalogue, compaction, connection, embeddings, journal
+from indexer.database import (
+    catalogue,
+    compaction,
+    connection,
+    embeddings,
+    field_catalogue,
+    journal,
+    spelling,
+)
 from indexer.database.lock import FILES as LOCK_FILES
 from indexer.database.lock import writing
 from indexer.database.schema import SCHEMA_VERSION
@@ -452,12 +460,12 @@ class Library:
         """All that sidecars, people and tools say of an item, by name; see `Item.fields` for what
         counts."""
         with self._reader.begin() as db:
-            return catalogue.said(db, id)
+            return field_catalogue.said(db, id)
 
     def fields(self) -> list[FieldSummary]:
         """Every field that any item has, by name."""
         with self._reader.begin() as db:
-            return catalogue.field_summaries(db)
+            return field_catalogue.field_summaries(db)
 
     def equals(self, item: Item) -> list[Item]:
         """The other items with the same bytes, or the same text."""
@@ -503,7 +511,7 @@ class Library:
         with self._writing(wait) as engine, engine.begin() as db:
             catalogue.require_model(db, fingerprint)
             journal.replace_annotations(db, "tag", about, names, values)
-            return catalogue.overruled(db, names)
+            return field_catalogue.overruled(db, names)
 
     def forget_fields(
         self,
@@ -615,8 +623,8 @@ class Library:
         """Whether `path` is a watched folder or lies in one."""
         with self._reader.begin() as db:
             roots = catalogue.all_roots(db)
-            absolute = catalogue.resolve(db, roots, os.fsencode(path))
-            return any(root.recursive and catalogue.within(absolute, root.path) for root in roots)
+            absolute = spelling.resolve(db, roots, os.fsencode(path))
+            return any(root.recursive and spelling.within(absolute, root.path) for root in roots)
 
     def find(self, path: Path) -> list[Item]:
         """The items of the file at `path`, by position; none if it is not in the library."""

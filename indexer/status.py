@@ -4,12 +4,12 @@ import sqlite3
 from importlib import metadata
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from indexer.ann import generations
 from indexer.database import catalogue, connection, embeddings
 from indexer.database.rows import Generation
-from indexer.database.schema import SCHEMA_VERSION
+from indexer.database.schema import SCHEMA_VERSION, items, passed_over
 from indexer.folders import roots
 from indexer.records import KINDS, GenerationStatus, Status
 
@@ -29,8 +29,8 @@ def status(db: Connection, directory: Path) -> Status:
                 reasons.append(generations.why_degraded(directory, head))
     return Status(
         counts=dict.fromkeys(KINDS, 0) | catalogue.counts(db),
-        untimed=catalogue.untimed(db),
-        passed_over=catalogue.passed_over_files(db),
+        untimed=_untimed(db),
+        passed_over=_passed_over_files(db),
         failures=failing,
         passing=passing,
         roots=roots.statuses(db),
@@ -43,6 +43,21 @@ def status(db: Connection, directory: Path) -> Status:
         schema_version=SCHEMA_VERSION,
         degraded=next((reason for reason in reasons if reason), None),
     )
+
+
+def _untimed(db: Connection) -> int:
+    """How many live pictures have no capture time."""
+    of_pictures = items.c.kind == "image"
+    query = select(func.count()).where(of_pictures, items.c.taken_at.is_(None))
+    number: int = db.execute(query).scalar_one()
+    return number
+
+
+def _passed_over_files(db: Connection) -> dict[str, int]:
+    """How many files all roots passed over, by their endings; see the table `passed_over`."""
+    c = passed_over.c
+    query = select(c.ending, func.sum(c.files)).group_by(c.ending).order_by(c.ending)
+    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def database_bytes(directory: Path) -> int:

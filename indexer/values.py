@@ -36,6 +36,7 @@ class Spelled(float):
         new.spelling = spelling
         return new
 
+    # `float` has one argument, this class has two.
     def __getnewargs__(self) -> tuple[float, str]:  # type: ignore[override]
         return float(self), self.spelling
 
@@ -208,12 +209,16 @@ def columns(value: FieldValue) -> Columns:
 def value(type: str, number: int | float | None, text: str | None) -> FieldValue:
     """The value that the database keeps as `columns` says. Raises TypeError and ValueError for what
     no value is kept as."""
-    if type == "integer":
-        return int(number if text is None else text)  # type: ignore[arg-type]
     if type == "truth":
         return bool(number)
-    if type == "number":
-        return float(number) if text is None else Spelled(number, text)  # type: ignore[arg-type]
+    if type == "integer" and text is not None:
+        return int(text)
+    if type in ("integer", "number"):
+        if number is None:
+            raise TypeError("a field has no number")
+        if type == "integer":
+            return int(number)
+        return float(number) if text is None else Spelled(number, text)
     if not isinstance(text, str):
         raise TypeError("a field has no text")
     return text

@@ -32,16 +32,18 @@ if TYPE_CHECKING:
     from indexer import Filters
     from retrieval.classification import LabelScore, classify
     from retrieval.duplicates import Duplicates, find_duplicates
-    from retrieval.engine import Engine, open_library
+    from retrieval.engine import Engine
     from retrieval.errors import QueryError
+    from retrieval.opening import open_library
     from retrieval.query import Weighted
     from retrieval.results import Hit, Results, Tagged
 
 _HOMES = {
     "classification": ("LabelScore", "classify"),
     "duplicates": ("Duplicates", "find_duplicates"),
-    "engine": ("Engine", "Filters", "open_library"),
+    "engine": ("Engine", "Filters"),
     "errors": ("QueryError",),
+    "opening": ("open_library",),
     "query": ("Weighted",),
     "results": ("Hit", "Results", "Tagged"),
 }

@@ -300,7 +300,7 @@ def _set_up_pillow() -> None:
 
             pillow_heif.register_heif_opener()
             with suppress(ImportError):
-                import pillow_jxl  # noqa: F401
+                import pillow_jxl  # noqa: F401 - its import registers the format with Pillow
             Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
             _ready = True
         if _NOISY not in (getattr(module, "pattern", None) for *_, module, _ in warnings.filters):

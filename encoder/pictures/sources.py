@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterable
-from typing import IO, Any, TypeGuard
+from typing import IO, Any, TypeGuard, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ def several(pictures: Iterable[PictureSource] | PictureSource) -> list[PictureSo
     single = isinstance(pictures, str | os.PathLike | bytes | bytearray | Image.Image)
     alone = isinstance(pictures, np.ndarray) and pictures.ndim < 4
     if single or alone or hasattr(pictures, "read"):
-        return [pictures]  # type: ignore[list-item]
-    return list(pictures)  # type: ignore[arg-type]
+        return [cast(PictureSource, pictures)]
+    return list(cast(Iterable[PictureSource], pictures))
 
 
 def is_path(source: object) -> TypeGuard[str | os.PathLike[str]]:

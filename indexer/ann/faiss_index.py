@@ -1,6 +1,5 @@
 """Nearest neighbours with FAISS; no other file imports it."""
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from encoder.system import one_thread_after_fork
 from indexer.ann.exact_search import Scores
 from indexer.ann.layout import FLAT_LIMIT, Layout
+from indexer.ann.probing import expected_above, worthwhile
 from indexer.database.embeddings import CHUNK, Ids, Rows, Vectors
 from indexer.recall_curve import Probing
 
@@ -27,9 +27,6 @@ one_thread_after_fork(faiss.omp_set_num_threads)
 _EXTRA = 16
 _reading = threading.Lock()
 _AT_ONCE = 8
-_DEVIATIONS = np.linspace(-9, 9, 1801)
-_TAIL = np.array([math.erfc(z / math.sqrt(2)) / 2 for z in _DEVIATIONS])
-"""The share of a normal distribution that lies so many standard deviations above its mean."""
 
 
 @dataclass(frozen=True)
@@ -307,7 +304,7 @@ def candidates(
 
     The order is arbitrary, and so are the last digits of the scores: the caller computes the exact
     ones. The search is exact for a flat index and for few chosen items. Otherwise it looks into the
-    `probing.nprobe` lists nearest to the query, and then into those where `_expected` foretells
+    `probing.nprobe` lists nearest to the query. Then it looks where `expected_above` foretells
     better ones, until all others together are expected to hold no more than `probing.missed` times
     k of them. The result is never short.
     """
@@ -328,8 +325,10 @@ def candidates(
         if len(scores) < k:
             look = remaining[:most]
             continue
-        expected = _expected(index, query, lists[remaining], nearness[remaining], bar, probing)
-        look = remaining[_worthwhile(expected, probing.missed * k)[:most]]
+        expected = expected_above(
+            bar, probing, query, index.sizes[lists[remaining]], nearness[remaining]
+        )
+        look = remaining[worthwhile(expected, probing.missed * k)[:most]]
     near = scores >= bar - margin
     return ids[near], scores[near]
 
@@ -337,33 +336,6 @@ def candidates(
 def _kth_best(scores: Scores, k: int) -> float:
     """Minus infinity for fewer than k scores."""
     return float(np.partition(scores, -k)[-k]) if len(scores) >= k else float("-inf")
-
-
-def _expected(
-    index: Index,
-    query: Rows,
-    lists: npt.NDArray[np.int64],
-    nearness: Scores,
-    bar: float,
-    probing: Probing,
-) -> npt.NDArray[np.float64]:
-    """How many items with a score above `bar` each of some `lists` is expected to hold, (n,), if
-    the scores in a list are distributed normally around what the `nearness` of its centroid to the
-    query lets expect."""
-    spread = max(probing.spread * float(np.linalg.norm(query)), 1e-9)
-    deviations = (bar - probing.closeness * nearness) / spread
-    share: npt.NDArray[np.float64] = np.interp(deviations, _DEVIATIONS, _TAIL)
-    return index.sizes[lists] * share
-
-
-def _worthwhile(expected: npt.NDArray[np.float64], allowed: float) -> npt.NDArray[np.intp]:
-    """The places of the largest numbers, in descending order, so many that all others together are
-    at most half of `allowed`; none if all are within `allowed`."""
-    total = expected.sum()
-    if total <= allowed:
-        return np.zeros(0, np.intp)
-    order = np.argsort(-expected, kind="stable")
-    return order[: int(np.searchsorted(np.cumsum(expected[order]), total - allowed / 2)) + 1]
 
 
 def _best(

@@ -10,7 +10,7 @@ from dataclasses import fields as dataclass_fields
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,6 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
-    Table,
     and_,
     cast,
     column,
@@ -34,97 +33,30 @@ from sqlalchemy import (
 
 from indexer.content import Key
 from indexer.database import connection
+from indexer.database.field_catalogue import fields_where, of_item
 from indexer.database.rows import File, FileItem, Generation, Root
 from indexer.database.schema import (
     annotations,
     changes,
     embeddings,
     failures,
-    fields,
     files,
     generations,
     imports,
     items,
     library,
     models,
-    passed_over,
     roots,
-    statements,
 )
+from indexer.database.spelling import resolve
 from indexer.errors import ModelMismatch
-from indexer.records import (
-    Failure,
-    FieldSummary,
-    Item,
-    Kind,
-    LayoutChoice,
-    Model,
-    Said,
-    Speaker,
-)
-from indexer.values import FieldValue, FieldValues, nfc_path
-from indexer.values import value as value_of
+from indexer.records import Failure, Item, Kind, LayoutChoice, Model
+from indexer.values import FieldValues
 
 IMPORTS = b"/"
 """The root of all imported items; their files keep their own absolute paths."""
 _PARTS = 200
 """Files and folders that one query looks for; some builds of SQLite allow 999 parameters."""
-
-
-def within(path: bytes, folder: bytes) -> bool:
-    """Whether the absolute `path` is `folder` or lies in it."""
-    return os.path.commonpath([path, folder]) == folder
-
-
-def resolve(db: Connection, roots: Sequence[Root], path: bytes) -> bytes:
-    """The absolute path by which a library knows `path`. Symbolic links in it are resolved, unless
-    it lies in a root that follows them. Where only the form of its accents differs from a path on
-    disk, or else in the library, it is taken for that."""
-    plain = _respelled(db, roots, os.path.abspath(path))
-    if any(root.follow_symlinks and within(plain, root.path) for root in roots):
-        return plain
-    return os.path.realpath(plain)
-
-
-def _respelled(db: Connection, roots: Sequence[Root], path: bytes) -> bytes:
-    if path.isascii() or os.path.lexists(path):
-        return path
-    if (on_disk := _on_disk(path)) is not None:
-        return on_disk
-    wanted = nfc_path(path)
-    for root in roots:
-        home = nfc_path(root.path)
-        if within(home, wanted):
-            return _head(root.path, wanted.count(b"/"))
-        if within(wanted, home):
-            rest = os.path.relpath(wanted, home)
-            known = func.nfc_path(files.c.path)
-            inside = or_(known == rest, func.substr(known, 1, len(rest) + 1) == rest + b"/")
-            query = select(files.c.path).where(files.c.root_id == root.id, inside).limit(1)
-            found = db.execute(query).scalar()
-            if isinstance(found, bytes):
-                return os.path.join(root.path, _head(found, rest.count(b"/")))
-    return path
-
-
-def _head(path: bytes, slashes: int) -> bytes:
-    """The beginning of `path` with so many slashes."""
-    return b"/".join(path.split(b"/")[: slashes + 1])
-
-
-def _on_disk(path: bytes) -> bytes | None:
-    """The path of an existing file that differs from `path` in the form of accents only."""
-    found = b"/"
-    for name in path.split(b"/")[1:]:
-        exact = os.path.join(found, name)
-        if not os.path.lexists(exact):
-            try:
-                alike = (other for other in os.listdir(found) if nfc_path(other) == nfc_path(name))
-                exact = os.path.join(found, next(alike))
-            except (OSError, StopIteration):
-                return None
-        found = exact
-    return found
 
 
 def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
@@ -325,21 +257,6 @@ def counts(db: Connection) -> dict[Kind, int]:
     return {row[0]: row[1] for row in db.execute(query)}
 
 
-def untimed(db: Connection) -> int:
-    """How many live pictures have no capture time."""
-    of_pictures = items.c.kind == "image"
-    query = select(func.count()).where(of_pictures, items.c.taken_at.is_(None))
-    number: int = db.execute(query).scalar_one()
-    return number
-
-
-def passed_over_files(db: Connection) -> dict[str, int]:
-    """How many files all roots passed over, by their endings; see the table `passed_over`."""
-    c = passed_over.c
-    query = select(c.ending, func.sum(c.files)).group_by(c.ending).order_by(c.ending)
-    return {row[0]: row[1] for row in db.execute(query)}
-
-
 def files_by_root(db: Connection) -> dict[int, int]:
     """Known files by root id; a root without files is left out."""
     query = select(files.c.root_id, func.count()).group_by(files.c.root_id)
@@ -353,7 +270,7 @@ def _absolute(path: bytes, root_id: int, roots_by_id: dict[int, Root]) -> Path:
 def items_where(db: Connection, condition: ColumnElement[bool]) -> list[Item]:
     """Items by file and position; `condition` is about the tables `items` and `files`."""
     by_id = {root.id: root for root in all_roots(db)}
-    fields_of = _fields_where(db, condition)
+    fields_of = fields_where(db, condition)
     query = (
         select(items, files.c.root_id, files.c.path, files.c.size)
         .join(files, files.c.id == items.c.file_id)
@@ -384,130 +301,6 @@ def _item(row: Row[Any], roots_by_id: dict[int, Root], named: dict[str, FieldVal
         longitude=row.longitude,
         fields=named,
     )
-
-
-def _fields_where(
-    db: Connection, condition: ColumnElement[bool]
-) -> dict[int, dict[str, FieldValues]]:
-    """The fields of each item that has any, by item id and by name."""
-    sidecars = select(fields.c.item_id, *_value_of(fields)).join(
-        items, items.c.id == fields.c.item_id
-    )
-    said = select(items.c.id, *_value_of(annotations)).join(items, of_item())
-    by_speaker = {
-        speaker: said.where(annotations.c.speaker == speaker) for speaker in get_args(Speaker)
-    }
-    found: dict[int, dict[str, FieldValues]] = {}
-    # The last word counts.
-    for query in (by_speaker["tag"], sidecars, by_speaker["person"]):
-        of_files = query.join(files, files.c.id == items.c.file_id).where(condition)
-        values_of: dict[int, dict[str, list[tuple[int, FieldValue]]]] = {}
-        for item_id, name, n, *columns in db.execute(of_files):
-            with connection.trusting(db):
-                value = value_of(*columns)
-            values_of.setdefault(item_id, {}).setdefault(name, []).append((n, value))
-        for item_id, named in values_of.items():
-            for name, numbered in named.items():
-                found.setdefault(item_id, {})[name] = _several(numbered)
-    return {item_id: dict(sorted(named.items())) for item_id, named in found.items()}
-
-
-def _value_of(table: Table) -> list[ColumnElement[Any]]:
-    return [table.c.name, table.c.n, table.c.type, table.c.number, table.c.text]
-
-
-def of_item() -> ColumnElement[bool]:
-    """Whether a row of `annotations` speaks of the bytes of a row of `items`; SQL."""
-    same: ColumnElement[bool] = annotations.c.digest == items.c.digest
-    return and_(annotations.c.kind == items.c.kind, same)
-
-
-def is_field(db: Connection, name: str) -> bool:
-    """Whether any item has a field of this name."""
-    said = select(items.c.id).join(annotations, of_item()).where(annotations.c.name == name)
-    in_sidecars = select(fields.c.item_id).where(fields.c.name == name)
-    return any(db.execute(query.limit(1)).first() for query in (said, in_sidecars))
-
-
-def field_names(db: Connection) -> list[str]:
-    """The names of all fields that any item has, sorted."""
-    said = select(annotations.c.name).join(items, of_item())
-    return sorted(db.execute(select(fields.c.name).union(said)).scalars())
-
-
-def field_summaries(db: Connection) -> list[FieldSummary]:
-    """Every field that any live item has, by name."""
-    said = select(
-        annotations.c.name, annotations.c.type, items.c.id.label("item_id"), annotations.c.speaker
-    ).join(items, of_item())
-    in_sidecars = select(
-        fields.c.name, fields.c.type, fields.c.item_id, literal("sidecar").label("speaker")
-    )
-    rows = said.union_all(in_sidecars).subquery()
-    query = (
-        select(
-            rows.c.name,
-            func.group_concat(rows.c.type.distinct()),
-            func.count(rows.c.item_id.distinct()),
-            func.group_concat(rows.c.speaker.distinct()),
-        )
-        .group_by(rows.c.name)
-        .order_by(rows.c.name)
-    )
-    return [
-        FieldSummary(name, tuple(sorted(types.split(","))), n, tuple(sorted(who.split(","))))
-        for name, types, n, who in db.execute(query)
-    ]
-
-
-def said(db: Connection, item_id: int) -> list[Said]:
-    """All that is said of an item, by name; who counts most comes first."""
-    in_sidecars = select(*_value_of(fields), literal(None), literal(None), literal(None)).where(
-        fields.c.item_id == item_id
-    )
-    by_others = (
-        select(*_value_of(annotations), annotations.c.speaker, statements.c.at, statements.c.about)
-        .join(items, of_item())
-        .outerjoin(statements, statements.c.id == annotations.c.statement_id)
-        .where(items.c.id == item_id)
-    )
-    found: dict[tuple[str, str | None], list[tuple[int, FieldValue]]] = {}
-    told: dict[tuple[str, str | None], tuple[str | None, str | None]] = {}
-    with connection.trusting(db):
-        for query in (in_sidecars, by_others):
-            for name, n, *columns, speaker, at, about in db.execute(query):
-                found.setdefault((name, speaker), []).append((n, value_of(*columns)))
-                told[name, speaker] = at, about
-        ranks = {"person": 0, None: 1, "tag": 2}
-        ordered = sorted(found, key=lambda key: (key[0], ranks[key[1]]))
-        first = dict(reversed(ordered))
-        return [
-            Said(
-                name=name,
-                value=_several(found[name, speaker]),
-                speaker=speaker,  # type: ignore[arg-type]
-                at=datetime.fromisoformat(at) if (at := told[name, speaker][0]) else None,
-                about=json.loads(told[name, speaker][1] or "{}"),
-                counts=first[name] == speaker,
-            )
-            for name, speaker in ordered
-        ]
-
-
-def _several(numbered: list[tuple[int, FieldValue]]) -> FieldValues:
-    values = tuple(value for _, value in sorted(numbered, key=lambda each: each[0]))
-    return values[0] if len(values) == 1 else values
-
-
-def overruled(db: Connection, names: Iterable[str]) -> dict[str, int]:
-    """For each name, of how many items a person or a sidecar says something under it; names without
-    any are left out."""
-    said = select(items.c.id, annotations.c.name).join(items, of_item())
-    by_people = said.where(annotations.c.speaker == "person", annotations.c.name.in_(names))
-    in_sidecars = select(fields.c.item_id, fields.c.name).where(fields.c.name.in_(names))
-    both = by_people.union(in_sidecars).subquery()
-    query = select(both.c.name, func.count()).group_by(both.c.name)
-    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def annotated_contents(db: Connection, file_ids: Iterable[int]) -> list[Key]:

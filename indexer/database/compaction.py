@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, and_, delete, exists, func, select
 
 from encoder.durable import replacing
-from indexer.database import catalogue, forking, journal
+from indexer.database import catalogue, field_catalogue, forking, journal
 from indexer.database.schema import annotations, changes, generations, library, models
 from indexer.errors import StorageError
 
@@ -33,7 +33,7 @@ def drop_unused(db: Connection) -> None:
     if current:
         db.execute(delete(models).where(models.c.id != current[0]))
         prune_log(db, current[0])
-    held = exists().where(catalogue.of_item())
+    held = exists().where(field_catalogue.of_item())
     journal.take_back(db, and_(annotations.c.speaker != "person", ~held))
 
 

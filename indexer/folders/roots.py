@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, and_, select, true, tuple_
 
-from indexer.database import catalogue, checksums, journal, schema
+from indexer.database import catalogue, checksums, journal, schema, spelling
 from indexer.database.rows import Root
 from indexer.errors import FieldUnknown, LibraryDamaged, RootsOverlap, SourceNotFound, UnknownPath
 from indexer.folders import devices, watching
@@ -74,8 +74,8 @@ def move(db: Connection, old: Path, new: Path) -> None:
     if not os.path.isdir(folder):
         raise SourceNotFound(f"{new} is not a folder; move or copy the files first")
     for other in roots:
-        inside = other.recursive and catalogue.within(folder, other.path)
-        around = root.recursive and catalogue.within(other.path, folder)
+        inside = other.recursive and spelling.within(folder, other.path)
+        around = root.recursive and spelling.within(other.path, folder)
         if other != root and (inside or around or folder == other.path):
             raise RootsOverlap(
                 f"{new} overlaps the watched folder {os.fsdecode(other.path)}; stop watching that"
@@ -156,12 +156,12 @@ def _chosen(
     roots = catalogue.all_roots(db)
     chosen: dict[Root, dict[bytes, list[int]]] = {}
     for given in paths:
-        path = catalogue.resolve(db, roots, os.fsencode(given))
+        path = spelling.resolve(db, roots, os.fsencode(given))
         known = False
         for root in roots:
-            if catalogue.within(root.path, path):
+            if spelling.within(root.path, path):
                 part = b""
-            elif catalogue.within(path, root.path):
+            elif spelling.within(path, root.path):
                 part = os.path.relpath(path, root.path)
             else:
                 continue

@@ -13,7 +13,7 @@ from encoder.pictures.picture import (
     RAW_EXTENSIONS,
     readable_extensions,
 )
-from indexer.database import catalogue
+from indexer.database import catalogue, spelling
 from indexer.database.rows import Root
 from indexer.errors import SourceExcluded, SourceNotFound, UnsupportedFile
 from indexer.folders import watching
@@ -89,7 +89,7 @@ def parts_to_scan(
     Raises SourceNotFound, SourceExcluded or UnsupportedFile.
     """
     roots = _scanned(db)
-    paths = [catalogue.resolve(db, roots, os.fsencode(source)) for source in sources]
+    paths = [spelling.resolve(db, roots, os.fsencode(source)) for source in sources]
     known = {root.path for root in roots}
     shapes = {path: "folder" if path in known else _shape(path) for path in paths}
     for path in sorted(paths, key=lambda path: shapes[path] == "file"):
@@ -168,7 +168,7 @@ def _shape(path: bytes) -> Literal["folder", "file"]:
 def _holder(roots: Sequence[Root], path: bytes, *, recursive: bool = False) -> Root | None:
     """The root that watches `path`; with `recursive`, the one that watches the folder `path`."""
     for root in roots:
-        if root.recursive and catalogue.within(path, root.path):
+        if root.recursive and spelling.within(path, root.path):
             return root
         if not recursive and root.path == os.path.dirname(path):
             return root

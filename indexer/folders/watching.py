@@ -10,9 +10,10 @@ from sqlalchemy import Connection, LargeBinary, cast, delete, insert, literal, u
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from indexer.database import connection
-from indexer.database.catalogue import all_roots, within
+from indexer.database.catalogue import all_roots
 from indexer.database.rows import Root
 from indexer.database.schema import files, imports, roots
+from indexer.database.spelling import within
 from indexer.folders import excludes
 
 

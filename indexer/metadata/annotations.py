@@ -9,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, func, select
 
 from indexer.content import Key
-from indexer.database import catalogue, journal
+from indexer.database import catalogue, journal, spelling
 from indexer.database.rows import Root
 from indexer.database.schema import files, items
 from indexer.metadata.tables import Row, read_rows
@@ -97,9 +97,9 @@ def _paths(row: Row, folder: bytes, roots: Sequence[Root]) -> list[_FilePath]:
     found = []
     for candidate in candidates:
         for root in roots:
-            if catalogue.within(candidate, root.path):
+            if spelling.within(candidate, root.path):
                 found.append((root.id, os.path.relpath(candidate, root.path)))
-            elif catalogue.within(composed := nfc_path(candidate), home := nfc_path(root.path)):
+            elif spelling.within(composed := nfc_path(candidate), home := nfc_path(root.path)):
                 found.append((root.id, os.path.relpath(composed, home)))
     return found
 

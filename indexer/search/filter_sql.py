@@ -24,8 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from indexer.database import catalogue
-from indexer.database.catalogue import within
+from indexer.database import catalogue, field_catalogue, spelling
 from indexer.database.functions import EARTH_RADIUS
 from indexer.database.rows import Root
 from indexer.database.schema import Exact, annotations, fields, files, items
@@ -53,7 +52,7 @@ def matching_ids(db: Connection, kind: Kind, filters: Filters) -> npt.NDArray[np
     # A symbolic link may change, which is no commit, and lead `under` to another folder.
     target = None
     if filters.under is not None:
-        target = catalogue.resolve(db, catalogue.all_roots(db), filters.under)
+        target = spelling.resolve(db, catalogue.all_roots(db), filters.under)
     key = (kind, filters, target)
     if (ids := remembered.get(key)) is None:
         ids = _read_ids(db, kind, filters, target)
@@ -128,7 +127,7 @@ def check_known(db: Connection, filters: Filters) -> None:
         _check_known(db, test)
     if filters.under is not None and not os.path.lexists(filters.under):
         roots = catalogue.all_roots(db)
-        path = catalogue.resolve(db, roots, filters.under)
+        path = spelling.resolve(db, roots, filters.under)
         inside = select(files.c.id).where(_under((filters.under, path), roots)).limit(1)
         if not os.path.lexists(path) and db.execute(inside).first() is None:
             problem = "is neither on disk nor in the library"
@@ -136,9 +135,9 @@ def check_known(db: Connection, filters: Filters) -> None:
 
 
 def _check_known(db: Connection, test: FieldTest) -> None:
-    if catalogue.is_field(db, test.name):
+    if field_catalogue.is_field(db, test.name):
         return
-    known = catalogue.field_names(db)
+    known = field_catalogue.field_names(db)
     more = ", ..." if len(known) > _KNOWN else ""
     problem = f"the library has {', '.join(known[:_KNOWN])}{more}"
     if not known:
@@ -186,9 +185,9 @@ def _under(paths: Collection[bytes], roots: Sequence[Root]) -> ColumnElement[boo
     conditions: list[ColumnElement[bool]] = [false()]
     for path in paths:
         for root in roots:
-            if within(root.path, path):
+            if spelling.within(root.path, path):
                 conditions.append(files.c.root_id == root.id)
-            elif within(path, root.path):
+            elif spelling.within(path, root.path):
                 inside = catalogue.in_folder(os.path.relpath(path, root.path))
                 conditions.append(and_(files.c.root_id == root.id, inside))
     return or_(*conditions)
@@ -210,7 +209,7 @@ def _field(test: FieldTest) -> ColumnElement[bool]:
 
     def said(speaker: Speaker, *passing: ColumnElement[bool]) -> ColumnElement[bool]:
         # Not a test of every item: the annotations of one name may be few.
-        ids = select(items.c.id).join(annotations, catalogue.of_item())
+        ids = select(items.c.id).join(annotations, field_catalogue.of_item())
         named = ids.where(annotations.c.name == test.name, annotations.c.speaker == speaker)
         return items.c.id.in_(named.where(*passing))
 

@@ -37,7 +37,7 @@ def command(folder: Path) -> None:
     """
     from indexer import Library
     from retrieval.contact_sheet import Answer, draw_sheet, page
-    from retrieval.engine import open_library
+    from retrieval.opening import open_library
 
     if folder.exists() and any(folder.iterdir()) and not (folder / ".align").exists():
         raise AlignError(f"{folder} holds other files: name a new folder, as in align demo NEW")

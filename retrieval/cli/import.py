@@ -9,8 +9,8 @@ from retrieval.cli.names import whole
 from retrieval.cli.opening import locate
 from retrieval.cli.options import device_option, json_option, library_option, wait_option
 from retrieval.cli.output import ProgressBar, count, print_json, say
-from retrieval.engine import load_named
 from retrieval.imports import read_embeddings
+from retrieval.opening import load_named
 
 
 @click.command()

@@ -11,8 +11,9 @@ from indexer import Library, LibraryNotFound, ModelMismatch, find_library
 from retrieval.cli.names import pasteable, shown
 from retrieval.cli.output import say
 from retrieval.defaults import DEFAULT_MODEL, LIBRARY_VARIABLE
-from retrieval.engine import Engine, load_named, load_own, open_library
+from retrieval.engine import Engine
 from retrieval.known_libraries import watching
+from retrieval.opening import load_named, load_own, open_library
 from retrieval.trust import require_trust
 
 

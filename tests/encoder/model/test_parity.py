@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from encoder.model.align import AlignModel, contrastive_loss
 from encoder.model.config import AlignConfig
-from encoder.model.efficientnet import fold_batch_norms
+from encoder.model.efficientnet import channels_last, fold_batch_norms
 from encoder.preprocess import Preprocessor
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -247,7 +247,7 @@ def test_folded_norms_and_channels_last_change_nothing(
         plain = F.normalize(model.get_image_features(pixels), dim=-1)
         fold_batch_norms(model)
         folded = F.normalize(model.get_image_features(pixels), dim=-1)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        channels_last(model)
         last = model.get_image_features(pixels.to(memory_format=torch.channels_last))
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert alikeness(plain) < 0.99

@@ -107,7 +107,7 @@ def test_names_that_are_not_utf8_in_json(album: Path) -> None:
 def on_a_terminal(album: Path, folder: Path, *arguments: str) -> str:
     """What a command shows on a terminal in `folder`."""
     code = (
-        "import sys; from encoder.fake import FakeEncoder; import retrieval.engine as e;"
+        "import sys; from encoder.fake import FakeEncoder; import retrieval.opening as e;"
         "e.load_named = lambda *_: FakeEncoder();"
         "from retrieval.cli import main; main(sys.argv[1:])"
     )

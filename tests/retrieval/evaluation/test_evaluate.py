@@ -331,8 +331,7 @@ def test_lists_of_pictures_are_tuned_with_phrases_not_with_captions(
     encoder, again = Counting(), Counting()
     report = evaluate(encoder, dataset, index="ivf", cache=tmp_path).report
     assert report.index.kind == "ivf"
-    assert report.index.image_lists is not None
-    assert report.index.image_lists[0] == 4
+    assert (report.index.image_lists or ())[:1] == (4,)
     assert len(encoder.texts) == 300 + 500
     evaluate(again, dataset, index="ivf", cache=tmp_path)
     assert again.texts == []

@@ -103,10 +103,11 @@ def test_an_index_with_lists_loses_recall() -> None:
     fair, fair_lists = index_scores([data], (1, 10), "ivf", lambda: like_captions, NULL)
     poor, poor_lists = index_scores([data], (1, 10), "ivf", lambda: too_easy, NULL)
     assert fair_lists.kind == "ivf"
-    assert fair_lists.image_lists is not None
-    assert poor_lists.image_lists is not None
-    assert fair_lists.image_lists[0] == poor_lists.image_lists[0] == 15
-    assert poor_lists.image_lists[1] < fair_lists.image_lists[1] <= 15
+    (fair_nlist, fair_nprobe), (poor_nlist, poor_nprobe) = (
+        lists.image_lists or (0, 0) for lists in (fair_lists, poor_lists)
+    )
+    assert fair_nlist == poor_nlist == 15
+    assert 0 < poor_nprobe < fair_nprobe <= 15
     recalls = [scores.text_to_image.recall[10] for scores in (exact, fair, poor)]
     assert recalls == sorted(recalls, reverse=True)
     assert recalls[0] > recalls[2]
