@@ -24,30 +24,34 @@ class _Gate:
 
     def reset(self) -> None:
         """As in a child, which has one thread."""
-        self._changed = threading.Condition()
+        # Every row that is fetched passes here. So the lock is taken without the methods of the
+        # condition, which are Python, and only a fork that waits is told of it.
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._closed = False
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._closed:
                 self._changed.wait()
             self._inside += 1
 
     def __exit__(self, *error: object) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
-            self._changed.notify_all()
+            if self._closed:
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Let nobody in, and wait until everybody is out."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.wait_for(lambda: self._inside == 0, LONGEST_WAIT)
 
     def open(self) -> None:
         """Let threads in again."""
-        with self._changed:
+        with self._lock:
             self._closed = False
             self._changed.notify_all()
 

@@ -72,7 +72,6 @@ def run(
         target=worker.run, args=(its, commands, kill_after is not None, output)
     )
     process.start()
-    assert process.pid is not None
     ours.recv()
     tracer = _attach(process.pid, output, strace) if strace else None
     ours.send(None)
@@ -97,7 +96,7 @@ def run(
     )
 
 
-def _attach(pid: int, output: Path, options: Sequence[str]) -> subprocess.Popen[str]:
+def _attach(pid: int | None, output: Path, options: Sequence[str]) -> subprocess.Popen[str]:
     # Without -f strace traces only the main thread, which is the one that writes.
     command = ["strace", "-y", "-o", str(output / "trace"), "-p", str(pid), *options]
     tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -85,33 +85,42 @@ def test_a_fork_does_not_wait_for_ever(fork, inside, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "call",
+    ("call", "times"),
     [
-        lambda db: db.execute("SELECT 1"),
-        lambda db: db.cursor().executemany("INSERT INTO t VALUES (?)", [(1,)]),
-        lambda db: db.executescript("SELECT 1"),
-        lambda db: db.execute("SELECT 1").fetchone(),
-        lambda db: db.execute("SELECT 1").fetchall(),
-        lambda db: db.execute("SELECT 1").fetchmany(1),
-        lambda db: list(db.execute("SELECT 1")),
-        lambda db: db.commit(),
-        lambda db: db.rollback(),
-        lambda db: db.close(),
+        (lambda db, rows: db.execute("SELECT 1"), 1),
+        (lambda db, rows: db.executemany("INSERT INTO t VALUES (?)", [(1,)]), 1),
+        (lambda db, rows: db.executescript("SELECT 1"), 1),
+        (lambda db, rows: db.cursor().execute("SELECT 1"), 1),
+        (lambda db, rows: db.cursor().executemany("INSERT INTO t VALUES (?)", [(1,)]), 1),
+        (lambda db, rows: db.cursor().executescript("SELECT 1"), 1),
+        (lambda db, rows: rows.fetchone(), 1),
+        (lambda db, rows: rows.fetchmany(1), 1),
+        (lambda db, rows: rows.fetchall(), 1),
+        (lambda db, rows: list(rows), 3),
+        (lambda db, rows: rows.close(), 1),
+        (lambda db, rows: db.commit(), 1),
+        (lambda db, rows: db.rollback(), 1),
+        (lambda db, rows: db.backup(sqlite3.connect(":memory:")), 1),
+        (lambda db, rows: db.close(), 1),
     ],
 )
-def test_every_call_is_inside(tmp_path, monkeypatch, call):
-    db = forking.connect(tmp_path / "a.db")
-    with closing(db):
+def test_every_call_is_inside(tmp_path, monkeypatch, call, times):
+    with closing(forking.connect(tmp_path / "a.db")) as db:
         db.execute("CREATE TABLE t (x)")
+        rows = db.execute("VALUES (1), (2)")
+        entries: list[None] = []
+        enter = type(GATE).__enter__
+        with monkeypatch.context() as patch:
+            patch.setattr(type(GATE), "__enter__", lambda gate: entries.append(None) or enter(gate))
+            call(db, rows)
+        assert len(entries) == times
+
+
+def test_a_statement_runs_inside(tmp_path):
+    with closing(forking.connect(tmp_path / "a.db")) as db:
         db.create_function("inside", 0, lambda: GATE._inside)
         assert db.execute("SELECT inside()").fetchone() == (1,)
-        counts = []
-        real = GATE.__class__.__enter__
-        monkeypatch.setattr(
-            GATE.__class__, "__enter__", lambda gate: counts.append(1) or real(gate)
-        )
-        call(db)
-        assert counts
+    assert GATE._inside == 0
 
 
 def test_the_library_uses_such_connections(photos):
