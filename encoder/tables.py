@@ -1,7 +1,9 @@
-"""Tables in CSV: a header, and below it rows with as many cells."""
+"""Tables in CSV, which have a header and below it rows with as many cells, and objects in JSON."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from encoder.errors import AlignError
 
@@ -33,6 +35,32 @@ def read_csv(lines: Iterable[str]) -> tuple[Sequence[str], Rows]:
         if name and columns.count(name) > 1:
             raise TableError(line, f"the header has the column {name} more than once; rename one")
     return columns, _rows(columns, records)
+
+
+def parse_object(text: str, parse_int: Callable[[str], object] = int) -> dict[str, Any]:
+    """A JSON object. Raises ValueError, with the problem as a clause, if `text` is none or gives a
+    name twice."""
+    try:
+        value = json.loads(text, parse_int=parse_int, object_pairs_hook=_once)
+    except _Repeated as error:
+        raise ValueError(f"has the name {error.args[0]!r} more than once") from None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError("is not a JSON object")
+    return value
+
+
+class _Repeated(Exception):
+    """The name that an object gives twice."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Repeated(next(name for name in names if names.count(name) > 1))
+    return found
 
 
 def _rows(columns: Sequence[str], records: Iterable[tuple[int, list[str]]]) -> Rows:

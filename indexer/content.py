@@ -30,6 +30,8 @@ class Content:
     lens: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    fields: Mapping[str, FieldValues] = field(default_factory=dict)
+    """What a picture's own file says in words."""
 
     @property
     def key(self) -> Key:

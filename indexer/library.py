@@ -504,9 +504,9 @@ class Library:
         field name and number. Ids that are not live are left out. `about` is JSON that says how the
         values came about.
 
-        What people and sidecars say under these names stays and counts more: the number of items
-        of which they say something is returned by name. Raises LibraryLocked, and ModelMismatch if
-        searches do not use the model with this `fingerprint` any more.
+        What people, sidecars and files say under these names stays and counts more: the number of
+        items of which they say something is returned by name. Raises LibraryLocked, and
+        ModelMismatch if searches do not use the model with this `fingerprint` any more.
         """
         with self._writing(wait) as engine, engine.begin() as db:
             catalogue.require_model(db, fingerprint)
@@ -523,7 +523,7 @@ class Library:
     ) -> int:
         """Forget what people and tools, or one `speaker` of them, said under `names`, or under any
         name, about the items at `paths`, or about all items. Returns the number of values. What
-        sidecars say stays with their files.
+        sidecars and pictures' own files say stays.
 
         Raises LibraryLocked, UnknownPath as `forget` does, and FieldUnknown for a name that nobody
         annotated; then nothing is forgotten.

@@ -20,9 +20,9 @@ KINDS: tuple[Kind, ...] = ("image", "text")
 LayoutChoice = Literal["auto", "flat", "ivf"]
 """``auto``: flat up to `indexer.ann.layout.FLAT_LIMIT` items, above that IVF."""
 
-Speaker = Literal["person", "tag"]
-"""Who annotates: a person, or the tool that `align tag` is. A sidecar is no speaker: what it says
-belongs to its file."""
+Speaker = Literal["person", "file", "tag"]
+"""Who says something of bytes: a person, the picture's file itself, or the tool that `align tag`
+is. A sidecar is no speaker: what it says belongs to its file."""
 
 Digest = bytes
 """SHA-256, 32 bytes."""
@@ -69,8 +69,8 @@ class Item:
     longitude: float | None
     """Degrees, east positive, in [-180, 180]; None exactly where the latitude is."""
     fields: Mapping[str, FieldValues]
-    """What sidecars, people and tools say, by name. Of several that say something under one name,
-    a person's word counts most, then the sidecar's."""
+    """What people, sidecars, the picture's own file and tools say, by name. Of several that say
+    something under one name, the word of the first of these counts."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Said:
     speaker: Speaker | None
     """None for a sidecar."""
     at: datetime | None
-    """When it was said, in UTC; None for a sidecar, and where it is not known."""
+    """When it was said, in UTC; None for a sidecar and a file, and where it is not known."""
     about: Mapping[str, object]
     """How it came about: a ``table``, or the ``labels``, ``templates`` and ``model`` of a tool."""
     counts: bool
@@ -99,7 +99,7 @@ class FieldSummary:
     items: int
     """How many live items have it."""
     speakers: tuple[str, ...]
-    """Who says it: ``person``, ``sidecar``, ``tag``."""
+    """Who says it: ``person``, ``sidecar``, ``file``, ``tag``."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import math
 import os
 import re
 import unicodedata
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple, Self
@@ -181,6 +182,12 @@ def kept(raw: object) -> FieldValues | None:
     if isinstance(raw, list | tuple):
         return field_values([each for each in raw if is_kept(each)])
     return field_value(raw) if is_kept(raw) else None
+
+
+def kept_of(named: Mapping[str, object]) -> dict[str, FieldValues]:
+    """As `kept`, of several named values; names without a value are left out."""
+    found = {name: kept(raw) for name, raw in named.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class Columns(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from encoder.datasets.dataset import StoredPicture
 from encoder.datasets.records import Place, Record, Source, captions_of, check_text, decoded
-from encoder.datasets.tables import parse_object
+from encoder.datasets.tables import object_at
 from encoder.errors import DatasetError
 from encoder.pictures.picture import EXTENSIONS
 
@@ -155,6 +155,6 @@ def _captions(tar: tarfile.TarFile, shard: Path, sample: _Sample) -> tuple[str, 
     if "txt" in sample:
         check_text(text, "the text", place)
         return tuple(text.strip().split("\n"))
-    entry = parse_object(text, place)
+    entry = object_at(text, place)
     said = (entry.get("captions"), entry.get("caption")) != (None, None)
     return captions_of(entry, place) if said else ()

@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from encoder import tables
 from encoder.datasets.records import Place, Record, Source, captions_of, field, merged
-from encoder.tables import TableError
+from encoder.tables import TableError, parse_object
 
 _IMAGE, _CAPTION, _SPLIT = "image", "caption", "split"
 
@@ -70,18 +69,15 @@ def _objects(path: Path, text: str) -> Iterator[Record]:
     for n, line in enumerate(text.split("\n"), 1):
         if line.strip():
             place = Place(path, f"line {n}")
-            entry = parse_object(line, place)
+            entry = object_at(line, place)
             split = field(entry, _SPLIT, str, place) if entry.get(_SPLIT) else None
             name = _plain(field(entry, _IMAGE, str, place))
             yield Record(name, captions_of(entry, place), place, split)
 
 
-def parse_object(text: str, place: Place) -> Mapping[str, object]:
+def object_at(text: str, place: Place) -> Mapping[str, object]:
     """`text` as a JSON object; DatasetError if it is not one."""
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise place.error("is not a JSON object; correct or remove it")
-    return value
+        return parse_object(text)
+    except ValueError as error:
+        raise place.error(f"{error}; correct or remove it") from None

@@ -1,4 +1,5 @@
-"""What a camera wrote beside the pixels: when, where and with what a picture was taken."""
+"""What cameras and editors write beside the pixels: when, where and with what a picture was taken,
+and words about it."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -19,6 +20,10 @@ class Metadata(NamedTuple):
     lens: str | None = None
     latitude: float | None = None
     longitude: float | None = None
+    title: str | None = None
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    rating: int | None = None
 
 
 _TIMES = (
@@ -50,6 +55,10 @@ def read_metadata(image: Image.Image) -> Metadata:
         lens=_text(detail, ExifTags.Base.LensModel),
         latitude=latitude,
         longitude=longitude,
+        title=xmp.title,
+        description=xmp.description,
+        tags=xmp.tags,
+        rating=xmp.rating,
     )
 
 

@@ -84,6 +84,13 @@ class Picture:
     """Degrees, north positive, in [-90, 90]."""
     longitude: float | None
     """Degrees, east positive, in [-180, 180]; None exactly if the latitude is None."""
+    title: str | None = None
+    """This and what follows come from XMP."""
+    description: str | None = None
+    tags: tuple[str, ...] = ()
+    """Keywords, each once."""
+    rating: int | None = None
+    """Stars, 0 to 5, or -1 for a rejected picture."""
 
     @property
     def width(self) -> int:
@@ -168,7 +175,7 @@ def _decode_raw(file: IO[bytes], max_pixels: int) -> Picture:
             image = _turned(image, outer)
     known = {
         name: (getattr(own, name) if own else None) or getattr(preview, name)
-        for name in ("taken_at", "camera", "lens")
+        for name in ("taken_at", "camera", "lens", "title", "description", "tags", "rating")
     }
     place = (own.latitude, own.longitude) if own and own.latitude is not None else None
     latitude, longitude = place or (preview.latitude, preview.longitude)

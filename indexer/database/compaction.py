@@ -27,8 +27,8 @@ def prune_log(db: Connection, model_id: int) -> None:
 
 
 def drop_unused(db: Connection) -> None:
-    """Drop the embeddings of models that searches do not use, and what tools said of contents that
-    no item holds any more. What people said stays: the picture may come back."""
+    """Drop the embeddings of models that searches do not use, and what files and tools said of
+    contents that no item holds any more. What people said stays: the picture may come back."""
     current = catalogue.current_model(db)
     if current:
         db.execute(delete(models).where(models.c.id != current[0]))

@@ -1,5 +1,5 @@
-"""What the database knows of fields: what sidecars, people and tools say of items. Every function
-reads; `indexer.database.journal` writes."""
+"""What the database knows of fields: what people, sidecars, pictures' own files and tools say of
+items. Every function reads; `indexer.database.journal` writes."""
 
 import json
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ def fields_where(
     }
     found: dict[int, dict[str, FieldValues]] = {}
     # The last word counts.
-    for query in (by_speaker["tag"], sidecars, by_speaker["person"]):
+    for query in (by_speaker["tag"], by_speaker["file"], sidecars, by_speaker["person"]):
         of_files = query.join(files, files.c.id == items.c.file_id).where(condition)
         values_of: dict[int, dict[str, list[tuple[int, FieldValue]]]] = {}
         for item_id, name, n, *columns in db.execute(of_files):
@@ -107,7 +107,7 @@ def said(db: Connection, item_id: int) -> list[Said]:
             for name, n, *columns, speaker, at, about in db.execute(query):
                 found.setdefault((name, speaker), []).append((n, value_of(*columns)))
                 told[name, speaker] = at, about
-        ranks = {"person": 0, None: 1, "tag": 2}
+        ranks = {"person": 0, None: 1, "file": 2, "tag": 3}
         ordered = sorted(found, key=lambda key: (key[0], ranks[key[1]]))
         first = dict(reversed(ordered))
         return [
@@ -129,11 +129,11 @@ def _several(numbered: list[tuple[int, FieldValue]]) -> FieldValues:
 
 
 def overruled(db: Connection, names: Iterable[str]) -> dict[str, int]:
-    """For each name, of how many items a person or a sidecar says something under it; names without
+    """For each name, of how many items another than a tool says something under it; names without
     any are left out."""
     said = select(items.c.id, annotations.c.name).join(items, of_item())
-    by_people = said.where(annotations.c.speaker == "person", annotations.c.name.in_(names))
+    by_others = said.where(annotations.c.speaker != "tag", annotations.c.name.in_(names))
     in_sidecars = select(fields.c.item_id, fields.c.name).where(fields.c.name.in_(names))
-    both = by_people.union(in_sidecars).subquery()
+    both = by_others.union(in_sidecars).subquery()
     query = select(both.c.name, func.count()).group_by(both.c.name)
     return {row[0]: row[1] for row in db.execute(query)}

@@ -199,7 +199,7 @@ def add_statement(db: Connection, about: Mapping[str, object]) -> int:
 def annotate(
     db: Connection,
     speaker: Speaker,
-    statement_id: int,
+    statement_id: int | None,
     values: Iterable[tuple[Key, str, FieldValues | None]],
 ) -> None:
     """Store what `speaker` says of bytes: (kind and digest, field name, value) triples. Each

@@ -173,8 +173,8 @@ fields = Table(
     *_value_columns(),
 )
 
-# What a person or a tool says about bytes, wherever they lie now and whether or not any item holds
-# them. `speaker`: ``person``, or the name of a tool.
+# What a person, the picture's own file or a tool says about bytes, wherever they lie now and
+# whether or not any item holds them. `speaker`: ``person``, ``file``, or the name of a tool.
 annotations = Table(
     "annotations",
     metadata,

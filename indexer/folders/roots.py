@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, and_, select, true, tuple_
+from sqlalchemy import Connection, and_, select, tuple_
 
 from indexer.database import catalogue, checksums, journal, schema, spelling
 from indexer.database.rows import Root
@@ -126,9 +126,7 @@ def forget_fields(
     """Forget what was said of the items at `paths`, or of all items without any, under `names`;
     see `Library.forget_fields`."""
     a = schema.annotations.c
-    chosen: list[ColumnElement[bool]] = [true()]
-    if speaker is not None:
-        chosen.append(a.speaker == speaker)
+    chosen = [a.speaker == speaker if speaker else a.speaker != "file"]
     if names is not None:
         for name in names:
             if not db.execute(select(a.name).where(a.name == name, *chosen).limit(1)).first():

@@ -14,6 +14,7 @@ from indexer.database.rows import File
 from indexer.folders.scan import Found
 from indexer.folders.sources import ending, kind_of
 from indexer.metadata.texts import read_texts
+from indexer.values import kept_of
 
 RACY_NS = 2 * 10**9
 """A file that was read less than this after its last change may change again and keep its time. The
@@ -128,4 +129,10 @@ def _picture(data: bytes, digest: bytes, decode: Decode) -> Content:
         lens=decoded.about.lens,
         latitude=decoded.about.latitude,
         longitude=decoded.about.longitude,
+        fields=kept_of(
+            {
+                name: getattr(decoded.about, name)
+                for name in ("title", "description", "tags", "rating")
+            }
+        ),
     )

@@ -24,6 +24,7 @@ from indexer.indexing.reading import Decode, Read, read
 from indexer.metadata import sidecars
 from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
+from indexer.values import FieldValues
 
 PUBLISH_EVERY = 10_000
 """New items after which a run publishes generations, or an eighth of the library if that is more:
@@ -236,13 +237,16 @@ class Run:
                 journal.use_model(db, state.target[0])
             embedded: list[tuple[int, bytes]] = []
             added: list[tuple[int, Kind]] = []
+            said: list[tuple[Key, str, FieldValues | None]] = []
             for piece in batch:
                 file_id = self._write_file(db, piece)
                 for entry in piece.entries:
                     item_id = self._write_item(db, piece.plan, file_id, entry, unused)
                     if entry.content is None:
                         continue
-                    embedded.append((item_id, vectors[entry.content.key]))
+                    key = entry.content.key
+                    embedded.append((item_id, vectors[key]))
+                    said += [(key, *field) for field in entry.content.fields.items()]
                     # An old item is new to searches only if they use the model of this embedding.
                     if entry.item_id is None or state.target == state.current:
                         added.append((item_id, entry.content.kind))
@@ -252,6 +256,7 @@ class Run:
             if state.target:
                 journal.add_embeddings(db, state.target[0], embedded)
             journal.log_added(db, added)
+            journal.annotate(db, "file", None, said)
         if state.target == state.current:
             state.unpublished += len(added)
 

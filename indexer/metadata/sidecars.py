@@ -1,7 +1,6 @@
 """Sidecars: the files ``name.txt``, ``name.json`` and ``name.xmp`` beside a picture give its
 caption and its fields. Google Takeout writes its own kind of ``.json`` there."""
 
-import json
 import logging
 import os
 import unicodedata
@@ -11,9 +10,10 @@ from typing import TypeVar
 
 from encoder.errors import TextError
 from encoder.pictures.xmp import read_xmp
+from encoder.tables import parse_object
 from indexer.content import Description
 from indexer.metadata import takeout
-from indexer.values import is_unicode, kept, nfc
+from indexer.values import is_unicode, kept_of, nfc
 
 MAX_BYTES = 1 << 20
 """A larger file is not used as a sidecar."""
@@ -146,22 +146,19 @@ def _text(data: bytes) -> Description:
 
 
 def _object(data: bytes) -> _Titled:
+    text = data.decode("utf-8-sig")
     try:
-        values = json.loads(data.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise
-    except (ValueError, RecursionError):
-        raise TextError("not JSON") from None
-    if not isinstance(values, dict):
-        raise TextError("not a JSON object")
+        values = parse_object(text)
+    except ValueError as error:
+        raise TextError(f"it {error}") from None
     if takeout.is_takeout(values):
         said = takeout.description(values)
         return _Titled(said.caption, said.fields, said.taken_at, said.place, values)
     captions = [_stripped(values.pop(name, None)) for name in _CAPTION_NAMES]
-    named = ((nfc(name.strip()), kept(raw)) for name, raw in values.items() if is_unicode(name))
+    named = {nfc(name.strip()): raw for name, raw in values.items() if is_unicode(name)}
     return _Titled(
         next((caption for caption in captions if caption), None),
-        {name: value for name, value in named if name and value is not None},
+        kept_of({name: raw for name, raw in named.items() if name}),
     )
 
 
@@ -174,11 +171,9 @@ def _xmp(data: bytes) -> Description:
         xmp = read_xmp(data)
     except ValueError as error:
         raise TextError(str(error)) from None
-    fields = {"title": xmp.title, "tags": list(xmp.tags), "rating": xmp.rating}
-    found = {name: kept(raw) for name, raw in fields.items()}
     return Description(
         xmp.description,
-        {name: value for name, value in found.items() if value is not None},
+        kept_of({"title": xmp.title, "tags": xmp.tags, "rating": xmp.rating}),
         xmp.taken_at,
         None if xmp.latitude is None or xmp.longitude is None else (xmp.latitude, xmp.longitude),
     )

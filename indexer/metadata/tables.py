@@ -1,6 +1,5 @@
 """Rows of a table that annotates items: CSV, JSON lines or Parquet."""
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -157,12 +156,9 @@ def _jsonl(table: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
             if not line.strip():
                 continue
             try:
-                values = json.loads(line, parse_int=_whole)
-            except (ValueError, RecursionError):
-                values = None
-            if not isinstance(values, dict):
-                raise TableError(n, "is no JSON object; correct or remove it")
-            yield f"line {n}", values
+                yield f"line {n}", tables.parse_object(line, _whole)
+            except ValueError as error:
+                raise TableError(n, f"{error}; correct or remove it") from None
 
 
 def _whole(digits: str) -> int | str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from indexer.content import Description
-from indexer.values import kept, nfc, number
+from indexer.values import kept, kept_of, nfc, number
 
 _SUFFIX = ".supplemental-metadata"  # since 2024; before that, there was no suffix
 _LENGTH = 46
@@ -78,11 +78,9 @@ def description(values: Mapping[str, object]) -> Description:
     """Description, time, place, people and favourite mark of a Takeout object. Values of an
     unexpected form are left out."""
     caption = kept(values.get("description"))
-    fields = {"people": _people(values.get("people")), "favorited": values.get("favorited")}
-    found = {name: kept(raw) for name, raw in fields.items()}
     return Description(
         caption if isinstance(caption, str) else None,
-        {name: value for name, value in found.items() if value is not None},
+        kept_of({"people": _people(values.get("people")), "favorited": values.get("favorited")}),
         _time(values["photoTakenTime"]),
         _place(values.get("geoData")) or _place(values.get("geoDataExif")),
     )

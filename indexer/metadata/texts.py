@@ -1,11 +1,10 @@
 """Texts from a file: its lines, a column of a table, or JSON lines."""
 
 import io
-import json
 from pathlib import Path
 
 from encoder.errors import TextError
-from encoder.tables import TableError, read_csv
+from encoder.tables import TableError, parse_object, read_csv
 from indexer.errors import UnsupportedFile
 from indexer.values import is_unicode
 
@@ -71,10 +70,10 @@ def _jsonl(whole: str) -> list[str]:
 
 def _object_texts(line: str, number: int) -> list[str]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        raise TextError(f"line {number} is not JSON") from None
-    value = next((row[name] for name in _NAMES if name in row), None) if type(row) is dict else None
+        row = parse_object(line)
+    except ValueError as error:
+        raise TextError(f"line {number} {error}") from None
+    value = next((row[name] for name in _NAMES if name in row), None)
     values = value if isinstance(value, list) else [value]
     texts = [text for text in values if isinstance(text, str) and is_unicode(text)]
     if len(texts) < len(values):

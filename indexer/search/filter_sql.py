@@ -205,7 +205,8 @@ def _near(near: Near) -> ColumnElement[bool]:
 
 
 def _field(test: FieldTest) -> ColumnElement[bool]:
-    """Whether an item passes. A person's word counts most, then the sidecar's, then the tool's."""
+    """Whether an item passes, by the first that says anything: a person, a sidecar, the file, a
+    tool."""
 
     def said(speaker: Speaker, *passing: ColumnElement[bool]) -> ColumnElement[bool]:
         # Not a test of every item: the annotations of one name may be few.
@@ -217,11 +218,12 @@ def _field(test: FieldTest) -> ColumnElement[bool]:
         ids = select(fields.c.item_id).where(fields.c.name == test.name, *passing)
         return items.c.id.in_(ids)
 
-    person, sidecar, tag = partial(said, "person"), in_sidecar, partial(said, "tag")
+    person, file, tag = (partial(said, speaker) for speaker in ("person", "file", "tag"))
     return or_(
         _passes(test, person, annotations),
-        and_(~person(), _passes(test, sidecar, fields)),
-        and_(~person(), ~sidecar(), _passes(test, tag, annotations)),
+        and_(~person(), _passes(test, in_sidecar, fields)),
+        and_(~person(), ~in_sidecar(), _passes(test, file, annotations)),
+        and_(~person(), ~in_sidecar(), ~file(), _passes(test, tag, annotations)),
     )
 
 

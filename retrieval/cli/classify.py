@@ -7,8 +7,8 @@ import click
 from encoder.errors import PictureError
 from retrieval.cli.label_options import label_options
 from retrieval.cli.names import printable, shown
-from retrieval.cli.opening import say_notes
-from retrieval.cli.options import checkpoint_option, device_option, json_option
+from retrieval.cli.opening import load_here, say_notes
+from retrieval.cli.options import device_option, json_option, library_option, model_option
 from retrieval.cli.output import print_json, say
 
 
@@ -18,7 +18,8 @@ from retrieval.cli.output import print_json, say
 )
 @label_options
 @json_option
-@checkpoint_option
+@library_option
+@model_option
 @device_option
 def command(
     files: tuple[Path, ...],
@@ -27,23 +28,26 @@ def command(
     templates: list[str],
     none: bool,
     as_json: bool,
-    model: str,
+    library: Path | None,
+    model: str | None,
     device: str,
 ) -> int:
     """Say which label describes each picture FILE best. Prints probability, label and path.
 
     The probabilities of a picture add up to 1 over the labels given; --json prints them all. A
     label with a number is judged by itself: it is printed with its cosine if that is large enough.
+    The pictures need not be in the library, of which the model alone is used; without a library
+    here the default model is.
 
     \b
       align classify holiday/*.jpg --labels beach,mountains,city
       align classify holiday/*.jpg --labels beach
       align classify holiday/*.jpg --labels beach:0.22,sunset:0.25
     """
-    from encoder import Decoders, load_named_encoder
+    from encoder import Decoders
     from retrieval.classification import NONE, Judge
 
-    encoder = load_named_encoder(model, device)
+    encoder = load_here(library, model, device)
     say_notes(encoder, [*labels, *cutoffs])
     judge = Judge(encoder, labels, cutoffs, templates, none=none)
     width = max(map(len, [*judge.labels, *cutoffs, *([NONE] if not labels else [])]))

@@ -18,7 +18,7 @@ def command(as_json: bool, library: Path | None) -> None:
     """List the fields that --field can name. Prints name, kinds of values, items and who says it.
 
     The kinds are number, integer, truth (true or false), text and date. Fields come from people
-    (align annotate), from sidecars and from align tag.
+    (align annotate), from sidecars, from the pictures' own files (XMP) and from align tag.
     """
     with Library.open(locate(library)) as opened:
         fields = opened.fields()

@@ -30,6 +30,15 @@ def encoder_loader(library: Library, model: str | None, device: str) -> Callable
     return load
 
 
+def load_here(library: Path | None, model: str | None, device: str) -> Encoder:
+    """The model named, else that of the library named or found here, else the default one."""
+    found = library or _found(Path.cwd()) or _watching(Path.cwd()) if model is None else None
+    if found is None:
+        return load_named(model or DEFAULT_MODEL, device)
+    with Library.open(found) as opened:
+        return encoder_loader(opened, None, device)()
+
+
 def is_another_name(library: Library, model: str | None) -> bool:
     """Whether `model` is given, and is not the name by which the library knows its own."""
     known = library.model

@@ -59,7 +59,7 @@ def model_option(command: Command) -> Command:
 
 
 def checkpoint_option(command: Command) -> Command:
-    """``--model``, else ALIGN_MODEL, else kakaobrain/align-base: for commands without a library."""
+    """``--model``, else ALIGN_MODEL, else kakaobrain/align-base: for commands without library."""
     return click.option(
         "--model",
         default=DEFAULT_MODEL,

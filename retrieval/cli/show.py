@@ -86,6 +86,7 @@ def _values(said: Said) -> str:
 def _speaker(said: Said) -> str:
     about: dict[str, Any] = dict(said.about)
     how = about.get("table") or about.get("model")
-    who = {"person": "annotated", "tag": "align tag"}.get(said.speaker or "", "sidecar")
+    names = {"person": "annotated", "file": "in the file", "tag": "align tag", None: "sidecar"}
+    who = names[said.speaker]
     parts = [who, *([str(how)] if how else []), *([f"{said.at:%Y-%m-%d}"] if said.at else [])]
     return ", ".join(parts) + ("" if said.counts else "; another word counts more")

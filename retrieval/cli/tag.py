@@ -55,8 +55,8 @@ def command(
 
     The probability of a label, or the cosine of a label with a number of its own, becomes a field
     with the label's name, for --field to filter by. A
-    later run with the same labels replaces these fields. What a person (align annotate) or a
-    sidecar says under the same name stays, and filters go by it.
+    later run with the same labels replaces these fields. What a person (align annotate), a sidecar
+    or the picture's own file says under the same name stays, and filters go by it.
 
     \b
       align tag --labels beach,mountains,city --confidence 0.8
@@ -81,7 +81,7 @@ def command(
     else:
         print_rows([(label, count(n, "picture")) for label, n in counts.items()])
     for label, n in counts.left.items():
-        say(f"{label}: {count(n, 'picture')} kept what a person or a sidecar says")
+        say(f"{label}: {count(n, 'picture')} kept what a person, a sidecar or the file says")
 
 
 def _clear(labels: list[str], library: Path | None, as_json: bool, wait: float) -> None:

@@ -284,6 +284,35 @@ def test_classify_prints_all_as_json(align: Callable[..., Result], folder: Path)
     }
 
 
+@pytest.mark.parametrize(
+    ("place", "options", "model"),
+    [
+        ("photos", [], "fake"),
+        ("photos", ["--model", "other"], "other"),
+        (".", [], "kakaobrain/align-base"),
+        (".", ["--library", "photos"], "fake"),
+    ],
+)
+def test_classify_takes_the_model_of_the_library_here(
+    align: Callable[..., Result],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    options: list[str],
+    model: str,
+) -> None:
+    asked: list[str] = []
+
+    def load(name: str, device: str) -> FakeEncoder:
+        asked.append(name)
+        return FakeEncoder()
+
+    monkeypatch.setattr("encoder.load_named_encoder", load)
+    monkeypatch.chdir(folder.parent / place)
+    align("classify", str(folder / "red.png"), "--labels", "red,green", *options)
+    assert asked == [model]
+
+
 def test_labels_are_embedded_once_for_all_files(
     align: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,7 +363,7 @@ def test_tag_says_what_it_left_and_takes_its_own_back(
     (folder / "said.csv").write_text("path,red\nblue.png,no\n")
     align("annotate", "said.csv")
     done = align("tag", "--labels", "red,green", "--template", "{}", "--confidence", "0.6")
-    assert "red: 1 picture kept what a person or a sidecar says" in done.stderr
+    assert "red: 1 picture kept what a person, a sidecar or the file says" in done.stderr
     assert align("tag", "--clear", "--labels", "green").stdout == "1 value taken back\n"
     assert "nobody said anything as the field 'green'" in (
         align("tag", "--clear", "--labels", "green", status=1).stderr

@@ -166,6 +166,10 @@ def test_csv_rows_of_a_picture_may_lie_anywhere(tmp_path: Path) -> None:
         (["\x00\x01\r\x02"], "first line: "),
         (['{"image": "a.jpg", "captions": ["a"]}', "", "{"], "line 3: is not a JSON object"),
         (['{"image": "a.jpg", "captions": ["a"]}', '["a"]'], "line 2: is not a JSON object"),
+        (
+            ['{"image": "a.jpg", "caption": "a", "caption": "b"}'],
+            "line 1: has the name 'caption' more",
+        ),
         (['{"file": "a.jpg"}', "{}"], "line 1: has no image, which must be a text"),
         (['{"image": "a.jpg"}'], "line 1: has no captions, which must be a list of texts"),
         (['{"image": "a.jpg", "captions": [3]}'], "line 1: has no captions"),

@@ -51,6 +51,7 @@ def raw_file(
     model: str = "Q2",
     orientation: int = 1,
     when: str = "2021:02:03 04:05:06",
+    xmp: bytes = b"",
 ) -> bytes:
     """A file with `preview` in its first directory and a sensor's data in the one below it.
 
@@ -80,6 +81,8 @@ def raw_file(
             (330, LONG, 1, longs(below)),
             (34665, LONG, 1, longs(exif)),
         ]
+        if xmp:
+            first.append((700, BYTE, len(xmp), xmp))
         if dng:
             first += [
                 (50706, BYTE, 4, bytes([1, 4, 0, 0])),

@@ -205,6 +205,11 @@ def test_zone_and_fraction_from_other_tags() -> None:
 
 def dated(kind: str = "JPEG", *, xmp: str = "", **tags: str) -> datetime | None:
     """The capture time of a picture whose file has these tags of EXIF and this packet of XMP."""
+    return written(kind, xmp=xmp, **tags).taken_at
+
+
+def written(kind: str = "JPEG", *, xmp: str = "", **tags: str) -> Picture:
+    """As `dated`, the whole picture."""
     exif = Image.Exif()
     for name, value in tags.items():
         block = exif if name == "DateTime" else exif.get_ifd(ExifTags.IFD.Exif)
@@ -221,7 +226,7 @@ def dated(kind: str = "JPEG", *, xmp: str = "", **tags: str) -> datetime | None:
         image.save(buffer, kind, tiffinfo={700: packet(xmp)})
     else:
         image.save(buffer, kind, **given, xmp=packet(xmp))
-    return read_picture(buffer).taken_at
+    return read_picture(buffer)
 
 
 def packet(inside: str) -> bytes:
@@ -265,6 +270,20 @@ def test_the_capture_time_falls_back() -> None:
 def test_the_capture_time_in_xmp(kind: str, inside: str) -> None:
     time = dated(kind, xmp=inside)
     assert time == at(2020, 2, 3, 4, 5, 6, 500_000, zone=1)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF"])
+def test_words_in_xmp(kind: str) -> None:
+    picture = written(
+        kind,
+        xmp="""<rdf:Description x2:Rating="4" dc:title="Harbour">
+        <dc:subject><rdf:Bag><rdf:li>boat</rdf:li><rdf:li>sea</rdf:li><rdf:li>boat</rdf:li></rdf:Bag>
+        </dc:subject><dc:description>At noon</dc:description></rdf:Description>""",
+    )
+    words = (picture.title, picture.description, picture.tags, picture.rating)
+    assert words == ("Harbour", "At noon", ("boat", "sea"), 4)
+    bare = written(kind)
+    assert (bare.title, bare.description, bare.tags, bare.rating) == (None, None, (), None)
 
 
 def test_what_xmp_says() -> None:

@@ -56,6 +56,14 @@ def test_time_and_camera_come_from_the_file(quarter, dng):
     assert picture.camera == "Leica Q2"
 
 
+def test_words_come_from_the_file(quarter):
+    xmp = b"""<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+        xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:x="http://ns.adobe.com/xap/1.0/"
+        ><rdf:Description dc:title="Harbour" dc:subject="boat" x:Rating="3"/></rdf:RDF>"""
+    picture = read_picture(io.BytesIO(raw_file(quarter, xmp=xmp)))
+    assert (picture.title, picture.tags, picture.rating) == ("Harbour", ("boat",), 3)
+
+
 def test_a_file_without_a_preview_says_so(quarter, monkeypatch):
     monkeypatch.setattr(raw, "_by_libraw", lambda data: None)
     with pytest.raises(PictureError, match="without a preview"):

@@ -207,8 +207,13 @@ def test_more_rows_than_a_chunk(pair):
 @pytest.mark.parametrize(
     ("name", "data", "problem"),
     [
-        ("t.jsonl", b'{"path": "a.png", "n": 1}\n{"path"', "line 2: is no JSON object"),
-        ("t.jsonl", b'{"path": "a.png", "n": 1}\n\n[1]', "line 3: is no JSON object"),
+        ("t.jsonl", b'{"path": "a.png", "n": 1}\n{"path"', "line 2: is not a JSON object"),
+        ("t.jsonl", b'{"path": "a.png", "n": 1}\n\n[1]', "line 3: is not a JSON object"),
+        (
+            "t.jsonl",
+            b'{"path": "a.png", "n": 1, "n": 2}',
+            "line 1: has the name 'n' more than once",
+        ),
         (
             "t.csv",
             b"file,n\na.png,1\n",

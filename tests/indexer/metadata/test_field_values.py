@@ -247,7 +247,7 @@ def test_texts_hold_other_texts(ask):
         ("t.csv", "a.png,5\nb.png,6\n", "line 1: names no column path or sha256"),
         ("t.csv", "path;n\na.png;6\n", "line 1: names no column path or sha256"),
         ("t.csv", "path,note\na.png,one, two\n", "line 2: the header has columns: 2"),
-        ("t.jsonl", '{"path": "a.png"}\n\n{"n"\n', "line 3: is no JSON object"),
+        ("t.jsonl", '{"path": "a.png"}\n\n{"n"\n', "line 3: is not a JSON object"),
         ("t.jsonl", '{"path": "a.png"}\n{"n": 1}\n', "line 2: has neither path nor sha256"),
     ],
 )

@@ -177,9 +177,10 @@ def test_changed_picture_and_sidecar_at_once(photos, description):
     ("name", "data", "reason"),
     [
         ("a.txt", b"caf\xe9", "not UTF-8 at byte 3"),
-        ("a.json", b"{", "not JSON"),
-        ("a.json", b"[" * 100_000, "not JSON"),
-        ("a.json", b'["a"]', "not a JSON object"),
+        ("a.json", b"{", "it is not a JSON object"),
+        ("a.json", b"[" * 100_000, "it is not a JSON object"),
+        ("a.json", b'["a"]', "it is not a JSON object"),
+        ("a.json", b'{"n": 1, "m": 2, "n": 3}', "it has the name 'n' more than once"),
         ("a.txt", b"x" * (1 << 20) + b"y", "larger than the limit of 1,048,576 bytes"),
     ],
 )

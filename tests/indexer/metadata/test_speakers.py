@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from PIL import Image, PngImagePlugin
 
 from encoder.fake import FakeEncoder
 from indexer import FieldUnknown, Filters, Library, ModelMismatch
@@ -25,6 +26,22 @@ def bird(photos):
 def say(photos, name, **fields):
     table = photos.write("said.jsonl", json.dumps({"path": name, **fields}))
     return photos.library.annotate(table)
+
+
+def xmp(inside):
+    return f"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+        xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+        xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+        ><rdf:Description {inside}/></rdf:RDF></x:xmpmeta>"""
+
+
+def engrave(path, inside):
+    """Write attributes of XMP into the PNG at `path`, which is returned."""
+    with Image.open(path) as image:
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp(inside))
+        image.save(path, pnginfo=text)
+    return path
 
 
 def tag(photos, *values, names=("bird", "beach"), fingerprint="fa4e"):
@@ -85,6 +102,53 @@ def test_what_a_sidecar_says_stays_with_its_file(photos):
     assert fields(photos) == {"a.png": {"bird": "wren"}}
 
 
+HARBOUR = 'xmp:Rating="4" dc:title="Harbour" dc:subject="boat" dc:description="At noon"'
+WORDS = {"description": "At noon", "rating": 4, "tags": "boat", "title": "Harbour"}
+
+
+def test_words_in_the_file_are_fields_of_its_bytes(photos):
+    engrave(photos.paint("a.png", "red"), HARBOUR)
+    photos.index()
+    assert fields(photos) == {"a.png": WORDS}
+    (item,) = photos.library.items(photos.library.ids("image"))
+    assert item.text is None
+    assert {(said.name, said.speaker, said.at) for said in photos.library.said(item.id)} == {
+        (name, "file", None) for name in WORDS
+    }
+    assert [field.speakers for field in photos.library.fields()] == [("file",)] * 4
+    shutil.copy(photos.folder / "a.png", photos.folder / "copy.png")
+    photos.index()
+    (photos.folder / "a.png").rename(photos.folder / "moved.png")
+    assert photos.index() == {"moved": 1, "unchanged": 1}
+    assert fields(photos) == {"copy.png": WORDS, "moved.png": WORDS}
+    engrave(photos.folder / "copy.png", 'dc:title="Other"')
+    photos.touch(photos.folder / "copy.png")
+    photos.index()
+    assert fields(photos) == {"copy.png": {"title": "Other"}, "moved.png": WORDS}
+    assert photos.library.verify() == []
+
+
+def test_nobody_can_forget_what_a_file_says(photos):
+    engrave(photos.paint("a.png", "red"), HARBOUR)
+    photos.index()
+    say(photos, "a.png", title="mine")
+    assert photos.library.forget_fields(["title"]) == 1
+    with pytest.raises(FieldUnknown, match="'title'"):
+        photos.library.forget_fields(["title"])
+    assert photos.library.forget_fields() == 0
+    assert fields(photos) == {"a.png": WORDS}
+
+
+def test_lost_words_of_a_file_come_back_when_it_is_indexed_anew(photos, sql):
+    picture = engrave(photos.paint("a.png", "red"), HARBOUR)
+    photos.index()
+    sql(photos.library, "DELETE FROM annotations")
+    assert fields(photos) == {}
+    photos.library.forget([picture])
+    photos.index(picture)
+    assert fields(photos) == {"a.png": WORDS}
+
+
 def test_a_tool_replaces_only_its_own(bird):
     assert tag(bird, ("a.png", 0.25), ("b.png", 0.75)) == {"bird": 1}
     assert fields(bird) == {"a.png": {"bird": "seen"}, "b.png": {"bird": 0.75}}
@@ -107,22 +171,27 @@ def test_how_a_tool_came_to_its_values_is_kept(bird, sql):
 
 @pytest.mark.parametrize("person", [None, 1.0, 5.0])
 @pytest.mark.parametrize("sidecar", [None, 1.0, 5.0])
+@pytest.mark.parametrize("file", [None, 1, 5])
 @pytest.mark.parametrize("tool", [None, 1.0, 5.0])
-def test_filters_go_by_the_word_that_counts_most(photos, person, sidecar, tool):
-    photos.paint("a.png", "red")
+def test_filters_go_by_the_word_that_counts_most(photos, person, sidecar, file, tool):
+    picture = photos.paint("a.png", "red")
     photos.paint("b.png", "green")
-    photos.write("b.json", '{"bird": 3}')
+    photos.write("b.json", '{"rating": 3}')
     if sidecar is not None:
-        photos.write("a.json", json.dumps({"bird": sidecar}))
+        photos.write("a.json", json.dumps({"rating": sidecar}))
+    if file is not None:
+        engrave(picture, f'xmp:Rating="{file}"')
     photos.index()
     if person is not None:
-        say(photos, "a.png", bird=person)
+        say(photos, "a.png", rating=person)
     if tool is not None:
-        tag(photos, ("a.png", tool))
-    word = next((value for value in (person, sidecar, tool) if value is not None), None)
-    assert fields(photos).get("a.png") == (None if word is None else {"bird": word})
+        (id,) = (item.id for item in photos.library.find(picture))
+        left = photos.library.tag(["rating"], [(id, "rating", tool)], ABOUT, fingerprint="fa4e")
+        assert left["rating"] == 1 + any(word is not None for word in (person, sidecar, file))
+    word = next((value for value in (person, sidecar, file, tool) if value is not None), None)
+    assert fields(photos).get("a.png") == (None if word is None else {"rating": word})
     (query,) = FakeEncoder().encode_texts(["red"])
-    for test, values in (("bird>=4", [5]), ("bird!=5", [1]), ("bird=1", [1])):
+    for test, values in (("rating>=4", [5]), ("rating!=5", [1]), ("rating=1", [1])):
         found = photos.library.search(query, 9, filters=Filters.parse(fields=[test]))
         assert ("a.png" in {item.path.name for item in found.items}) == (word in values), test
 

@@ -149,7 +149,7 @@ def test_a_damaged_sidecar_is_logged_and_ignored(photos, caplog):
     photos.paint("a.png", "red")
     sidecar = photos.write("a.png.supplemental-metadata.json", json.dumps(SIDECAR)[:-5])
     assert photos.index() == {"added": 1, "embedded": 1}
-    assert caplog.messages == [f"ignored the sidecar {sidecar}: not JSON"]
+    assert caplog.messages == [f"ignored the sidecar {sidecar}: it is not a JSON object"]
     assert facts(photos) == (None, {}, None, None, None)
 
 

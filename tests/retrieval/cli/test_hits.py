@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngInfo
 
 from encoder.fake import COLOURS, FakeEncoder
 from indexer import Library
@@ -238,6 +239,16 @@ def test_showing_everything_that_is_known(album: Path) -> None:
     ):
         assert part in text
     assert "field:        n = 2 (annotated, " in text
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    xmp = f"""<r:RDF xmlns:r="{rdf}" xmlns:x="http://ns.adobe.com/xap/1.0/"
+        ><r:Description x:Rating="4"/></r:RDF>"""
+    with Image.open(album / "green.png") as image:
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", xmp)
+        image.save(album / "green.png", pnginfo=info)
+    with Library.open(album) as library:
+        library.index([], FakeEncoder)
+    assert "field:        rating = 4 (in the file)\n" in align("show", "green.png").stdout
     (told,) = objects(align("show", "./red.png", "-k", 0, "--json"))
     assert told["neighbours"] == []
     assert [(said["name"], said["value"], said["counts"]) for said in told["said"]] == [
