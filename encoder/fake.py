@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from encoder.pictures.sources import open_image, several
-from encoder.protocol import Embeddings, Pixels
+from encoder.protocol import Embeddings, Pixels, as_texts
 
 COLOURS = {
     "red": (255, 0, 0),
@@ -51,8 +51,7 @@ class FakeEncoder:
         return self._embed([p.reshape(-1, 3).mean(0, np.float64) for p in pixels])
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
-        several = [texts] if isinstance(texts, str) else texts
-        return self._embed([self._colour(text) for text in several])
+        return self._embed([self._colour(text) for text in as_texts(texts)])
 
     def _colour(self, text: str) -> npt.NDArray[np.float64]:
         named = [list(COLOURS[word]) for word in text.lower().split() if word in COLOURS]

@@ -13,7 +13,7 @@ from encoder.checkpoint import BUNDLED, Checkpoint, find, load
 from encoder.errors import EncoderError
 from encoder.model.efficientnet import channels_last, fold_batch_norms
 from encoder.pictures.sources import PictureSource, open_image, several
-from encoder.protocol import TEXT_BATCH, Embeddings, Pixels
+from encoder.protocol import TEXT_BATCH, Embeddings, Pixels, as_texts
 from encoder.system import one_thread_after_fork
 from encoder.tokenizer import MAX_TOKENS
 
@@ -68,20 +68,20 @@ class AlignEncoder:
         return self._embed(features, _batches(pictures, IMAGE_BATCH))
 
     def _pixels(self, picture: PictureSource | Pixels) -> Pixels:
-        if isinstance(picture, np.ndarray) and picture.shape == self._preprocessor.shape:
+        shape, pixel = self._preprocessor.shape, np.uint8
+        if isinstance(picture, np.ndarray) and picture.shape == shape and picture.dtype == pixel:
             return picture
         return self.prepare(open_image(picture))
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; longer ones are cut to 64 tokens. (n, dim) float32. A single text is taken
         as a list of one."""
-        texts = [texts] if isinstance(texts, str) else texts
 
         def features(batch: Sequence[str]) -> Tensor:
             ids, mask = (torch.from_numpy(x).to(self.device) for x in self._tokenizer(batch))
             return self._model.get_text_features(ids, mask)
 
-        return self._embed(features, _batches(texts, TEXT_BATCH))
+        return self._embed(features, _batches(as_texts(texts), TEXT_BATCH))
 
     def notes(self, texts: Iterable[str]) -> list[str]:
         """A sentence about each text that is not embedded as it stands: no word of it is known, or

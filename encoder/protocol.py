@@ -1,6 +1,6 @@
 """The interface between encoders and the code that uses them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,15 @@ Pixels = npt.NDArray[np.uint8]
 TEXT_BATCH = 128
 """Texts that are embedded at once. A batch is padded to its longest text, so callers that have many
 texts do well to sort them by length and to pass this many."""
+
+
+def as_texts(texts: Iterable[str] | str) -> list[str]:
+    """`texts` as a list, a single text as a list of one. Raises TypeError for what is no text."""
+    found = [texts] if isinstance(texts, str) else list(texts)
+    for text in found:
+        if not isinstance(text, str):
+            raise TypeError(f"a text is a str, not {type(text).__name__}")
+    return found
 
 
 class Encoder(Protocol):

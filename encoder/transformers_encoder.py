@@ -19,7 +19,7 @@ from encoder.fitting import Fitting
 from encoder.inference import IMAGE_BATCH, choose_device
 from encoder.pictures.picture import READING_RULES
 from encoder.pictures.sources import PictureSource, open_image, several
-from encoder.protocol import TEXT_BATCH, Embeddings, Pixels
+from encoder.protocol import TEXT_BATCH, Embeddings, Pixels, as_texts
 
 _WEIGHTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 
@@ -88,7 +88,7 @@ class TransformersEncoder:
             ).to(self.device)
             return self._model.get_text_features(**tokens)
 
-        return self._embed(features, [texts] if isinstance(texts, str) else texts, TEXT_BATCH)
+        return self._embed(features, as_texts(texts), TEXT_BATCH)
 
     def notes(self, texts: Iterable[str]) -> list[str]:
         """A sentence about each text whose end is cut."""

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from encoder import Decoders, Embeddings, Encoder
 from encoder.pictures.sources import PictureSource
+from encoder.protocol import as_texts
 from encoder.system import watch_forks
 from indexer import (
     Filters,
@@ -97,7 +98,7 @@ class Engine:
 
         The query is the weighted sum of `text`, `plus` and `images`, minus that of `minus`. A
         picture is a path, bytes, an open binary file, a PIL image as it was opened, or an upright
-        (height, width, 3) uint8 array. `vector` is an embedding of the caller's own, (dim,), which
+        (height, width, 3) array. `vector` is an embedding of the caller's own, (dim,), which
         is normalised first. A term has weight 1 unless it is a `Weighted`. If a file of the library
         is among `images`, it is left out of the hits.
 
@@ -125,7 +126,7 @@ class Engine:
 
     def search_many(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         k: SupportsIndex = DEFAULT_K,
         *,
         filters: Filters | None = None,
@@ -135,6 +136,7 @@ class Engine:
         """As `search` for each of `texts`, which are embedded in one call."""
         if isinstance(texts, str):
             raise TypeError("texts takes a list, as in texts=['a dog', 'a cat']; see search")
+        texts = as_texts(texts)
         if any(not text.strip() for text in texts):
             raise QueryError("a text to search for is empty")
         if not texts:

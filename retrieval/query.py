@@ -15,6 +15,7 @@ from PIL import Image
 from encoder import Decoders, Encoder, PictureError, Pixels
 from encoder.pictures.picture import read_bytes
 from encoder.pictures.sources import PictureSource, as_image, is_path, no_picture, read_open
+from encoder.protocol import as_texts
 from retrieval.errors import QueryError
 
 _CANCELLED = 1e-3
@@ -70,7 +71,7 @@ class Query:
     """An embedding of the caller's own, (dim,), of any length but 0; its weight is 1."""
 
     def __post_init__(self) -> None:
-        if any(not term.content.strip() for term in self.texts):
+        if any(not text.strip() for text in as_texts(term.content for term in self.texts)):
             raise QueryError("a text to search for is empty")
         if self.vector is None and not any(weight > 0 for weight in self._weights):
             raise QueryError("the query is empty: give a text or a picture to look for")
@@ -89,9 +90,11 @@ class Query:
 
         What comes without a weight counts 1. QueryError unless something is to be looked for.
         """
-        single = (str, bytes, bytearray, os.PathLike, Image.Image, np.ndarray, Weighted)
+        single = (str, bytes, bytearray, memoryview, os.PathLike, Image.Image, np.ndarray, Weighted)
         if any(isinstance(terms, single) for terms in (plus, minus, images)):
             raise TypeError("plus, minus and images take a list, as in plus=['sunset']")
+        if not isinstance(text, str):
+            raise TypeError("a query is one text, as in search('a dog'); search_many takes several")
         away = (_weighted(term) for term in minus)
         return cls(
             (
@@ -184,7 +187,7 @@ def open_picture(
     try:
         if is_path(picture):
             data = read_bytes(picture)
-        elif isinstance(picture, bytes | bytearray):
+        elif isinstance(picture, bytes | bytearray | memoryview):
             data = bytes(picture)
         elif hasattr(picture, "read"):
             data = read_open(picture)

@@ -11,9 +11,10 @@ from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from stat import S_ISREG
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from encoder.errors import PassingPictureError, PictureError
@@ -255,7 +256,9 @@ def _transposed(image: Image.Image, turn: Image.Transpose | None) -> Image.Image
 
 def _rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
-        image = _to_eight_bits(image)
+        image = Image.fromarray(eight_bits(np.array(image), exact=image.mode.startswith("I;")))
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.upper())
     image = to_srgb(image)
     if image.has_transparency_data:
         paper = Image.new("RGB", image.size, "white")
@@ -267,17 +270,19 @@ def _rgb(image: Image.Image) -> Image.Image:
     )  # no copy: the picture may be huge
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale wide grey pixels to 8 bits; Pillow would clip them to 255, which turns 16-bit scans
-    white. The scale is that of 8 bits, 16 bits or [0, 1] if all pixels fit into it, else the one
-    from their own minimum to their maximum. Fractions of which nine in ten lie in [0, 1] are a
-    picture with lights above white (HDR), which are cut off."""
-    values = np.nan_to_num(np.array(image, np.float32), copy=False, posinf=0, neginf=0)
+def eight_bits(pixels: npt.NDArray[Any], *, exact: bool = False) -> npt.NDArray[np.uint8]:
+    """Scale pixels of any number type to uint8; Pillow would clip them to 255, which turns 16-bit
+    scans white. The scale is that of 8 bits, 16 bits or, for floats, [0, 1] if all pixels fit into
+    it, else the one from their own minimum to their maximum; with `exact`, that of 16 bits.
+    Fractions of which nine in ten lie in [0, 1] are a picture with lights above white (HDR), which
+    are cut off."""
+    floats = pixels.dtype.kind == "f"
+    values = np.nan_to_num(pixels.astype(np.float32), copy=False, posinf=0, neginf=0)
     low, high = float(values.min()), float(values.max())
     if low >= 0:
-        whites = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))
+        whites = (65535,) if exact else (1, 255, 65535) if floats else (255, 65535)
         white = next((white for white in whites if high <= white), None)
-        fractions = image.mode == "F" and white != 1 and bool((values % 1).any())
+        fractions = floats and white != 1 and bool((values % 1).any())
         if fractions and np.quantile(values, 0.9) <= 1:
             white = 1
             np.minimum(values, 1, out=values)
@@ -285,7 +290,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     values -= low
     values *= 255 / (high - low) if high > low else 0
     values += 0.5
-    return Image.fromarray(values.astype(np.uint8))
+    return values.astype(np.uint8)
 
 
 def _renew_lock() -> None:

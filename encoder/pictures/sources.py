@@ -9,19 +9,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from encoder.pictures.picture import read_picture, upright_rgb
+from encoder.pictures.picture import eight_bits, read_picture, upright_rgb
 
 PictureSource = (
-    str | os.PathLike[str] | bytes | bytearray | IO[bytes] | Image.Image | npt.NDArray[np.uint8]
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | Image.Image
+    | npt.NDArray[Any]
 )
 """A path; the bytes of a file, or an open one; an image of any mode as Pillow opened it; or an
-upright (height, width, 3) uint8 array in [0, 255], RGB (grey (height, width) and RGBA (height,
-width, 4) will do)."""
+upright (height, width, 3) array of RGB (grey (height, width) and RGBA (height, width, 4) will do).
+Its numbers are uint8 in [0, 255]; others are scaled from [0, 255], [0, 65535] or, if they are
+floats, [0, 1], the first of these that holds them all."""
 
 
 def several(pictures: Iterable[PictureSource] | PictureSource) -> list[PictureSource]:
     """`pictures`, or the list of the one picture that was given instead."""
-    single = isinstance(pictures, str | os.PathLike | bytes | bytearray | Image.Image)
+    single = isinstance(pictures, str | os.PathLike | bytes | bytearray | memoryview | Image.Image)
     alone = isinstance(pictures, np.ndarray) and pictures.ndim < 4
     if single or alone or hasattr(pictures, "read"):
         return [cast(PictureSource, pictures)]
@@ -38,10 +46,17 @@ def as_image(source: Image.Image | npt.NDArray[Any]) -> Image.Image:
     shape or type."""
     if isinstance(source, Image.Image):
         return upright_rgb(source)
-    if source.dtype != np.uint8 or not (source.ndim == 2 or source.shape[2:] in ((3,), (4,))):
+    if source.dtype.kind not in "buif" or not (
+        source.ndim == 2 or source.shape[2:] in ((3,), (4,))
+    ):
         raise TypeError(
-            f"a picture is a (height, width, 3) uint8 array, not {source.shape} {source.dtype}"
+            "a picture is a (height, width, 3) array of numbers, best uint8, not"
+            f" {source.shape} {source.dtype}"
         )
+    if 0 in source.shape:
+        raise TypeError(f"a picture of {source.shape} has no pixels")
+    if source.dtype != np.uint8:
+        source = np.uint8(255) * source if source.dtype == bool else eight_bits(source)
     return upright_rgb(Image.fromarray(np.ascontiguousarray(source)))
 
 
@@ -50,7 +65,7 @@ def open_image(source: PictureSource) -> Image.Image:
     `read_picture` does, and TypeError for what is no picture."""
     if isinstance(source, Image.Image | np.ndarray):
         return as_image(source)
-    if isinstance(source, bytes | bytearray):
+    if isinstance(source, bytes | bytearray | memoryview):
         return read_picture(io.BytesIO(source)).image
     if is_path(source):
         return read_picture(source).image

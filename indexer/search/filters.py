@@ -2,10 +2,10 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, Self, SupportsIndex, cast
+from datetime import date, datetime
+from typing import Any, Literal, Self, SupportsIndex, cast
 
 from encoder.errors import AlignError
 from encoder.pictures.picture import FORMATS
@@ -31,7 +31,7 @@ _ALIASES = {
 class FilterError(AlignError):
     """Wrong usage: a filter in the wrong form, or a filter on a field that no item has."""
 
-    def __init__(self, name: str, value: str, problem: str) -> None:
+    def __init__(self, name: str, value: object, problem: str) -> None:
         super().__init__(f"{name} {value!r} {problem}")
 
 
@@ -72,7 +72,8 @@ class FieldTest:
 class Filters:
     """Conditions that an item must all meet. None and empty mean no condition.
 
-    `parse` makes them from what people write.
+    What a person writes for one of them, as `parse` describes it, is taken, too, and kept as the
+    type that stands here. Raises FilterError, which names the filter and what is wrong with it.
     """
 
     after: str | None = None
@@ -97,23 +98,21 @@ class Filters:
     fields: tuple[FieldTest, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value in (("after", self.after), ("before", self.before)):
+        for name, parse in _PARSERS.items():
+            value: Any = getattr(self, name)
             if value is not None:
-                _date(name, value)
-        for name, values in (("formats", self.formats), ("fields", self.fields)):
-            if isinstance(values, str):
-                raise FilterError(name, values, "is one text: Filters.parse takes it")
+                object.__setattr__(self, name, parse(name.replace("_", "-"), value))
 
     @classmethod
     def parse(
         cls,
         *,
-        after: str | None = None,
-        before: str | None = None,
+        after: str | date | None = None,
+        before: str | date | None = None,
         under: str | os.PathLike[str] | None = None,
         glob: str | None = None,
         camera: str | None = None,
-        near: str | None = None,
+        near: str | Iterable[float] | None = None,
         min_width: str | SupportsIndex | None = None,
         min_height: str | SupportsIndex | None = None,
         formats: Iterable[str] | str = (),
@@ -122,30 +121,30 @@ class Filters:
         """Filters from texts, such as ``after="2024-05"``, ``near="48.86,2.35,10"``,
         ``formats=["jpg"]`` and ``fields=["aesthetic>=5"]``; one text stands for a list of one.
 
-        Dates are ``2024``, ``2024-05``, ``2024-05-01`` or ``2024-05-01T12:30``. `near` is latitude,
-        longitude and kilometres. A relative `under` starts at the current folder. Raises
-        FilterError, which names the filter and what is wrong with it.
+        Dates are ``2024``, ``2024-05``, ``2024-05-01`` or ``2024-05-01T12:30``, or a date or a time
+        without a zone of Python. `near` is latitude, longitude and kilometres. A relative `under`
+        starts at the current folder. Raises FilterError, which names the filter and what is wrong
+        with it.
         """
-        return cls(
-            after=None if after is None else _date("after", after),
-            before=None if before is None else _date("before", before),
-            under=None if under is None else os.path.abspath(_bytes("under", os.fspath(under))),
-            glob=None if glob is None else _glob(glob),
-            camera=None if camera is None else _text("camera", camera),
-            near=None if near is None else _near(near),
-            min_width=None if min_width is None else _pixels("min-width", min_width),
-            min_height=None if min_height is None else _pixels("min-height", min_height),
-            formats=frozenset(name for text in _several(formats) for name in _format(text)),
-            fields=tuple(_field(text) for text in _several(fields)),
-        )
+        given: dict[str, Any] = {
+            "after": after,
+            "before": before,
+            "under": under,
+            "glob": glob,
+            "camera": camera,
+            "near": near,
+            "min_width": min_width,
+            "min_height": min_height,
+            "formats": formats,
+            "fields": fields,
+        }
+        return cls(**given)
 
 
-def _several(texts: Iterable[str] | str) -> Iterable[str]:
-    return (texts,) if isinstance(texts, str) else texts
-
-
-def _text(name: str, text: str) -> str:
-    """`text` itself, if it is not blank and SQLite can hold it."""
+def _text(name: str, text: object) -> str:
+    """`text` itself, if it is one, is not blank and SQLite can hold it."""
+    if not isinstance(text, str):
+        raise FilterError(name, text, "is no text")
     if not text.strip():
         raise FilterError(name, text, "is empty")
     if "\0" in text or not is_unicode(text):
@@ -153,18 +152,28 @@ def _text(name: str, text: str) -> str:
     return text
 
 
-def _bytes(name: str, text: str) -> bytes:
+def _under(name: str, path: object) -> bytes:
+    return os.path.abspath(_bytes(name, path))
+
+
+def _bytes(name: str, text: Any) -> bytes:
     """The bytes of a path; they may be any bytes except NUL."""
     try:
         path = os.fsencode(text)
     except UnicodeEncodeError:
         path = b"\0"
+    except TypeError:
+        raise FilterError(name, text, "is no text") from None
     if not path.strip() or b"\0" in path:
         raise FilterError(name, text, "is no path" if path else "is empty")
     return path
 
 
-def _date(name: str, text: str) -> str:
+def _date(name: str, value: object) -> str:
+    if isinstance(value, datetime) and value.tzinfo:
+        problem = "has a zone: pictures are compared by what the clock showed where they were taken"
+        raise FilterError(name, str(value), problem)
+    text = value.isoformat()[:19] if isinstance(value, date) else str(value)
     parts = _DATE.fullmatch(text)
     # A time needs a day, and a day needs a month.
     if parts and all(parts[n] or not parts[n + 1] for n in (2, 3)):
@@ -179,13 +188,19 @@ def _date(name: str, text: str) -> str:
     )
 
 
-def _glob(text: str) -> bytes:
+def _glob(name: str, glob: object) -> bytes:
+    found = _bytes(name, glob)
+    text = os.fsdecode(found)
     if len(text) > _LONGEST_GLOB:
-        raise FilterError("glob", f"{text[:20]}...", f"is longer than {_LONGEST_GLOB:,} characters")
-    return _bytes("glob", text)
+        raise FilterError(name, f"{text[:20]}...", f"is longer than {_LONGEST_GLOB:,} characters")
+    return found
 
 
-def _near(text: str) -> Near:
+def _near(name: str, near: Near | Iterable[object] | str) -> Near:
+    if isinstance(near, Near):
+        return near
+    several = isinstance(near, Iterable) and not isinstance(near, str | bytes)
+    text = ",".join(map(str, near)) if several else str(near)
     numbers = [number(part.strip()) for part in text.split(",")]
     known = [value for value in numbers if value is not None]
     if len(numbers) != 3 or len(known) != 3:
@@ -202,19 +217,29 @@ def _near(text: str) -> Near:
     return Near(latitude, longitude, km)
 
 
-def _pixels(name: str, value: str | SupportsIndex) -> int:
+def _pixels(name: str, value: object) -> int:
     text = str(value).strip()
     if not (text.isascii() and text.isdigit()) or int(text[:20]) > _LARGEST:
         raise FilterError(name, text, f"is no whole number from 0 to {_LARGEST}")
     return int(text)
 
 
-def _format(text: str) -> tuple[str, ...]:
-    name = text.strip().upper()
+def _formats(_: str, formats: Iterable[str] | str) -> frozenset[str]:
+    several = (formats,) if isinstance(formats, str) else formats
+    return frozenset(name for text in several for name in _format(text))
+
+
+def _format(text: object) -> tuple[str, ...]:
+    name = _text("format", text).strip().upper()
     if name in _ALIASES or name in FORMATS:
         return _ALIASES.get(name, (name,))
     known = " ".join(sorted(FORMATS))
     raise FilterError("format", text, f"is not one of {known}")
+
+
+def _fields(_: str, fields: Iterable[str | FieldTest] | str) -> tuple[FieldTest, ...]:
+    several = (fields,) if isinstance(fields, str | FieldTest) else fields
+    return tuple(each if isinstance(each, FieldTest) else _field(each) for each in several)
 
 
 def _field(text: str) -> FieldTest:
@@ -228,3 +253,18 @@ def _field(text: str) -> FieldTest:
         problem = f"compares with {value!r}, no number and no date: use =, != or ~"
         raise FilterError("field", text, problem)
     return test
+
+
+_PARSERS: dict[str, Callable[[str, Any], object]] = {
+    "after": _date,
+    "before": _date,
+    "under": _under,
+    "glob": _glob,
+    "camera": _text,
+    "near": _near,
+    "min_width": _pixels,
+    "min_height": _pixels,
+    "formats": _formats,
+    "fields": _fields,
+}
+"""By the name of the filter: from what a person gives to what `Filters` keeps."""

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,28 @@ def test_several_questions_at_once(engine: Engine, monkeypatch: pytest.MonkeyPat
         engine.search_many("red")
     with pytest.raises(QueryError, match="is empty"):
         engine.search_many(["red", " "])
+    assert engine.search_many(iter(texts), k=2) == alone
+
+
+@pytest.mark.parametrize("texts", [["red", "green"], 5, None])
+def test_several_texts_are_not_one_question(engine: Engine, texts: Any) -> None:
+    with pytest.raises(TypeError, match="search_many takes several"):
+        engine.search(texts)
+
+
+def test_what_is_no_text_is_refused(engine: Engine) -> None:
+    wrong: Any = ["red", 5]
+    for call in (engine.search_many, engine.encoder.encode_texts):
+        with pytest.raises(TypeError, match="a text is a str, not int"):
+            call(wrong)
+    with pytest.raises(TypeError, match="a text is a str, not int"):
+        engine.search("red", plus=wrong)
+
+
+@pytest.mark.parametrize("package", ["encoder", "retrieval"])
+def test_completion_shows_the_public_names_alone(package: str) -> None:
+    module = import_module(package)
+    assert [name for name in dir(module) if not name.startswith("__")] == sorted(module.__all__)
 
 
 def test_items_length_and_embeddings(engine: Engine, folder: Path) -> None:

@@ -10,6 +10,9 @@ from PIL import ExifTags, Image
 from encoder import FakeEncoder, PictureError, read_picture
 from encoder.pictures.sources import as_image, open_image, several
 
+STEPS = np.arange(192, dtype=np.uint8).reshape(8, 8, 3) + 64
+"""From 64 to 255."""
+
 
 @pytest.fixture
 def turned(tmp_path: Path) -> Path:
@@ -31,6 +34,7 @@ def forms(path: Path):
         "path": path,
         "bytes": path.read_bytes(),
         "bytearray": bytearray(path.read_bytes()),
+        "memoryview": memoryview(path.read_bytes()),
         "file": io.BytesIO(path.read_bytes()),
         "as opened": opened,
         "upright": upright,
@@ -94,15 +98,45 @@ def test_arrays_that_are_pictures(shape):
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((8, 8, 3)),
+        np.zeros((8, 8, 3), complex),
+        np.zeros((8, 8, 3), object),
+        np.zeros((0, 8, 3), np.uint8),
         np.zeros((8, 8, 2), np.uint8),
         np.zeros(8, np.uint8),
         np.zeros((3, 8, 8)),
     ],
 )
 def test_other_arrays_are_refused(array):
-    with pytest.raises(TypeError, match="a picture is a"):
+    with pytest.raises(TypeError, match="a picture (is a|of)"):
         as_image(array)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        STEPS / np.float32(255),
+        (STEPS / 255).astype(np.float16),
+        STEPS.astype(np.float64),
+        STEPS.astype(np.int64),
+        STEPS.astype(np.uint16) * 257,
+        STEPS.astype(np.float32) * 257,
+    ],
+)
+def test_arrays_of_other_numbers_are_scaled(array):
+    assert np.array_equal(np.asarray(as_image(array)), STEPS)
+    assert np.array_equal(np.asarray(as_image(array[..., 0])), STEPS[..., [0, 0, 0]])
+
+
+def test_an_array_of_truth_values_is_black_and_white():
+    assert np.array_equal(np.asarray(as_image(STEPS > 100)), np.where(STEPS > 100, 255, 0))
+
+
+@pytest.mark.parametrize(("mode", "grey"), [("La", "LA"), ("RGBa", "RGBA")])
+def test_premultiplied_modes_are_as_their_plain_ones(mode, grey):
+    image = Image.fromarray(STEPS).convert(grey)
+    image.putalpha(200)
+    ours = np.asarray(as_image(image.convert(mode)), int)
+    assert abs(ours - np.asarray(as_image(image), int)).max() <= 2
 
 
 @pytest.mark.parametrize("source", [5, None, ["a.jpg"], {"a": 1}])

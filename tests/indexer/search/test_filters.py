@@ -5,7 +5,9 @@ import math
 import os
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from indexer.database import connection, embeddings, journal
 from indexer.database.functions import EARTH_RADIUS, great_circle_km
 from indexer.folders import watching
 from indexer.records import Model
+from indexer.search.filters import FieldTest, Near
 
 
 @dataclass(frozen=True)
@@ -594,9 +597,48 @@ def test_one_text_stands_for_a_list_of_one():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"before": "March"}, {"after": "2024-13"}, {"formats": "JPEG"}, {"fields": "a=1"}]
+    ("given", "text"),
+    [
+        ({"after": date(2024, 5, 1)}, {"after": "2024-05-01"}),
+        ({"before": datetime(2024, 5, 1, 12, 30, 1, 5)}, {"before": "2024-05-01T12:30:01"}),
+        ({"after": 2024}, {"after": "2024"}),
+        ({"near": (48.86, 2.35, 10)}, {"near": "48.86,2.35,10"}),
+        ({"near": Near(48.86, 2.35, 10)}, {"near": "48.86,2.35,10"}),
+        ({"under": Path("a")}, {"under": "a"}),
+        ({"under": b"a"}, {"under": "a"}),
+        ({"min_width": np.int64(5)}, {"min_width": "5"}),
+        ({"formats": {"heic"}}, {"formats": ["HEIC"]}),
+        ({"fields": FieldTest("a", "=", "1")}, {"fields": "a=1"}),
+    ],
+)
+def test_every_constructor_takes_what_people_and_programs_give(given, text):
+    expected = Filters.parse(**text)
+    assert Filters(**given) == Filters.parse(**given) == Filters(**text) == expected
+    assert dataclasses.replace(expected) == dataclasses.replace(Filters(), **given) == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"before": "March"},
+        {"after": "2024-13"},
+        {"after": datetime(2024, 1, 1, tzinfo=UTC)},
+        {"after": 5.5},
+        {"formats": "letters"},
+        {"formats": [5]},
+        {"fields": "a"},
+        {"fields": [5]},
+        {"camera": 5},
+        {"glob": 5},
+        {"under": 5},
+        {"near": 5},
+        {"near": (1, 2)},
+        {"min_height": "wide"},
+    ],
 )
 def test_every_constructor_refuses_what_is_wrong(wrong):
+    with pytest.raises(FilterError):
+        Filters.parse(**wrong)
     with pytest.raises(FilterError):
         Filters(**wrong)
     with pytest.raises(FilterError):
