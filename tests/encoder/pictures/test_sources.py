@@ -107,7 +107,7 @@ def test_arrays_that_are_pictures(shape):
     ],
 )
 def test_other_arrays_are_refused(array):
-    with pytest.raises(TypeError, match="a picture (is a|of)"):
+    with pytest.raises(TypeError, match=r"a picture (is a|of)"):
         as_image(array)
 
 
