@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from encoder.errors import CheckpointError
 
-ACTIVATIONS = ("gelu", "relu", "silu", "swish")
+ACTIVATIONS = ("gelu", "relu", "relu6", "silu", "swish")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def activation(name: str) -> nn.Module:
     kinds: dict[str, type[nn.Module]] = {
         "gelu": nn.GELU,
         "relu": nn.ReLU,
+        "relu6": nn.ReLU6,
         "silu": nn.SiLU,
         "swish": nn.SiLU,
     }
@@ -181,6 +182,12 @@ class EfficientNet(nn.Module):
         self.embeddings = Stem(config)
         self.encoder = Blocks(config)
         self.pooling_type = config.pooling_type
+        self._repeats = [config.repeats(n) for n in config.num_block_repeats]
+
+    def first_stages(self, count: int) -> list[nn.Module]:
+        """The stem and the blocks of the first `count` stages; nothing if that is 0."""
+        blocks = self.encoder.blocks[: sum(self._repeats[:count])]
+        return [self.embeddings, *blocks] if count else []
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.encoder(self.embeddings(x))  # (b, c, h / 32, w / 32)

@@ -4,6 +4,7 @@ from encoder.training.align_mini import SceneData, scene_captions
 from encoder.training.augment import Augmentation
 from encoder.training.data import CaptionedPictures, PairData
 from encoder.training.distributed import World, join
+from encoder.training.foreign import from_towers
 from encoder.training.loop import train
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
@@ -22,6 +23,7 @@ __all__ = [
     "claim",
     "from_checkpoint",
     "from_scratch",
+    "from_towers",
     "join",
     "mini_config",
     "scene_captions",

@@ -32,6 +32,11 @@ class TrainingSettings:
     follow."""
     freeze: Tower | None = None
     """The tower that does not change; its batch norms and dropout are in evaluation mode."""
+    frozen_stages: int = 0
+    """The same for the stem and the first so many stages of the picture tower."""
+    frozen_norms: bool = False
+    """Whether all batch norms are in evaluation mode: their statistics do not change, but their
+    weights do."""
     weight_decay: float = 0.05
     """For matrices and filters; norms, biases and the temperature have none."""
     max_gradient_norm: float = 1.0
@@ -49,6 +54,8 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.freeze == "text" and self.paraphrase_steps:
             raise EncoderError("paraphrase steps train the text tower: it cannot be frozen too")
+        if self.freeze == "image" and self.frozen_stages:
+            raise EncoderError("the picture tower is frozen as a whole: name no stages of it")
 
     def parts(self, processes: int) -> int:
         """The number of micro-batches of each of `processes` in a step. EncoderError if the batch

@@ -71,12 +71,24 @@ class Trainer:
             "image": [model.vision_model],
             "text": [model.text_model, model.text_projection],
         }
-        self._frozen = towers[settings.freeze] if settings.freeze else []
-        for tower in self._frozen:
-            tower.requires_grad_(False)
+        stages = len(model.config.vision_config.num_block_repeats)
+        if settings.frozen_stages > stages:
+            raise EncoderError(f"the picture tower has {stages} stages: freeze that many at most")
+        frozen = towers[settings.freeze] if settings.freeze else []
+        frozen += model.vision_model.first_stages(settings.frozen_stages)
+        for part in frozen:
+            part.requires_grad_(False)
         self.optimizer = make_optimizer(model, settings)
-        norms = model.vision_model.named_buffers() if settings.freeze != "image" else ()
-        self._statistics = [buffer for _, buffer in norms if buffer.is_floating_point()]
+        norms = [m for m in model.vision_model.modules() if isinstance(m, nn.BatchNorm2d)]
+        self._still = [*frozen, *(norms if settings.frozen_norms else [])]
+        """Modules that are in evaluation mode while the others train."""
+        still = {module for part in self._still for module in part.modules()}
+        self._statistics = [
+            cast(Tensor, buffer)
+            for norm in norms
+            if norm not in still
+            for buffer in (norm.running_mean, norm.running_var)
+        ]
         self._towers = Towers(model)
         self._shared: DistributedDataParallel | None = None
         if world.size > 1:
@@ -95,8 +107,8 @@ class Trainer:
         """Train on this process's parts of batch `number`, which counts from 0. Returns the loss of
         the weights before the step, over all processes. EncoderError if it is not finite."""
         self.model.train()
-        for tower in self._frozen:
-            tower.eval()
+        for module in self._still:
+            module.eval()
         self.optimizer.zero_grad()
         before = [buffer.clone() for buffer in self._statistics]
         cached = len(parts) > 1

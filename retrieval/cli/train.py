@@ -16,6 +16,7 @@ from retrieval.cli.training_options import (
     FROM_SCRATCH,
     NONE,
     OF_ALIGN_MINI,
+    OF_TOWERS,
     SCRATCH,
     Asked,
     Recipe,
@@ -37,7 +38,8 @@ BATCH_SIZE = 128
 @training_options
 @device_option
 def command(**options: Any) -> None:
-    """Train a model on the pictures and captions of DATASET, from a checkpoint or from scratch.
+    """Train a model on the pictures and captions of DATASET: from a checkpoint, from scratch, or
+    from two towers that were trained apart.
 
     OUT becomes a checkpoint for align index --model. It holds the weights with the best recall on
     --val-split. After an interruption, run the same command again: training goes on from the last
@@ -98,12 +100,17 @@ def _batch_size(asked: int | None, pictures: int, processes: int) -> int:
 
 def _recipe(asked: Asked) -> Recipe:
     """The defaults of the options. Raises UsageError if the options given exclude each other."""
+    towers = [tower for tower in (asked.image_tower, asked.text_tower) if tower]
+    if len(towers) + 2 * (asked.source is not None) != 2:
+        raise click.UsageError("give either --from, or both --image-tower and --text-tower")
     if asked.preset == ALIGN_MINI:
         if asked.source != SCRATCH or asked.dataset != "scenes":
             raise click.UsageError(f"--preset {ALIGN_MINI} is for: scenes --from {SCRATCH}")
         return OF_ALIGN_MINI
     if asked.source == SCRATCH:
         return FROM_SCRATCH
+    if asked.source is None and asked.preset is None:
+        return OF_TOWERS
     if asked.preset is not None or asked.image_size is not None:
         raise click.UsageError(
             f"--preset and --image-size are for --from {SCRATCH}: a checkpoint brings its own sizes"
@@ -127,10 +134,21 @@ def _opened(asked: Asked, recipe: Recipe, train: bool) -> "Dataset":
 
 
 def _start(asked: Asked, dataset: "Dataset") -> "Start":
-    from encoder.training import claim, from_checkpoint, from_scratch, scene_captions
+    from encoder.training import (
+        claim,
+        from_checkpoint,
+        from_scratch,
+        from_towers,
+        scene_captions,
+    )
 
     run = claim(asked.out)
-    if asked.source != SCRATCH:
+    if asked.image_tower and asked.text_tower:
+        size = asked.image_size or 224
+        return from_towers(
+            asked.image_tower, asked.text_tower, dim=asked.dim, image_size=size, seed=asked.seed
+        )
+    if asked.source and asked.source != SCRATCH:
         return from_checkpoint(asked.source)
     mini = asked.preset == ALIGN_MINI
     return from_scratch(
@@ -212,6 +230,8 @@ def _settings(
         warmup=min(200, steps // 10) if warmup is None else warmup,
         paraphrase_steps=paraphrase,
         freeze=asked.freeze,
+        frozen_stages=asked.frozen_stages,
+        frozen_norms=asked.frozen_norms,
         ema=asked.ema,
         precision=asked.precision or ("bfloat16" if cuda else "float32"),
         seed=asked.seed,

@@ -50,9 +50,27 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--from",
         "source",
-        required=True,
         metavar="MODEL|scratch",
         help="Weights to start from: align-mini, a folder or a hub id; scratch means fresh ones.",
+    ),
+    click.option(
+        "--image-tower",
+        type=_FILE,
+        help="Instead of --from, with --text-tower: weights of EfficientNet-Lite (lite0 to lite4)"
+        " as a .pth or .safetensors file.",
+    ),
+    click.option(
+        "--text-tower",
+        type=_FILE,
+        help="A BERT: a folder or a zip file with config.json, tokenizer.json and"
+        " model.safetensors.",
+    ),
+    click.option(
+        "--dim",
+        type=_POSITIVE,
+        default=512,
+        show_default=True,
+        help="Numbers in an embedding of a model made of two towers.",
     ),
     click.option(
         "--preset",
@@ -60,7 +78,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Size of a model from scratch: mini is that of align-mini, base that of align-base;"
         " align-mini makes align-mini itself again, from scenes. [default: mini]",
     ),
-    click.option("--image-size", type=_POSITIVE, help="Side in pixels of a model from scratch."),
+    click.option(
+        "--image-size",
+        type=_POSITIVE,
+        help="Side in pixels of a model from scratch or of two towers. [default: 112, of base 289,"
+        " of two towers 224]",
+    ),
     click.option(
         "--out",
         type=click.Path(path_type=Path, file_okay=False),
@@ -70,7 +93,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--epochs",
         type=_RATE,
-        help="Passes over all pictures. [default: 5, from scratch 30]",
+        help="Passes over all pictures. [default: 5, from scratch 30, of two towers 20]",
     ),
     click.option(
         "--batch-size",
@@ -86,7 +109,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--learning-rate",
         type=_RATE,
-        help="Highest learning rate. [default: 1e-5, from scratch 1e-3]",
+        help="Highest learning rate. [default: 1e-5, from scratch and of two towers 1e-3]",
     ),
     click.option(
         "--image-lr",
@@ -110,6 +133,19 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         " as a pair. [default: 0, from scratch 150, at most a fifth of all]",
     ),
     click.option("--freeze", type=click.Choice(["image", "text"]), help="Tower not to train."),
+    click.option(
+        "--freeze-stages",
+        "frozen_stages",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Stages at the beginning of the picture tower not to train.",
+    ),
+    click.option(
+        "--freeze-norms",
+        "frozen_norms",
+        is_flag=True,
+        help="Keep the statistics of the batch norms, as a small --micro-batch needs it.",
+    ),
     click.option(
         "--ema",
         type=NumberRange(0, 1, max_open=True),
@@ -162,7 +198,10 @@ class Asked:
     pictures: int | None
     val_pictures: int
     allow_missing: bool
-    source: str
+    source: str | None
+    image_tower: Path | None
+    text_tower: Path | None
+    dim: int
     preset: Literal["mini", "base", "align-mini"] | None
     image_size: int | None
     out: Path
@@ -175,6 +214,8 @@ class Asked:
     warmup: int | None
     paraphrase_steps: int | None
     freeze: Literal["image", "text"] | None
+    frozen_stages: int
+    frozen_norms: bool
     ema: float
     min_crop: float | None
     flip: bool | None
@@ -198,6 +239,7 @@ class Recipe:
 
 FINE_TUNING = Recipe(None, 5, 1e-5, 0, 0.6, True)
 FROM_SCRATCH = Recipe(None, 30, 1e-3, 150, 0.8, True)
+OF_TOWERS = Recipe(None, 20, 1e-3, 0, 0.6, True)
 OF_ALIGN_MINI = Recipe(80_000, 7.2, 1e-3, 200, 1.0, False)
 
 

@@ -192,6 +192,51 @@ def test_frozen_towers_embed_as_in_evaluation(tmp_path: Path) -> None:
         assert torch.equal(model.vision_model(floats), wanted)
 
 
+@pytest.mark.parametrize("micro_batch", [None, 2])
+@pytest.mark.parametrize("stages", [1, 2])
+def test_frozen_stages_keep_their_bits(
+    stages: int, micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, frozen_stages=stages, micro_batch=micro_batch)
+    model = tiny_model()
+    kept = sum(model.config.vision_config.num_block_repeats[:stages])
+    before = copy.deepcopy(model.state_dict())
+    trainer = Trainer(model, PREPROCESSOR, settings, World())
+    for number in range(2):
+        trainer.step(number, parts_of(settings, tmp_path))
+    moved = {n for n, t in model.state_dict().items() if not torch.equal(t, before[n])}
+    blocks = {int(n.split(".")[3]) for n in moved if n.startswith("vision_model.encoder.blocks.")}
+    assert blocks == set(range(kept, len(model.vision_model.encoder.blocks)))
+    assert not [name for name in moved if name.startswith("vision_model.embeddings.")]
+    assert "text_projection.weight" in moved
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_frozen_norms_are_those_of_evaluation(micro_batch: int | None, tmp_path: Path) -> None:
+    settings = replace(WHOLE, frozen_norms=True, micro_batch=micro_batch)
+    still, model = with_still_norms(tiny_model()), tiny_model()
+    model.load_state_dict(still.state_dict())
+    before = copy.deepcopy(model.state_dict())
+    losses = [
+        Trainer(each, PREPROCESSOR, made, World()).step(0, parts_of(made, tmp_path))
+        for each, made in ((model, settings), (still, replace(settings, frozen_norms=False)))
+    ]
+    assert losses[0] == losses[1]
+    after = model.state_dict()
+    assert all(torch.equal(t, after[n]) for n, t in before.items() if "running_" in n)
+    norm = "vision_model.embeddings.batchnorm.weight"
+    assert not torch.equal(before[norm], after[norm])
+
+
+def test_more_frozen_stages_than_there_are_or_of_a_frozen_tower() -> None:
+    model = tiny_model()
+    stages = len(model.config.vision_config.num_block_repeats)
+    with pytest.raises(EncoderError, match=f"has {stages} stages"):
+        Trainer(model, PREPROCESSOR, replace(WHOLE, frozen_stages=stages + 1), World())
+    with pytest.raises(EncoderError, match="frozen as a whole"):
+        TrainingSettings(freeze="image", frozen_stages=1)
+
+
 def test_paraphrases_and_a_frozen_text_tower_are_refused() -> None:
     with pytest.raises(EncoderError, match="cannot be frozen too"):
         TrainingSettings(freeze="text", paraphrase_steps=1)

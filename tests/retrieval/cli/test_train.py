@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from encoder import load_encoder
 from encoder.scenes import make_scene
 from retrieval.cli import main
+from tests.encoder.foreign_towers import write_bert, write_lite
 
 TINY = ("--image-size", "32", "--batch-size", "8", "--epochs", "2", "--save-every", "2")
 
@@ -110,6 +111,21 @@ def test_fine_tuning_keeps_vocabulary_and_preprocessing(
     old, new = (load_encoder(str(folder), device="cpu") for folder in (trained, tmp_path))
     assert (old.encode_texts(["a red cat"]) == new.encode_texts(["a red cat"])).all()
     assert old.fingerprint != new.fingerprint
+
+
+def test_two_foreign_towers(photos: Path, tmp_path: Path) -> None:
+    write_bert(tmp_path / "bert")
+    towers = (
+        *("--image-tower", str(write_lite(tmp_path / "lite.pth"))),
+        *("--text-tower", str(tmp_path / "bert")),
+    )
+    result = train(photos, tmp_path / "out", *towers, "--dim", "64", *TINY, "--freeze-norms")
+    assert result.exit_code == 0, result.output
+    encoder = load_encoder(str(tmp_path / "out"), device="cpu")
+    assert (encoder.dim, encoder.preprocessing) == (64, "32x32 bicubic")
+    broken = train(photos, tmp_path / "other", *towers[:2], "--text-tower", __file__, *TINY)
+    assert broken.exit_code == 1
+    assert "test_train.py is no folder or zip file with config.json" in broken.stderr
 
 
 def test_scenes_take_the_same_path(tmp_path: Path) -> None:
@@ -223,7 +239,9 @@ def test_a_broken_photograph_is_named_before_anything_is_trained(
         (("--from", "align-mini", "--preset", "mini"), "are for --from scratch"),
         (("--from", "scratch", "--preset", "align-mini"), "is for: scenes --from scratch"),
         (("--from", "scratch", "--freeze", "both"), "'both' is not one of 'image', 'text'"),
-        ((), "Missing option '--from'"),
+        ((), "give either --from, or both --image-tower and --text-tower"),
+        (("--image-tower", __file__), "give either --from, or both"),
+        (("--from", "align-mini", "--text-tower", __file__), "give either --from, or both"),
     ],
 )
 def test_wrong_usage(options: tuple[str, ...], said: str, photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,183 @@
+"""A start from towers that others trained gives what these towers give."""
+
+import zipfile
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save
+from torch import Tensor
+from transformers import AlignModel as Reference
+from transformers import BertModel
+
+from encoder import AlignEncoder, CheckpointError, EncoderError
+from encoder.checkpoint import load
+from encoder.checkpoint import save as save_checkpoint
+from encoder.model.efficientnet import Block
+from encoder.tokenizer import Tokenizer
+from encoder.training import from_towers
+from encoder.training.vocabulary import latin
+from tests.encoder.foreign_towers import BLOCKS, PIECES, STRIDES, lite, write_bert, write_lite
+
+
+def lite_features(weights: dict[str, Tensor], pictures: Tensor) -> Tensor:
+    """What EfficientNet-Lite gives its classifier, (b, 1280), step by step."""
+
+    def layer(x: Tensor, conv: str, norm: str, stride: int = 1, groups: int = 1) -> Tensor:
+        kernel = weights[f"{conv}.weight"].shape[-1]
+        total = max(kernel - stride, 0)
+        before = total // 2
+        x = F.pad(x, (before, total - before, before, total - before))
+        x = F.conv2d(x, weights[f"{conv}.weight"], stride=stride, groups=groups)
+        mean, variance, weight, bias = (
+            weights[f"{norm}.{part}"][:, None, None]
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (variance + 1e-3) ** 0.5 * weight + bias
+
+    x = F.relu6(layer(pictures, "_conv_stem", "_bn0", 2))
+    for number, (ratio, _, _) in enumerate(BLOCKS):
+        block, before = f"_blocks.{number}.", x
+        if ratio > 1:
+            x = F.relu6(layer(x, f"{block}_expand_conv", f"{block}_bn0"))
+        stride = STRIDES.get(number, 1)
+        x = F.relu6(layer(x, f"{block}_depthwise_conv", f"{block}_bn1", stride, x.shape[1]))
+        x = layer(x, f"{block}_project_conv", f"{block}_bn2")
+        if stride == 1 and x.shape == before.shape:
+            x = x + before
+    return F.relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lite(tmp_path_factory.mktemp("lite") / "lite.pth")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bert")
+    write_bert(folder)
+    return folder
+
+
+def test_pictures_reach_the_new_projection_as_the_head_sees_them(image: Path, text: Path) -> None:
+    tower = from_towers(image, text, dim=64, image_size=96).model.vision_model.eval()
+    x = torch.randn(2, 3, 96, 96)
+    seen: list[Tensor] = []
+    projection = cast(Block, tower.encoder.blocks[len(BLOCKS)]).projection
+    projection.register_forward_hook(lambda _, given, __: seen.append(given[0]))
+    with torch.no_grad():
+        features = tower(x)
+        expected = lite_features(lite(), x)
+        assert expected.std() > 0.1
+        torch.testing.assert_close(seen[0].mean((2, 3)), expected, atol=1e-4, rtol=1e-4)
+        projected = projection(seen[0]).mean((2, 3))
+    torch.testing.assert_close(features, projected, atol=1e-5, rtol=1e-5)
+
+
+def test_texts_of_latin_letters_are_as_before(image: Path, text: Path) -> None:
+    start = from_towers(image, text, dim=64)
+    kept = [piece for piece in PIECES if latin(piece)]
+    assert [piece for piece in PIECES if piece not in kept] == ["[unused0]", "猫", "##я"]
+    ids = [PIECES.index(piece) for piece in kept]
+    new = torch.tensor(
+        [[kept.index(piece) for piece in ("[CLS]", "a", "##b", "é", "cat", "[SEP]")]]
+    )
+    with torch.inference_mode():
+        ours = start.model.text_model.eval()(new)
+        theirs = BertModel.from_pretrained(text)(torch.tensor(ids)[new]).last_hidden_state
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sample", ["ab CAT on 7", "é 猫", "", "abbb я"])
+def test_the_cut_vocabulary_reads_the_same_words(
+    image: Path, text: Path, tmp_path: Path, sample: str
+) -> None:
+    start = from_towers(image, text, dim=64)
+    (tmp_path / "tokenizer.json").write_text(start.tokenizer_json)
+    kept = [piece for piece in PIECES if latin(piece)]
+    ours, mask = Tokenizer(tmp_path)([sample])
+    theirs, _ = Tokenizer(text)([sample])
+    words = [PIECES[id] if latin(PIECES[id]) else "[UNK]" for id in theirs[0]]
+    assert [kept[id] for id in ours[0]] == words
+    assert mask.all()
+
+
+def test_a_start_is_a_checkpoint_that_the_reference_loads(
+    image: Path, text: Path, tmp_path: Path
+) -> None:
+    start = from_towers(image, text, dim=64, image_size=64)
+    save_checkpoint(tmp_path, start.model, start.preprocessor, start.tokenizer_json)
+    encoder = AlignEncoder(load(tmp_path), str(tmp_path), torch.device("cpu"))
+    picture = Image.effect_mandelbrot((90, 70), (-2, -1, 1, 1), 60).convert("RGB")
+    reference = Reference.from_pretrained(tmp_path).eval()
+    floats = start.preprocessor.to_floats(start.preprocessor.prepare(picture)[None])
+    ids, mask = Tokenizer(tmp_path)(["a cat on"])
+    with torch.inference_mode():
+        seen = reference.get_image_features(torch.from_numpy(floats)).pooler_output
+        read = reference.text_projection(
+            reference.text_model(torch.from_numpy(ids), torch.from_numpy(mask)).last_hidden_state[
+                :, 0
+            ]
+        )
+    ours = encoder.encode_images([picture])[0], encoder.encode_texts(["a cat on"])[0]
+    for row, theirs in zip(ours, (seen, read), strict=True):
+        expected = F.normalize(theirs, dim=-1)[0].numpy()
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+
+
+def test_pixels_are_those_of_efficientnet_lite(image: Path, text: Path) -> None:
+    made = from_towers(image, text, dim=64, image_size=8).preprocessor
+    pixels = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
+    expected = (pixels.astype(np.float32) - 127) / 128
+    np.testing.assert_allclose(made.to_floats(pixels), expected.transpose(0, 3, 1, 2), atol=1e-6)
+
+
+def test_a_bert_in_a_zip_file(image: Path, text: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bert.zip", "w") as archive:
+        for file in text.iterdir():
+            archive.write(file, file.name)
+    one, two = (from_towers(image, place, dim=64) for place in (text, tmp_path / "bert.zip"))
+    assert one.identity() == two.identity()
+    assert from_towers(image, text, dim=64, seed=1).identity() != one.identity()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "complaint"),
+    [
+        ("a.pth", b"nonsense", "is no file of weights"),
+        ("gone.pth", None, "cannot be read: No such file"),
+        ("a.safetensors", save({"x": torch.zeros(1)}), "it has no _conv_stem.weight"),
+        ("b.safetensors", save({**lite(), "_blocks.0._se_reduce.weight": torch.zeros(1)}), "Lite"),
+        ("c.safetensors", save({**lite(), "_blocks.0.odd": torch.zeros(1)}), "odd .* has no place"),
+    ],
+)
+def test_what_is_no_picture_tower_is_refused(
+    text: Path, tmp_path: Path, name: str, data: bytes | None, complaint: str
+) -> None:
+    if data is not None:
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(CheckpointError, match=complaint):
+        from_towers(tmp_path / name, text)
+
+
+@pytest.mark.parametrize("lost", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_what_is_no_text_tower_is_refused(
+    image: Path, text: Path, tmp_path: Path, lost: str
+) -> None:
+    with pytest.raises(CheckpointError, match="no folder or zip file with config"):
+        from_towers(image, tmp_path / "gone.zip")
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((text / name).read_bytes())
+    (tmp_path / lost).write_bytes(b"[]")
+    with pytest.raises(CheckpointError, match="holds no BERT"):
+        from_towers(image, tmp_path)
+
+
+def test_an_odd_number_of_dimensions_is_refused(image: Path, text: Path) -> None:
+    with pytest.raises(EncoderError, match="multiple of 8"):
+        from_towers(image, text, dim=100)
