@@ -8,6 +8,7 @@ from encoder.datasets.decoding import (
     make_thumbnail,
 )
 from encoder.datasets.drawn import drawn_scenes
+from encoder.datasets.labels import labelled_folder
 from encoder.datasets.prepared import PreparedPictures, prepare_pictures
 from encoder.datasets.reader import DATASETS, open_dataset, standard_size
 
@@ -22,6 +23,7 @@ __all__ = [
     "decode_pictures",
     "digest_picture",
     "drawn_scenes",
+    "labelled_folder",
     "make_thumbnail",
     "open_dataset",
     "prepare_pictures",

@@ -2,7 +2,7 @@
 
 from encoder.training.align_mini import SceneData, scene_captions
 from encoder.training.augment import Augmentation
-from encoder.training.data import CaptionedPictures, PairData
+from encoder.training.data import CaptionedPictures, LabelledPictures, PairData
 from encoder.training.distributed import World, join
 from encoder.training.foreign import from_towers
 from encoder.training.loop import train
@@ -14,6 +14,7 @@ from encoder.training.vocabulary import train_tokenizer
 __all__ = [
     "Augmentation",
     "CaptionedPictures",
+    "LabelledPictures",
     "PairData",
     "SceneData",
     "Start",

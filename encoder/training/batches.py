@@ -35,26 +35,41 @@ class Part:
 
 
 def batches(
-    data: PairData, tokenizer: Tokenizer, settings: TrainingSettings, start: int, world: World
+    data: PairData,
+    tokenizer: Tokenizer,
+    settings: TrainingSettings,
+    start: int,
+    world: World,
+    second: PairData | None = None,
 ) -> Iterator[list[Part]]:
-    """This process's share of every batch from step `start` on, in micro-batches.
+    """This process's share of every batch from step `start` on, in micro-batches of pairs of `data`
+    and, as `settings.sources` says, of `second`.
 
     The caption and view of a picture are drawn from (seed, epoch, its index) alone, so neither an
     interruption nor the number of processes changes them.
     """
     share = settings.batch_size // world.size
     parts = settings.parts(world.size)
+    places = settings.sources()
+    sizes = [places.count(0), places.count(1)]
 
-    def jobs() -> Iterator[tuple[int, int]]:
+    def jobs() -> Iterator[tuple[int, PairData, int, int, int]]:
         for step in range(start, settings.steps):
-            whole = batch_indices(len(data), settings.batch_size, settings.seed, step)
-            for index in whole[world.rank * share : (world.rank + 1) * share]:
-                yield step, index
+            drawn: list[tuple[int, PairData, int, Iterator[int]]] = []
+            for n, source in enumerate((data, second)):
+                if source is not None and sizes[n]:
+                    seed, epoch = settings.seed + n, step // (len(source) // sizes[n])
+                    indices = batch_indices(len(source), sizes[n], seed, step)
+                    drawn.append((seed, source, epoch, iter(indices)))
+            for place, n in enumerate(places):
+                seed, source, epoch, left = drawn[n]
+                index = next(left)
+                if place // share == world.rank:
+                    yield seed, source, step, epoch, index
 
-    def pair(job: tuple[int, int]) -> tuple[str, str | Pixels]:
-        step, index = job
-        epoch = step // (len(data) // settings.batch_size)
-        rng = np.random.default_rng((settings.seed, epoch, index))
+    def pair(job: tuple[int, PairData, int, int, int]) -> tuple[str, str | Pixels]:
+        seed, data, step, epoch, index = job
+        rng = np.random.default_rng((seed, epoch, index))
         progress = step / settings.steps
         caption = data.caption(index, rng, progress)
         if step < settings.paraphrase_steps:

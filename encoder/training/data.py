@@ -1,5 +1,6 @@
-"""Training data: pictures, prepared once, with several captions each."""
+"""Training data: pictures, prepared once, with captions or labels."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -45,3 +46,35 @@ class CaptionedPictures:
 
     def pixels(self, index: int, caption: str, rng: np.random.Generator) -> Pixels:
         return self._augmentation.view(self._pictures.pixels(index), caption, rng)
+
+
+class LabelledPictures:
+    """Labels in the place of captions. A pair is a label, in the words of any template, and any of
+    its pictures; so a batch holds a label once."""
+
+    def __init__(
+        self, pictures: PreparedPictures, augmentation: Augmentation, templates: Sequence[str]
+    ) -> None:
+        """`pictures` must be prepared by ``augmentation.kept``; their captions are labels. ``{}``
+        stands for the label in each of `templates`, of which there is at least one."""
+        self._pictures, self._augmentation = pictures, augmentation
+        self._templates = tuple(templates)
+        self._places: dict[str, list[int]] = {}
+        for place, example in enumerate(pictures.examples):
+            for label in example.captions:
+                self._places.setdefault(label, []).append(place)
+        self._labels = sorted(self._places)
+        self.identity = f"{pictures.identity} {augmentation} {self._templates}"
+
+    def __len__(self) -> int:
+        """The number of labels."""
+        return len(self._labels)
+
+    def caption(self, index: int, rng: np.random.Generator, progress: float) -> str:
+        template = self._templates[rng.integers(len(self._templates))]
+        return template.replace("{}", self._labels[index])
+
+    def pixels(self, index: int, caption: str, rng: np.random.Generator) -> Pixels:
+        places = self._places[self._labels[index]]
+        place = places[rng.integers(len(places))]
+        return self._augmentation.view(self._pictures.pixels(place), caption, rng)

@@ -31,6 +31,7 @@ def train(
     settings: TrainingSettings,
     out: Path,
     *,
+    second: PairData | None = None,
     evaluate: Callable[[AlignEncoder], Mapping[str, float]] = lambda encoder: {},
     measured: str = "",
     report: Callable[[Step], None] = lambda step: None,
@@ -38,6 +39,8 @@ def train(
     world: World | None = None,
 ) -> None:
     """Train ``start.model`` in place and write a complete checkpoint to the folder `out`.
+
+    `settings.labelled` pictures of each batch come from `second`.
 
     Every `settings.save_every` steps `evaluate` gets an encoder with the weights as stored. The
     checkpoint holds the weights with the highest `rsum`, or the newest if `evaluate` returns none.
@@ -52,17 +55,24 @@ def train(
     data, if `out` holds other files, if `data` is less than one batch, or if the loss is no longer
     finite.
     """
-    if len(data) < settings.batch_size:
+    others = settings.batch_size - settings.labelled
+    if len(data) < others:
         raise EncoderError(
-            f"{len(data)} pictures are fewer than one batch of {settings.batch_size}:"
+            f"{len(data)} pictures are fewer than one batch of {others}:"
             " give more pictures or a smaller --batch-size"
+        )
+    if (0 if second is None else len(second)) < settings.labelled:
+        raise EncoderError(
+            f"there are fewer than {settings.labelled} labels: give more labelled pictures or a"
+            " smaller --labelled"
         )
     device, world = device or torch.device("cpu"), world or World()
     settings.parts(world.size)
     stored_as = {"float32": torch.float32, "float16": torch.float16}[settings.stored_as]
     with world.in_turn():
         run = claim(out)
-    identity = f"{data.identity} {start.identity()} {measured}"
+    known = [data.identity, *([second.identity] if second else []), start.identity(), measured]
+    identity = " ".join(known)
     trainer = Trainer(channels_last(start.model.to(device)), start.preprocessor, settings, world)
     begin, best = load_state(run / STATE, trainer, settings, identity)
     with world.in_turn():
@@ -91,7 +101,7 @@ def train(
         if world.first:
             log = stack.enter_context(open(log_up_to(run / LOG, begin), "a", encoding="utf-8"))
         began = time.monotonic()
-        made = batches(data, tokenizer, settings, begin, world)
+        made = batches(data, tokenizer, settings, begin, world, second)
         for number, parts in enumerate(made, begin):
             loss = trainer.step(number, parts)
             speed = settings.batch_size / (time.monotonic() - began)

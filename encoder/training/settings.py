@@ -16,6 +16,11 @@ class TrainingSettings:
     steps: int = 4000
     batch_size: int = 128
     """Pictures in one step, over all processes; the loss compares each with all others."""
+    labelled: int = 0
+    """How many pictures of each batch come from the second data; the loss compares these with each
+    other alone."""
+    labelled_weight: float = 0.5
+    """How much the loss of the second data counts; that of the first counts 1."""
     micro_batch: int | None = None
     """Pictures that go through the towers at once in one process; it must divide the batch. None:
     the process's whole share of the batch."""
@@ -54,8 +59,20 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         if self.freeze == "text" and self.paraphrase_steps:
             raise EncoderError("paraphrase steps train the text tower: it cannot be frozen too")
+        if self.labelled and not 2 <= self.labelled <= self.batch_size - 2:
+            raise EncoderError(
+                f"{self.labelled} labelled pictures in a batch of {self.batch_size}: there must be"
+                " 2 at least, and 2 others"
+            )
         if self.freeze == "image" and self.frozen_stages:
             raise EncoderError("the picture tower is frozen as a whole: name no stages of it")
+
+    def sources(self) -> list[int]:
+        """For each place in a batch, whether its pair comes from the first data (0) or the second
+        (1). Those of the second are spread evenly, so that every process and micro-batch has its
+        share."""
+        size = self.batch_size
+        return [(i + 1) * self.labelled // size - i * self.labelled // size for i in range(size)]
 
     def parts(self, processes: int) -> int:
         """The number of micro-batches of each of `processes` in a step. EncoderError if the batch

@@ -149,7 +149,13 @@ class Trainer:
         DistributedDataParallel takes a mean."""
         every = [self._world.gather(side.detach()).requires_grad_() for side in mine]
         texts, others = (F.normalize(side, dim=-1) for side in every)
-        loss = contrastive_loss(texts @ others.T / self.model.temperature)
+        sources = torch.tensor(self._settings.sources(), device=texts.device)
+        loss = texts.new_zeros(())
+        for source, weight in ((0, 1.0), (1, self._settings.labelled_weight)):
+            some = sources == source
+            if some.any():
+                logits = texts[some] @ others[some].T / self.model.temperature
+                loss = loss + weight * contrastive_loss(logits)
         torch.autograd.backward(loss)
         # equal in all processes except for rounding, which must not make them drift apart
         self._world.average([cast(Tensor, self.model.temperature.grad)])

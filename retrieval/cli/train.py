@@ -22,13 +22,14 @@ from retrieval.cli.training_options import (
     Recipe,
     training_options,
 )
+from retrieval.defaults import TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from encoder import Encoder, Preprocessor
     from encoder.datasets import Dataset, PreparedPictures
-    from encoder.training import PairData, Start, Step, TrainingSettings
+    from encoder.training import Augmentation, PairData, Start, Step, TrainingSettings
 
 
 BATCH_SIZE = 128
@@ -58,6 +59,7 @@ def command(**options: Any) -> None:
         with world.in_turn():
             start = _start(asked, dataset)
             data = _data(asked, recipe, dataset, start)
+            second = _labelled(asked, recipe, start)
             evaluate, measured = _evaluation(asked, recipe, start)
         batch_size = _batch_size(asked.batch_size, len(data), world.size)  # some may be left out
         micro_batch = asked.micro_batch or start.micro_batch(batch_size // world.size)
@@ -75,6 +77,7 @@ def command(**options: Any) -> None:
             data,
             settings,
             asked.out,
+            second=second,
             evaluate=evaluate,
             measured=measured,
             report=talk.step,
@@ -100,6 +103,10 @@ def _batch_size(asked: int | None, pictures: int, processes: int) -> int:
 
 def _recipe(asked: Asked) -> Recipe:
     """The defaults of the options. Raises UsageError if the options given exclude each other."""
+    if not asked.labelled_folders and (asked.labelled or asked.templates):
+        raise click.UsageError("--labelled and --template are for --labels FOLDER")
+    if any("{}" not in template for template in asked.templates):
+        raise click.UsageError("a --template needs {} in the place of the label")
     towers = [tower for tower in (asked.image_tower, asked.text_tower) if tower]
     if len(towers) + 2 * (asked.source is not None) != 2:
         raise click.UsageError("give either --from, or both --image-tower and --text-tower")
@@ -160,16 +167,36 @@ def _start(asked: Asked, dataset: "Dataset") -> "Start":
     )
 
 
-def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "PairData":
-    from encoder.training import Augmentation, CaptionedPictures, SceneData
+def _augmentation(asked: Asked, recipe: Recipe, start: "Start") -> "Augmentation":
+    from encoder.training import Augmentation
 
     crop = recipe.min_crop if asked.min_crop is None else asked.min_crop
     flip = recipe.flip if asked.flip is None else asked.flip
-    augmentation = Augmentation(start.preprocessor, crop, flip)
+    return Augmentation(start.preprocessor, crop, flip)
+
+
+def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "PairData":
+    from encoder.training import CaptionedPictures, SceneData
+
+    augmentation = _augmentation(asked, recipe, start)
     pictures = _prepared(asked, dataset, augmentation.kept, "pictures")
     if asked.preset == ALIGN_MINI:
         return SceneData(pictures)
     return CaptionedPictures(pictures, augmentation)
+
+
+def _labelled(asked: Asked, recipe: Recipe, start: "Start") -> "PairData | None":
+    from encoder.datasets import labelled_folder
+    from encoder.training import LabelledPictures
+
+    if not asked.labelled_folders:
+        return None
+    folders = [labelled_folder(folder) for folder in asked.labelled_folders]
+    examples = tuple(example for folder in folders for example in folder.examples)
+    augmentation = _augmentation(asked, recipe, start)
+    whole = replace(folders[0], examples=examples)
+    pictures = _prepared(asked, whole, augmentation.kept, "labelled")
+    return LabelledPictures(pictures, augmentation, asked.templates or (TEMPLATE, "{}"))
 
 
 def _evaluation(
@@ -215,7 +242,8 @@ def _settings(
 ) -> "TrainingSettings":
     from encoder.training import TrainingSettings
 
-    per_epoch = max(1, pictures // batch_size)
+    labelled = (asked.labelled or batch_size // 5) if asked.labelled_folders else 0
+    per_epoch = max(1, pictures // max(1, batch_size - labelled))
     steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
     warmup, paraphrase = asked.warmup, asked.paraphrase_steps
     if paraphrase is None:
@@ -223,6 +251,8 @@ def _settings(
     return TrainingSettings(
         steps=steps,
         batch_size=batch_size,
+        labelled=labelled,
+        labelled_weight=asked.labelled_weight,
         micro_batch=micro_batch,
         learning_rate=asked.learning_rate or recipe.learning_rate,
         image_learning_rate=asked.image_lr,

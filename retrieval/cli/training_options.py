@@ -45,6 +45,33 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="At most so many pictures of --val-split.",
     ),
     click.option(
+        "--labels",
+        "labelled_folders",
+        type=_FOLDER,
+        multiple=True,
+        help="Also train on the labelled pictures of this folder. A label is the name of a folder"
+        " in it, or of a file. May be given several times.",
+    ),
+    click.option(
+        "--labelled",
+        type=_POSITIVE,
+        help="How many pictures of each batch have labels. [default: with --labels a fifth]",
+    ),
+    click.option(
+        "--labelled-weight",
+        type=_RATE,
+        default=0.5,
+        show_default=True,
+        help="How much the loss of labelled pictures counts; that of the others counts 1.",
+    ),
+    click.option(
+        "--template",
+        "templates",
+        multiple=True,
+        help='Words for a label, such as "a photo of a {}". May be given several times.'
+        " [default: this one and {}]",
+    ),
+    click.option(
         "--allow-missing", is_flag=True, help="Leave out the pictures that cannot be read."
     ),
     click.option(
@@ -197,6 +224,10 @@ class Asked:
     val_images: Path | None
     pictures: int | None
     val_pictures: int
+    labelled_folders: tuple[Path, ...]
+    labelled: int | None
+    labelled_weight: float
+    templates: tuple[str, ...]
     allow_missing: bool
     source: str | None
     image_tower: Path | None

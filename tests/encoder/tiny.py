@@ -75,13 +75,17 @@ def run(
     data: PairData | None = None,
     **rest: Any,
 ) -> list[float]:
-    """Train into `out`; returns the losses."""
+    """Train into `out`; returns the losses. Labelled pictures come from nine other blots."""
     losses: list[float] = []
     train(
         Start(model or tiny_model(), PREPROCESSOR, TOKENIZER.to_str()),
         data or Blots(),
         settings,
         out,
-        **{"report": lambda step: losses.append(step.loss), **rest},
+        **{
+            "report": lambda step: losses.append(step.loss),
+            "second": Blots(9) if settings.labelled else None,
+            **rest,
+        },
     )
     return losses

@@ -7,15 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
-from encoder.datasets import drawn_scenes, prepare_pictures
+from encoder.datasets import drawn_scenes, labelled_folder, prepare_pictures
 from encoder.inference import AlignEncoder
 from encoder.scenes import HELD_OUT, make_scene
-from encoder.training import SceneData, Start, Step, TrainingSettings, mini_config, scene_captions
+from encoder.tokenizer import Tokenizer
+from encoder.training import (
+    Augmentation,
+    LabelledPictures,
+    SceneData,
+    Start,
+    Step,
+    TrainingSettings,
+    mini_config,
+    scene_captions,
+)
 from encoder.training.align_mini import SHARES
-from encoder.training.batches import batch_indices
+from encoder.training.batches import batch_indices, batches
 from encoder.training.distributed import World
 from encoder.training.optimizer import make_optimizer, schedule
 from encoder.training.step import MIN_TEMPERATURE, Trainer
@@ -224,6 +235,64 @@ def test_an_epoch_shows_every_picture_once() -> None:
     assert sorted(epoch) == list(range(12))
     assert epoch != [i for step in range(3, 6) for i in batch_indices(12, 4, seed=7, step=step)]
     assert batch_indices(12, 4, seed=7, step=1) == batch_indices(12, 4, seed=7, step=1)
+
+
+class Numbers(Blots):
+    """Pictures that show their number, from `begin` on."""
+
+    def __init__(self, begin: int, count: int) -> None:
+        super().__init__(count)
+        self.begin = begin
+
+    def pixels(self, index: int, caption: str, rng: np.random.Generator) -> np.ndarray:
+        return np.full((16, 16, 3), self.begin + index, np.uint8)
+
+
+def test_labelled_pictures_are_spread_over_a_batch(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text(TOKENIZER.to_str())
+    first, second = Numbers(0, 12), Numbers(100, 9)
+    settings = replace(SETTINGS, batch_size=7, labelled=3, paraphrase_steps=0)
+    made = list(batches(first, Tokenizer(tmp_path, 16), settings, 0, World(), second))
+    again = list(batches(first, Tokenizer(tmp_path, 16), settings, 2, World(), second))
+    drawn, rest = (
+        [np.asarray(part.others)[:, 0, 0, 0].tolist() for (part,) in some] for some in (made, again)
+    )
+    assert rest == drawn[2:]
+    for batch in drawn:
+        assert [n >= 100 for n in batch] == [False, False, True, False, True, False, True]
+    shown = [n for batch in drawn for n in batch]
+    assert sorted(shown) == sorted([*range(12), *range(12), *range(100, 109), *range(100, 109)])
+
+
+def test_labels_in_the_words_of_templates(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    for n, name in enumerate(("1_red cat", "2_red cat", "3_dog")):
+        Image.new("RGB", (16, 16), (50 * n, 0, 0)).save(tmp_path / f"{name}.png")
+    pictures = prepare_pictures(labelled_folder(tmp_path), PREPROCESSOR, tmp_path / "run")
+    data = LabelledPictures(pictures, Augmentation(PREPROCESSOR), ["a {}!", "{} {x}"])
+    rng = np.random.default_rng(0)
+    assert len(data) == 2
+    assert {data.caption(1, rng, 0.0) for _ in range(50)} == {"a red cat!", "red cat {x}"}
+    assert {int(data.pixels(1, "", rng)[0, 0, 0]) for _ in range(50)} == {0, 50}
+    assert {int(data.pixels(0, "", rng)[0, 0, 0]) for _ in range(50)} == {100}
+    other = LabelledPictures(pictures, Augmentation(PREPROCESSOR), ["{}"])
+    assert data.identity != other.identity
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "labelled", "second", "complaint"),
+    [
+        (7, 3, None, "fewer than 3 labels"),
+        (7, 3, Blots(2), "fewer than 3 labels"),
+        (7, 1, Blots(9), "there must be 2 at least"),
+        (4, 3, Blots(9), "and 2 others"),
+    ],
+)
+def test_too_few_labelled_pictures_or_others(
+    batch_size: int, labelled: int, second: Blots | None, complaint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(EncoderError, match=complaint):
+        run(tmp_path, replace(SETTINGS, batch_size=batch_size, labelled=labelled), second=second)
 
 
 def test_the_data_of_align_mini_are_whole_pictures_and_captions_in_shares(tmp_path: Path) -> None:

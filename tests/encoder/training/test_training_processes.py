@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def start(
 
 @pytest.mark.parametrize("place", ["step 5", "evaluation 2"])
 def test_killed_training_continues_to_the_same_bits(place: str, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, ema=0.5, micro_batch=2)
+    settings = replace(SETTINGS, ema=0.5, micro_batch=2, labelled=2)
     whole = run(tmp_path / "whole", settings)
     with start(tmp_path / "cut", settings, place) as process:
         assert process.stdout.readline() == "here\n"
@@ -52,13 +52,16 @@ def test_killed_training_continues_to_the_same_bits(place: str, tmp_path: Path) 
     assert load(tmp_path / "cut").fingerprint == load(tmp_path / "whole").fingerprint
 
 
-@pytest.mark.parametrize(("micro_batch", "freeze"), [(None, None), (1, None), (None, "image")])
+@pytest.mark.parametrize(
+    ("micro_batch", "rest"),
+    [(None, {}), (1, {}), (None, {"freeze": "image"}), (2, {"batch_size": 8, "labelled": 4})],
+)
 def test_two_processes_equal_one_with_two_micro_batches(
-    micro_batch: int | None, freeze: Literal["image"] | None, tmp_path: Path
+    micro_batch: int | None, rest: dict[str, Any], tmp_path: Path
 ) -> None:
     """Loss, gradients (through the weights) and statistics, with paraphrases and dropout."""
     settings = replace(
-        SETTINGS, steps=4, paraphrase_steps=1, micro_batch=micro_batch, save_every=4, freeze=freeze
+        SETTINGS, steps=4, paraphrase_steps=1, micro_batch=micro_batch, save_every=4, **rest
     )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -39,7 +39,7 @@ DOUBLES: Any = Doubles()
 
 def parts_of(settings: TrainingSettings, tmp_path: Path) -> list[Part]:
     (tmp_path / "tokenizer.json").write_text(TOKENIZER.to_str())
-    made: Any = batches(Blots(), Tokenizer(tmp_path, 16), settings, 0, World())
+    made: Any = batches(Blots(), Tokenizer(tmp_path, 16), settings, 0, World(), Blots(9))
     with closing(made):
         first: list[Part] = next(made)
     return first
@@ -91,6 +91,28 @@ def test_loss_and_gradients_equal_those_of_the_whole_batch(
 
     trainer = Trainer(model, DOUBLES, settings, World())
     loss = trainer.step(0, parts_of(settings, tmp_path))
+    assert loss == pytest.approx(wanted.item(), abs=1e-12)
+    assert_alike(gradients(model), gradients(oracle), 1e-9)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_labelled_pictures_are_compared_with_each_other_alone(
+    micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch, labelled=3, labelled_weight=0.25)
+    model = with_still_norms(tiny_model(dropout=0.0)).double()
+    oracle = copy.deepcopy(model)
+    (whole,) = parts_of(replace(settings, micro_batch=None), tmp_path)
+    floats = torch.from_numpy(DOUBLES.to_floats(pixels_of(whole)))
+    ids, mask = map(torch.from_numpy, whole.texts)
+    first, second = (
+        oracle(ids[some], floats[some], mask[some], return_loss=True).loss
+        for some in ([0, 1, 3, 4, 6], [2, 5, 7])
+    )
+    wanted = first + second / 4
+    wanted.backward()
+
+    loss = Trainer(model, DOUBLES, settings, World()).step(0, parts_of(settings, tmp_path))
     assert loss == pytest.approx(wanted.item(), abs=1e-12)
     assert_alike(gradients(model), gradients(oracle), 1e-9)
 

@@ -128,6 +128,21 @@ def test_two_foreign_towers(photos: Path, tmp_path: Path) -> None:
     assert "test_train.py is no folder or zip file with config.json" in broken.stderr
 
 
+def test_labelled_pictures_beside_captions(photos: Path, tmp_path: Path) -> None:
+    options = ("--from", "scratch", *TINY, "--epochs", "1")
+    for n, label in enumerate(("cat", "dog", "boat", "tree")):
+        (tmp_path / "labelled" / label).mkdir(parents=True)
+        make_scene(100 + n).draw(48).save(tmp_path / "labelled" / label / "1.jpg")
+    labels = ("--labels", str(tmp_path / "labelled"), "--labelled")
+    result = train(photos, tmp_path / "out", *options, *labels, "4", "--template", "see a {}")
+    assert result.exit_code == 0, result.output
+    assert "training on 16 pictures for 4 steps of 8" in result.stderr  # 4 of them with captions
+    other = train(photos, tmp_path / "out", *options, *labels, "4", "--template", "hear a {}")
+    assert "was written with other pictures or captions" in other.stderr
+    few = train(photos, tmp_path / "few", *options, *labels, "6")
+    assert "there are fewer than 6 labels" in few.stderr
+
+
 def test_scenes_take_the_same_path(tmp_path: Path) -> None:
     numbers = ("--pictures", "10", "--val-pictures", "3", "--paraphrase-steps", "1")
     asked = ["train", "scenes", "--from", "scratch", "--out", str(tmp_path), *TINY, *numbers]
@@ -242,6 +257,8 @@ def test_a_broken_photograph_is_named_before_anything_is_trained(
         ((), "give either --from, or both --image-tower and --text-tower"),
         (("--image-tower", __file__), "give either --from, or both"),
         (("--from", "align-mini", "--text-tower", __file__), "give either --from, or both"),
+        (("--from", "scratch", "--labelled", "2"), "are for --labels FOLDER"),
+        (("--from", "scratch", "--labels", ".", "--template", "a"), "needs {} in the place"),
     ],
 )
 def test_wrong_usage(options: tuple[str, ...], said: str, photos: Path, tmp_path: Path) -> None:
