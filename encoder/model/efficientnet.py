@@ -189,6 +189,10 @@ class EfficientNet(nn.Module):
         blocks = self.encoder.blocks[: sum(self._repeats[:count])]
         return [self.embeddings, *blocks] if count else []
 
+    def last_stage(self) -> list[nn.Module]:
+        """The blocks of the last stage."""
+        return list(self.encoder.blocks[-self._repeats[-1] :])
+
     def forward(self, x: Tensor) -> Tensor:
         x = self.encoder(self.embeddings(x))  # (b, c, h / 32, w / 32)
         return x.mean((2, 3)) if self.pooling_type == "mean" else x.amax((2, 3))

@@ -17,10 +17,13 @@ def make_optimizer(model: AlignModel, settings: TrainingSettings) -> torch.optim
         "text_model": settings.text_learning_rate,
         "text_projection": settings.text_learning_rate,
     }
+    heads = [model.text_projection, *model.vision_model.last_stage()]
+    in_heads = {parameter for head in heads for parameter in head.parameters()}
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            peak = rates.get(name.split(".")[0]) or settings.learning_rate
+            own = settings.head_learning_rate if parameter in in_heads else None
+            peak = own or rates.get(name.split(".")[0]) or settings.learning_rate
             decay = settings.weight_decay if parameter.ndim >= 2 else 0.0
             groups.setdefault((peak, decay), []).append(parameter)
     made: list[dict[str, Any]] = [

@@ -30,6 +30,9 @@ class TrainingSettings:
     """The highest rate of the picture tower; None: `learning_rate`."""
     text_learning_rate: float | None = None
     """The highest rate of the text tower; None: `learning_rate`."""
+    head_learning_rate: float | None = None
+    """The highest rate of the text projection and of the picture tower's last stage, which may be
+    new; None: that of their towers."""
     warmup: int = 200
     paraphrase_steps: int = 0
     """The first so many steps train the text tower alone, on pairs of two captions of one picture.

@@ -257,6 +257,7 @@ def _settings(
         learning_rate=asked.learning_rate or recipe.learning_rate,
         image_learning_rate=asked.image_lr,
         text_learning_rate=asked.text_lr,
+        head_learning_rate=asked.head_lr,
         warmup=min(200, steps // 10) if warmup is None else warmup,
         paraphrase_steps=paraphrase,
         freeze=asked.freeze,

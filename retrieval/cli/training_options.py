@@ -149,6 +149,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Highest learning rate of the text tower. [default: --learning-rate]",
     ),
     click.option(
+        "--head-lr",
+        type=_RATE,
+        help="Highest learning rate of the text projection and the last stage of the picture tower."
+        " [default: those of their towers]",
+    ),
+    click.option(
         "--warmup",
         type=click.IntRange(min=0),
         help="Steps until the learning rate is highest. [default: 200, at most a tenth of all]",
@@ -242,6 +248,7 @@ class Asked:
     learning_rate: float | None
     image_lr: float | None
     text_lr: float | None
+    head_lr: float | None
     warmup: int | None
     paraphrase_steps: int | None
     freeze: Literal["image", "text"] | None
