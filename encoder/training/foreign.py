@@ -8,11 +8,11 @@ depthwise filters begin as the identity.
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from PIL import Image
@@ -69,7 +69,10 @@ def from_towers(
         raise EncoderError(f"{dim} numbers an embedding are no multiple of 8")
     pictures, words = _weights(image), _Bert(text)
     torch.manual_seed(seed)
-    vision = _vision_config(image, pictures, dim, image_size)
+    try:
+        vision = _vision_config(image, pictures, dim, image_size)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{image} is no whole EfficientNet: {error}") from error
     config = AlignConfig(words.config, vision, projection_dim=dim, temperature_init_value=0.05)
     model = AlignModel(config)
     _fill_pictures(image, pictures, model.vision_model)
@@ -98,7 +101,7 @@ def _vision_config(
 ) -> VisionConfig:
     """The sizes of an EfficientNet-Lite and of the stage that its head becomes."""
     blocks = [_shape(weights, number) for number in range(_count(weights))]
-    stages = [list(group) for _, group in groupby(blocks, key=lambda block: block["out"])]
+    stages = [list(group) for _, group in groupby(blocks, key=lambda block: block.out)]
     if len(stages) != len(_STRIDES) or any("_se_" in name for name in weights):
         raise CheckpointError(f"{path} is no EfficientNet-Lite: give one of lite0 to lite4")
     first = [stage[0] for stage in stages]
@@ -107,12 +110,12 @@ def _vision_config(
         image_size=image_size,
         width_coefficient=1.0,
         depth_coefficient=1.0,
-        kernel_sizes=(*(block["kernel"] for block in first), _HEAD_KERNEL),
-        in_channels=(*(block["in"] for block in first), inner),
-        out_channels=(*(block["out"] for block in first), dim),
+        kernel_sizes=(*(block.kernel for block in first), _HEAD_KERNEL),
+        in_channels=(*(block.inner for block in first), inner),
+        out_channels=(*(block.out for block in first), dim),
         strides=(*_STRIDES, 1),
         num_block_repeats=(*map(len, stages), 2),
-        expand_ratios=(*(block["ratio"] for block in first), head // inner),
+        expand_ratios=(*(block.ratio for block in first), head // inner),
         squeeze_expansion_ratio=0.0,
         hidden_act="relu6",
         hidden_dim=dim,
@@ -124,12 +127,21 @@ def _count(weights: Mapping[str, Tensor]) -> int:
     return 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("_blocks."))
 
 
-def _shape(weights: Mapping[str, Tensor], number: int) -> dict[str, int]:
+class _Shape(NamedTuple):
+    """Sizes of one block: channels before and after it, kernel, expansion."""
+
+    inner: int
+    out: int
+    kernel: int
+    ratio: int
+
+
+def _shape(weights: Mapping[str, Tensor], number: int) -> _Shape:
     out, wide = weights[f"_blocks.{number}._project_conv.weight"].shape[:2]
     expand = weights.get(f"_blocks.{number}._expand_conv.weight")
     narrow = wide if expand is None else expand.shape[1]
     kernel = weights[f"_blocks.{number}._depthwise_conv.weight"].shape[-1]
-    return {"in": narrow, "out": out, "kernel": kernel, "ratio": wide // narrow}
+    return _Shape(narrow, out, kernel, wide // narrow)
 
 
 def _fill_pictures(path: Path, weights: Mapping[str, Tensor], tower: EfficientNet) -> None:
@@ -137,7 +149,8 @@ def _fill_pictures(path: Path, weights: Mapping[str, Tensor], tower: EfficientNe
     two blocks, of which the first passes the head on and the second does nothing yet."""
     head = _count(weights)
     known = ((_ours(name, head), tensor) for name, tensor in weights.items())
-    _fill(path, tower, {name: tensor for name, tensor in known if name})
+    new = (".squeeze_excite.", f".{head}.depthwise", f".{head}.projection", f".{head + 1}.")
+    _fill(path, tower, {name: tensor for name, tensor in known if name}, new)
     with torch.no_grad():
         for module in tower.modules():
             if isinstance(module, SqueezeExcite):
@@ -169,9 +182,15 @@ def _ours(name: str, head: int) -> str | None:
     return f"{names.get(owner[0], owner[0])}.{part}"
 
 
-def _fill(path: Path, tower: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load some weights of a tower; CheckpointError for one that it does not have in this shape."""
+def _fill(
+    path: Path, tower: nn.Module, state: Mapping[str, Tensor], new: Sequence[str] = ()
+) -> None:
+    """Load the weights of a tower, but for those whose names hold one of `new`. CheckpointError for
+    one that lacks, or that the tower does not have in this shape."""
     own = tower.state_dict()
+    for name in own.keys() - state.keys():
+        if not name.endswith("num_batches_tracked") and not any(part in name for part in new):
+            raise CheckpointError(f"{path} lacks {name}")
     for name, tensor in state.items():
         if name not in own or own[name].shape != tensor.shape:
             raise CheckpointError(f"{path}: {name} {tuple(tensor.shape)} has no place in the model")

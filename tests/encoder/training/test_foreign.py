@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 from transformers import AlignModel as Reference
 from transformers import BertModel
@@ -154,6 +154,18 @@ def test_a_bert_in_a_zip_file(image: Path, text: Path, tmp_path: Path) -> None:
         ("a.safetensors", save({"x": torch.zeros(1)}), "it has no _conv_stem.weight"),
         ("b.safetensors", save({**lite(), "_blocks.0._se_reduce.weight": torch.zeros(1)}), "Lite"),
         ("c.safetensors", save({**lite(), "_blocks.0.odd": torch.zeros(1)}), "odd .* has no place"),
+        *(
+            ("d.safetensors", save({n: t for n, t in lite().items() if n != lost}), complaint)
+            for lost, complaint in (
+                ("_conv_head.weight", "is no whole EfficientNet: '_conv_head.weight'"),
+                ("_blocks.3._project_conv.weight", "is no whole EfficientNet"),
+                (
+                    "_blocks.3._bn1.bias",
+                    "lacks encoder.blocks.3.depthwise_conv.depthwise_norm.bias",
+                ),
+                ("_bn0.running_var", "lacks embeddings.batchnorm.running_var"),
+            )
+        ),
     ],
 )
 def test_what_is_no_picture_tower_is_refused(
@@ -173,6 +185,13 @@ def test_what_is_no_text_tower_is_refused(
         from_towers(image, tmp_path / "gone.zip")
     for name in ("config.json", "tokenizer.json", "model.safetensors"):
         (tmp_path / name).write_bytes((text / name).read_bytes())
+    if lost == "model.safetensors":
+        state = load_file(text / lost)
+        (tmp_path / lost).write_bytes(
+            save({n: t for n, t in state.items() if n != "encoder.layer.1.output.dense.bias"})
+        )
+        with pytest.raises(CheckpointError, match=r"lacks encoder\.layer\.1\.output\.dense\.bias"):
+            from_towers(image, tmp_path)
     (tmp_path / lost).write_bytes(b"[]")
     with pytest.raises(CheckpointError, match="holds no BERT"):
         from_towers(image, tmp_path)
