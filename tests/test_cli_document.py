@@ -110,7 +110,7 @@ def test_the_commands_and_options_in_the_documents_exist(name: str, least: int) 
         command: click.Command = main
         while isinstance(command, click.Group) and words and words[0] in command.list_commands(TOP):
             below = command.get_command(TOP, words.pop(0))
-            assert below is not None
+            assert isinstance(below, click.Command)
             command = below
         assert command is not main, f"no such command: align {' '.join(words)}"
         known = {

@@ -145,8 +145,8 @@ def _shape(weights: Mapping[str, Tensor], number: int) -> _Shape:
 
 
 def _fill_pictures(path: Path, weights: Mapping[str, Tensor], tower: EfficientNet) -> None:
-    """Load these weights. What they lack stays new, but for the gates, which are open, and the last
-    two blocks, of which the first passes the head on and the second does nothing yet."""
+    """Load these weights. The gates are open. Of the last two blocks, the first passes the head on,
+    and the second does nothing yet. Their projections are new."""
     head = _count(weights)
     known = ((_ours(name, head), tensor) for name, tensor in weights.items())
     new = (".squeeze_excite.", f".{head}.depthwise", f".{head}.projection", f".{head + 1}.")
@@ -185,8 +185,8 @@ def _ours(name: str, head: int) -> str | None:
 def _fill(
     path: Path, tower: nn.Module, state: Mapping[str, Tensor], new: Sequence[str] = ()
 ) -> None:
-    """Load the weights of a tower, but for those whose names hold one of `new`. CheckpointError for
-    one that lacks, or that the tower does not have in this shape."""
+    """Load the weights of a tower. Weights whose names hold one of `new` may lack. Raises
+    CheckpointError if another one lacks, or if the tower has no place for one of this shape."""
     own = tower.state_dict()
     for name in own.keys() - state.keys():
         if not name.endswith("num_batches_tracked") and not any(part in name for part in new):

@@ -74,8 +74,8 @@ class Trainer:
         stages = len(model.config.vision_config.num_block_repeats)
         if settings.frozen_stages > stages:
             raise EncoderError(f"the picture tower has {stages} stages: freeze that many at most")
-        frozen = towers[settings.freeze] if settings.freeze else []
-        frozen += model.vision_model.first_stages(settings.frozen_stages)
+        tower = towers[settings.freeze] if settings.freeze else []
+        frozen = [*tower, *model.vision_model.first_stages(settings.frozen_stages)]
         for part in frozen:
             part.requires_grad_(False)
         self.optimizer = make_optimizer(model, settings)

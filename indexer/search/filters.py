@@ -198,7 +198,7 @@ def _glob(name: str, glob: object) -> bytes:
 
 def _near(name: str, near: Near | Iterable[object] | str) -> Near:
     if isinstance(near, Near):
-        return near
+        near = (near.latitude, near.longitude, near.km)
     several = isinstance(near, Iterable) and not isinstance(near, str | bytes)
     text = ",".join(map(str, near)) if several else str(near)
     numbers = [number(part.strip()) for part in text.split(",")]

@@ -264,34 +264,39 @@ def test_paraphrases_and_a_frozen_text_tower_are_refused() -> None:
         TrainingSettings(freeze="text", paraphrase_steps=1)
 
 
-def test_towers_have_learning_rates_of_their_own(tmp_path: Path) -> None:
-    settings = replace(WHOLE, image_learning_rate=1e-5, text_learning_rate=1e-3)
+@pytest.mark.parametrize(
+    ("rates", "moves"),
+    [
+        (
+            {"image_learning_rate": 1e-5, "text_learning_rate": 1e-3},
+            {
+                "vision_model.embeddings.convolution.weight": 1e-5,
+                "text_projection.weight": 1e-3,
+                "text_model.encoder.layer.0.output.dense.weight": 1e-3,
+                "temperature": 1e-2,
+            },
+        ),
+        (
+            {"image_learning_rate": 1e-5, "head_learning_rate": 1e-4},
+            {
+                "vision_model.encoder.blocks.1.projection.project_conv.weight": 1e-5,
+                "vision_model.encoder.blocks.2.projection.project_conv.weight": 1e-4,
+                "vision_model.encoder.blocks.3.projection.project_conv.weight": 1e-4,
+                "text_projection.weight": 1e-4,
+                "text_model.encoder.layer.0.output.dense.weight": 1e-2,
+            },
+        ),
+    ],
+)
+def test_towers_and_heads_have_learning_rates_of_their_own(
+    rates: dict[str, Any], moves: dict[str, float], tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, **rates)
     model = tiny_model()
     before = copy.deepcopy(model.state_dict())
     Trainer(model, PREPROCESSOR, settings, World()).step(0, parts_of(settings, tmp_path))
     # AdamW's first step moves each weight with a gradient by the learning rate
-    for name, rate in (
-        ("vision_model.embeddings.convolution.weight", 1e-5),
-        ("text_projection.weight", 1e-3),
-        ("text_model.encoder.layer.0.output.dense.weight", 1e-3),
-        ("temperature", 1e-2),
-    ):
-        moved = float((model.state_dict()[name] - before[name]).abs().max())
-        assert moved == pytest.approx(rate, rel=0.05), name
-
-
-def test_heads_have_a_learning_rate_of_their_own(tmp_path: Path) -> None:
-    settings = replace(WHOLE, image_learning_rate=1e-5, head_learning_rate=1e-4)
-    model = tiny_model()
-    before = copy.deepcopy(model.state_dict())
-    Trainer(model, PREPROCESSOR, settings, World()).step(0, parts_of(settings, tmp_path))
-    for name, rate in (
-        ("vision_model.encoder.blocks.1.projection.project_conv.weight", 1e-5),
-        ("vision_model.encoder.blocks.2.projection.project_conv.weight", 1e-4),
-        ("vision_model.encoder.blocks.3.projection.project_conv.weight", 1e-4),
-        ("text_projection.weight", 1e-4),
-        ("text_model.encoder.layer.0.output.dense.weight", 1e-2),
-    ):
+    for name, rate in moves.items():
         moved = float((model.state_dict()[name] - before[name]).abs().max())
         assert moved == pytest.approx(rate, rel=0.05), name
 

@@ -633,6 +633,7 @@ def test_every_constructor_takes_what_people_and_programs_give(given, text):
         {"under": 5},
         {"near": 5},
         {"near": (1, 2)},
+        {"near": Near(91, 0, 5)},
         {"min_height": "wide"},
     ],
 )
