@@ -90,7 +90,9 @@ def _weights(path: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     except Exception as error:  # whatever a pickle that is none may raise
-        raise CheckpointError(f"{path} is no file of weights: {error}") from error
+        raise CheckpointError(
+            f"{path} is no file of weights: name a .pth or .safetensors file"
+        ) from error
     if not isinstance(found, Mapping) or "_conv_stem.weight" not in found:
         raise CheckpointError(f"{path} is no EfficientNet: it has no _conv_stem.weight")
     return dict(found)

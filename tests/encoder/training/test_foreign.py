@@ -149,7 +149,7 @@ def test_a_bert_in_a_zip_file(image: Path, text: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "complaint"),
     [
-        ("a.pth", b"nonsense", "is no file of weights"),
+        ("a.pth", b"nonsense", r"is no file of weights: name a \.pth or \.safetensors file$"),
         ("gone.pth", None, "cannot be read: No such file"),
         ("a.safetensors", save({"x": torch.zeros(1)}), "it has no _conv_stem.weight"),
         ("b.safetensors", save({**lite(), "_blocks.0._se_reduce.weight": torch.zeros(1)}), "Lite"),
