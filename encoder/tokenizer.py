@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,9 +32,20 @@ class Tokenizer:
             raise
         except Exception as error:  # the package raises plain Exception
             raise CheckpointError(f"{directory}: the tokenizer cannot be read: {error}") from error
+        self._check(str(directory), max_tokens)
+
+    @classmethod
+    def from_json(cls, json: str, max_tokens: int = MAX_TOKENS) -> Self:
+        """The tokenizer with this content of a ``tokenizer.json``."""
+        made = cls.__new__(cls)
+        made._tokenizer = tokenizers.Tokenizer.from_str(json)
+        made._check("tokenizer.json", max_tokens)
+        return made
+
+    def _check(self, where: str, max_tokens: int) -> None:
         pad = self._tokenizer.token_to_id("[PAD]")
         if pad is None or None in map(self._tokenizer.token_to_id, ("[CLS]", "[SEP]", "[UNK]")):
-            raise CheckpointError(f"{directory}: the vocabulary lacks [PAD], [CLS], [SEP] or [UNK]")
+            raise CheckpointError(f"{where}: the vocabulary lacks [PAD], [CLS], [SEP] or [UNK]")
         self.json: str = self._tokenizer.to_str()
         """The content of its ``tokenizer.json``."""
         self._tokenizer.enable_truncation(max_tokens)

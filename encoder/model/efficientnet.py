@@ -138,9 +138,13 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(drop_rate) if skip else None
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if self.expansion is None else self.expansion(x)
-        out = self.projection(self.squeeze_excite(self.depthwise_conv(wide)))
+        out = self.projection(self.widened(x))
         return cast(Tensor, out if self.dropout is None else x + self.dropout(out))
+
+    def widened(self, x: Tensor) -> Tensor:
+        """What the projection sees."""
+        wide = x if self.expansion is None else self.expansion(x)
+        return cast(Tensor, self.squeeze_excite(self.depthwise_conv(wide)))
 
 
 class Blocks(nn.Module):
@@ -168,11 +172,6 @@ class Blocks(nn.Module):
                     )
                 )
 
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = block(x)
-        return x
-
 
 class EfficientNet(nn.Module):
     """Pictures (b, 3, h, w) float to embeddings (b, `config.embedding_size`), not normalised."""
@@ -189,13 +188,24 @@ class EfficientNet(nn.Module):
         blocks = self.encoder.blocks[: sum(self._repeats[:count])]
         return [self.embeddings, *blocks] if count else []
 
-    def last_stage(self) -> list[nn.Module]:
+    def last_stage(self) -> list[Block]:
         """The blocks of the last stage."""
-        return list(self.encoder.blocks[-self._repeats[-1] :])
+        return cast(list[Block], list(self.encoder.blocks[-self._repeats[-1] :]))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.encoder(self.embeddings(x))  # (b, c, h / 32, w / 32)
+        return self.after_stages(self.embeddings(x), 0)
+
+    def after_stages(self, x: Tensor, count: int) -> Tensor:
+        """The embeddings of pictures of which the stem and the first `count` stages made `x`."""
+        for block in self.encoder.blocks[sum(self._repeats[:count]) :]:
+            x = block(x)  # at last (b, c, h / 32, w / 32)
         return x.mean((2, 3)) if self.pooling_type == "mean" else x.amax((2, 3))
+
+    def widened(self, x: Tensor) -> Tensor:
+        """What the projection of the last stage's first block sees of pictures."""
+        for module in self.first_stages(len(self._repeats) - 1):
+            x = module(x)
+        return self.last_stage()[0].widened(x)
 
 
 def fold_batch_norms(model: nn.Module) -> None:

@@ -2,9 +2,17 @@
 
 from encoder.training.align_mini import SceneData, scene_captions
 from encoder.training.augment import Augmentation
-from encoder.training.data import CaptionedPictures, LabelledPictures, PairData
+from encoder.training.data import (
+    CaptionedPictures,
+    DrawnViews,
+    LabelledPictures,
+    PairData,
+    Views,
+)
 from encoder.training.distributed import World, join
+from encoder.training.fitting import Classes, class_probabilities, fit_projections
 from encoder.training.foreign import from_towers
+from encoder.training.kept import keep_views
 from encoder.training.loop import train
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
@@ -14,18 +22,24 @@ from encoder.training.vocabulary import train_tokenizer
 __all__ = [
     "Augmentation",
     "CaptionedPictures",
+    "Classes",
+    "DrawnViews",
     "LabelledPictures",
     "PairData",
     "SceneData",
     "Start",
     "Step",
     "TrainingSettings",
+    "Views",
     "World",
     "claim",
+    "class_probabilities",
+    "fit_projections",
     "from_checkpoint",
     "from_scratch",
     "from_towers",
     "join",
+    "keep_views",
     "mini_config",
     "scene_captions",
     "train",

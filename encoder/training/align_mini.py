@@ -39,7 +39,7 @@ class SceneData:
         captions = self._captions[index][sort]
         return _with_nonsense(captions[rng.integers(len(captions))], rng)
 
-    def pixels(self, index: int, caption: str, rng: np.random.Generator) -> Pixels:
+    def view(self, index: int, caption: str, rng: np.random.Generator) -> Pixels:
         return self._pictures.pixels(index)
 
 

@@ -1,10 +1,11 @@
 """The batches of a training run, made ahead of the steps that need them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from encoder.protocol import Pixels
 from encoder.read_ahead import ahead
 from encoder.tokenizer import Tokenizer
-from encoder.training.data import PairData
+from encoder.training.data import Maps, PairData
 from encoder.training.distributed import World
 from encoder.training.settings import TrainingSettings
 
@@ -28,10 +29,12 @@ class Part:
 
     number: int
     """Its place in the whole batch, over all processes."""
+    indices: tuple[int, ...]
+    """Of the pairs of the first data, in the order of the part."""
     texts: Tokens
     """Ids and mask, (b, t) int64."""
-    others: Tokens | Pixels
-    """Ids and mask, or (b, h, w, 3) uint8."""
+    others: Tokens | Pixels | Maps
+    """Ids and mask, or views: (b, h, w, 3) uint8 or (b, h, w, c) float16."""
 
 
 def batches(
@@ -53,7 +56,7 @@ def batches(
     places = settings.sources()
     sizes = [places.count(0), places.count(1)]
 
-    def jobs() -> Iterator[tuple[int, PairData, int, int, int]]:
+    def jobs() -> Iterator[tuple[int, int, PairData, int, int, int]]:
         for step in range(start, settings.steps):
             drawn: list[tuple[int, PairData, int, Iterator[int]]] = []
             for n, source in enumerate((data, second)):
@@ -65,16 +68,16 @@ def batches(
                 seed, source, epoch, left = drawn[n]
                 index = next(left)
                 if place // share == world.rank:
-                    yield seed, source, step, epoch, index
+                    yield n, seed, source, step, epoch, index
 
-    def pair(job: tuple[int, PairData, int, int, int]) -> tuple[str, str | Pixels]:
-        seed, data, step, epoch, index = job
+    def pair(job: tuple[int, int, PairData, int, int, int]) -> _Pair:
+        n, seed, data, step, epoch, index = job
         rng = np.random.default_rng((seed, epoch, index))
         progress = step / settings.steps
         caption = data.caption(index, rng, progress)
         if step < settings.paraphrase_steps:
-            return caption, data.caption(index, rng, progress)
-        return caption, data.pixels(index, caption, rng)
+            return n, index, caption, data.caption(index, rng, progress)
+        return n, index, caption, data.view(index, caption, rng)
 
     size = share // parts
     with closing(ahead(pair, jobs(), AHEAD * share, os.cpu_count() or 1)) as pairs:
@@ -85,11 +88,17 @@ def batches(
             ]
 
 
-def _part(number: int, pairs: list[tuple[str, str | Pixels]], tokenizer: Tokenizer) -> Part:
-    captions = [caption for caption, _ in pairs]
-    texts = [other for _, other in pairs if isinstance(other, str)]
-    pixels = [other for _, other in pairs if not isinstance(other, str)]
-    return Part(number, tokenizer(captions), tokenizer(texts) if texts else np.stack(pixels))
+_Pair = tuple[int, int, str, str | Pixels | Maps]
+"""The number of the data, the index in it, a text, and what belongs to it."""
+
+
+def _part(number: int, pairs: Sequence[_Pair], tokenizer: Tokenizer) -> Part:
+    indices = tuple(index for source, index, _, _ in pairs if source == 0)
+    captions = [caption for *_, caption, _ in pairs]
+    texts = [other for *_, other in pairs if isinstance(other, str)]
+    views = [other for *_, other in pairs if not isinstance(other, str)]
+    others = tokenizer(texts) if texts else cast(Pixels | Maps, np.stack(views))
+    return Part(number, indices, tokenizer(captions), others)
 
 
 def batch_indices(count: int, size: int, seed: int, step: int) -> list[int]:

@@ -20,10 +20,10 @@ from safetensors.torch import load
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from encoder.errors import CheckpointError, EncoderError
+from encoder.errors import CheckpointError
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig, VisionConfig
-from encoder.model.efficientnet import Block, EfficientNet, SqueezeExcite
+from encoder.model.efficientnet import EfficientNet, SqueezeExcite
 from encoder.preprocess import Preprocessor
 from encoder.tokenizer import MAX_TOKENS
 from encoder.training.starts import Start
@@ -54,10 +54,8 @@ LITE_PREPROCESSOR = Preprocessor(
 """Pixels become (x - 127) / 128, as EfficientNet-Lite was trained."""
 
 
-def from_towers(
-    image: Path, text: Path, *, dim: int = 512, image_size: int = 224, seed: int = 0
-) -> Start:
-    """A model of both towers, with new projections to `dim` numbers, a multiple of 8.
+def from_towers(image: Path, text: Path, *, image_size: int = 224, seed: int = 0) -> Start:
+    """A model of both towers, with new projections into a space as wide as the text tower.
 
     `image` is a file of weights of EfficientNet-Lite, with the names of EfficientNet-PyTorch
     (``_conv_stem.weight`` and so on). `text` is a folder or a zip file with the ``config.json``,
@@ -65,9 +63,10 @@ def from_towers(
     letters are kept, of its positions the first 64. The picture tower ends in two blocks: the head,
     and one that begins as the identity. Raises CheckpointError for files that hold something else.
     """
-    if dim % 8:
-        raise EncoderError(f"{dim} numbers an embedding are no multiple of 8")
     pictures, words = _weights(image), _Bert(text)
+    dim = words.config.hidden_size
+    if dim % 8:
+        raise CheckpointError(f"{text} is {dim} numbers wide: a multiple of 8 is needed")
     torch.manual_seed(seed)
     try:
         vision = _vision_config(image, pictures, dim, image_size)
@@ -78,7 +77,13 @@ def from_towers(
     _fill_pictures(image, pictures, model.vision_model)
     _fill(text, model.text_model, words.state)
     preprocessor = replace(LITE_PREPROCESSOR, size=(image_size, image_size))
-    return Start(model, preprocessor, words.tokenizer.to_str())
+    classifier = pictures.get("_fc.weight"), pictures.get("_fc.bias")
+    return Start(
+        model,
+        preprocessor,
+        words.tokenizer.to_str(),
+        None if None in classifier else cast(tuple[Tensor, Tensor], classifier),
+    )
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
@@ -158,7 +163,7 @@ def _fill_pictures(path: Path, weights: Mapping[str, Tensor], tower: EfficientNe
             if isinstance(module, SqueezeExcite):
                 for name, parameter in module.named_parameters():
                     parameter.fill_(OPEN if name == "expand.bias" else 0)
-        first, second = cast(list[Block], [tower.encoder.blocks[head + i] for i in (0, 1)])
+        first, second = tower.last_stage()
         filters, norm = first.depthwise_conv.depthwise_conv, first.depthwise_conv.depthwise_norm
         nn.init.dirac_(filters.weight, groups=filters.groups)
         norm.weight.fill_((1 + norm.eps) ** 0.5)

@@ -14,10 +14,10 @@ from encoder.durable import replacing
 from encoder.errors import EncoderError
 from encoder.inference import AlignEncoder
 from encoder.model.efficientnet import channels_last
-from encoder.tokenizer import MAX_TOKENS, Tokenizer
 from encoder.training.batches import batches
 from encoder.training.data import PairData
 from encoder.training.distributed import World
+from encoder.training.fitting import Classes
 from encoder.training.optimizer import schedule
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start
@@ -32,6 +32,7 @@ def train(
     out: Path,
     *,
     second: PairData | None = None,
+    classes: Classes | None = None,
     evaluate: Callable[[AlignEncoder], Mapping[str, float]] = lambda encoder: {},
     measured: str = "",
     report: Callable[[Step], None] = lambda step: None,
@@ -40,7 +41,8 @@ def train(
 ) -> None:
     """Train ``start.model`` in place and write a complete checkpoint to the folder `out`.
 
-    `settings.labelled` pictures of each batch come from `second`.
+    `settings.labelled` pictures of each batch come from `second`. Pictures of `data` agree with
+    `classes`, if there are any, as `settings.class_weight` says.
 
     Every `settings.save_every` steps `evaluate` gets an encoder with the weights as stored. The
     checkpoint holds the weights with the highest `rsum`, or the newest if `evaluate` returns none.
@@ -71,9 +73,12 @@ def train(
     stored_as = {"float32": torch.float32, "float16": torch.float16}[settings.stored_as]
     with world.in_turn():
         run = claim(out)
-    known = [data.identity, *([second.identity] if second else []), start.identity(), measured]
+    others_known = [some.identity for some in (second, classes) if some is not None]
+    known = [data.identity, *others_known, start.identity(), measured]
     identity = " ".join(known)
-    trainer = Trainer(channels_last(start.model.to(device)), start.preprocessor, settings, world)
+    model = channels_last(start.model.to(device))
+    trainer = Trainer(model, start.preprocessor, settings, world, classes)
+    tokenizer = start.tokenizer()
     begin, best = load_state(run / STATE, trainer, settings, identity)
     with world.in_turn():
         if world.first and not begin:
@@ -95,11 +100,14 @@ def train(
         save_state(run / STATE, trainer, settings, identity, step, best)
         return recall, better
 
-    longest = min(MAX_TOKENS, start.model.config.text_config.max_position_embeddings)
-    tokenizer = Tokenizer(out, longest)
+    def read_names() -> None:
+        if classes is not None:
+            trainer.read_names(tokenizer(classes.names))
+
     with ExitStack() as stack:
         if world.first:
             log = stack.enter_context(open(log_up_to(run / LOG, begin), "a", encoding="utf-8"))
+        read_names()
         began = time.monotonic()
         made = batches(data, tokenizer, settings, begin, world, second)
         for number, parts in enumerate(made, begin):
@@ -122,5 +130,7 @@ def train(
                 log.write(json.dumps(asdict(done)) + "\n")
                 log.flush()
                 report(done)
+            if (number + 1) % settings.save_every == 0:
+                read_names()
             began = time.monotonic()
     world.wait()

@@ -21,6 +21,9 @@ class TrainingSettings:
     other alone."""
     labelled_weight: float = 0.5
     """How much the loss of the second data counts; that of the first counts 1."""
+    class_weight: float = 0.0
+    """How much it counts that pictures agree with a classifier, through the names of its
+    classes."""
     micro_batch: int | None = None
     """Pictures that go through the towers at once in one process; it must divide the batch. None:
     the process's whole share of the batch."""
@@ -42,6 +45,9 @@ class TrainingSettings:
     """The tower that does not change; its batch norms and dropout are in evaluation mode."""
     frozen_stages: int = 0
     """The same for the stem and the first so many stages of the picture tower."""
+    kept_views: int = 0
+    """So many views of each picture were drawn once, and what the frozen stages make of them was
+    kept; the data gives that. 0: the data draws a view each time."""
     frozen_norms: bool = False
     """Whether all batch norms are in evaluation mode: their statistics do not change, but their
     weights do."""
@@ -67,6 +73,8 @@ class TrainingSettings:
                 f"{self.labelled} labelled pictures in a batch of {self.batch_size}: there must be"
                 " 2 at least, and 2 others"
             )
+        if self.kept_views and not self.frozen_stages:
+            raise EncoderError("views can be kept behind frozen stages: say how many are frozen")
         if self.freeze == "image" and self.frozen_stages:
             raise EncoderError("the picture tower is frozen as a whole: name no stages of it")
 

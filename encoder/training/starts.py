@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import tokenizers
 import torch
 from PIL import Image
-from tokenizers import Tokenizer
+from torch import Tensor
 
 from encoder.checkpoint import find, load
 from encoder.durable import write_whole
@@ -17,6 +18,7 @@ from encoder.errors import EncoderError
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig, TextConfig, VisionConfig
 from encoder.preprocess import Preprocessor
+from encoder.tokenizer import MAX_TOKENS, Tokenizer
 from encoder.training.vocabulary import train_tokenizer
 
 Preset = Literal["mini", "base"]
@@ -52,6 +54,9 @@ class Start:
     preprocessor: Preprocessor
     tokenizer_json: str
     """The serialised `tokenizers.Tokenizer`."""
+    classifier: tuple[Tensor, Tensor] | None = None
+    """Weight (n, c) and bias (n,) by which the picture tower told n classes before; they apply to
+    `kept.head_features`."""
 
     def identity(self) -> str:
         """SHA-256 of weights, sizes and preprocessing, a hex string."""
@@ -61,6 +66,11 @@ class Start:
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy())
         return digest.hexdigest()
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer, cutting texts to what the model takes."""
+        longest = self.model.config.text_config.max_position_embeddings
+        return Tokenizer.from_json(self.tokenizer_json, min(MAX_TOKENS, longest))
 
     def micro_batch(self, share: int) -> int | None:
         """The default of `TrainingSettings.micro_batch`, in a process with `share` pictures in each
@@ -94,7 +104,7 @@ def from_scratch(
         learned = train_tokenizer(texts, PIECES[preset]).to_str()
         with write_whole(vocabulary) as file:
             file.write(learned.encode())
-    tokenizer = Tokenizer.from_file(str(vocabulary))
+    tokenizer = tokenizers.Tokenizer.from_file(str(vocabulary))
     size = tokenizer.get_vocab_size()
     config, preprocessor = {
         "mini": (mini_config(size), MINI_PREPROCESSOR),

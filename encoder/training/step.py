@@ -24,23 +24,30 @@ from torch.nn.parallel import DistributedDataParallel
 from encoder.errors import EncoderError
 from encoder.model.align import AlignModel, contrastive_loss
 from encoder.preprocess import Preprocessor
-from encoder.training.batches import Part
+from encoder.protocol import Pixels
+from encoder.training.batches import Part, Tokens
+from encoder.training.data import Maps
 from encoder.training.distributed import World
+from encoder.training.fitting import Classes
 from encoder.training.optimizer import make_optimizer, schedule, set_learning_rate
 from encoder.training.settings import Tower, TrainingSettings
 
 MIN_TEMPERATURE = 0.01
 """Logits above 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
 
+TEXTS_AT_ONCE = 32
+
 Side = tuple[Tensor, ...]
-"""The input of one tower: texts (ids, mask), or pictures (floats,)."""
+"""The input of one tower: texts (ids, mask), or pictures (floats,) or (maps,)."""
 
 
 class Towers(nn.Module):
     """Both towers of a model, without its temperature; processes share their gradients."""
 
-    def __init__(self, model: AlignModel) -> None:
+    def __init__(self, model: AlignModel, done: int = 0) -> None:
+        """`done`: the stages of the picture tower that the pictures have passed already."""
         super().__init__()
+        self.done = done
         self.text_model, self.text_projection = model.text_model, model.text_projection
         self.vision_model = model.vision_model
 
@@ -50,8 +57,21 @@ class Towers(nn.Module):
 
     def _features(self, side: Side) -> Tensor:
         if len(side) == 1:
+            if self.done:
+                return self.vision_model.after_stages(side[0], self.done)
             return cast(Tensor, self.vision_model(side[0]))
-        return cast(Tensor, self.text_projection(self.text_model(*side)[:, 0]))
+        return cast(Tensor, self.text_projection(self._first_tokens(*side)))
+
+    def _first_tokens(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """The last hidden states of [CLS]. Texts of like length go through the tower together, so
+        that there is little padding."""
+        lengths, order = mask.sum(1).sort()
+        groups, ends = (torch.split(of, TEXTS_AT_ONCE) for of in (order, lengths))
+        states = [
+            self.text_model(ids[some, : end[-1]], mask[some, : end[-1]])[:, 0]
+            for some, end in zip(groups, ends, strict=True)
+        ]
+        return torch.cat(states)[order.argsort()]
 
 
 class Trainer:
@@ -63,8 +83,12 @@ class Trainer:
         preprocessor: Preprocessor,
         settings: TrainingSettings,
         world: World,
+        classes: Classes | None = None,
     ) -> None:
+        """`classes`: see `TrainingSettings.class_weight`; then `read_names` comes before the first
+        step."""
         self.model = model
+        self._classes, self._names = classes, torch.empty(0)
         self.mean = copy.deepcopy(model) if settings.ema else None
         self._preprocessor, self._settings, self._world = preprocessor, settings, world
         towers: dict[Tower, list[nn.Module]] = {
@@ -89,7 +113,7 @@ class Trainer:
             if norm not in still
             for buffer in (norm.running_mean, norm.running_var)
         ]
-        self._towers = Towers(model)
+        self._towers = Towers(model, settings.frozen_stages if settings.kept_views else 0)
         self._shared: DistributedDataParallel | None = None
         if world.size > 1:
             self._shared = DistributedDataParallel(
@@ -114,7 +138,8 @@ class Trainer:
         cached = len(parts) > 1
         with torch.set_grad_enabled(not cached):
             embedded = [self._embed(number, part, (0, 1)) for part in parts]
-        loss, gradients = self._loss([torch.cat(side) for side in zip(*embedded, strict=True)])
+        sides = [torch.cat(side) for side in zip(*embedded, strict=True)]
+        loss, gradients = self._loss(sides, self._told(parts))
         self._check("loss", number, loss)
         if cached:
             self._again(number, parts, gradients, before)
@@ -143,10 +168,28 @@ class Trainer:
                 " with a lower --learning-rate or a longer --warmup"
             )
 
-    def _loss(self, mine: Sequence[Tensor]) -> tuple[float, list[Tensor]]:
+    def read_names(self, names: Tokens) -> None:
+        """Embed the names of the classes with the weights as they are; until the next call they
+        stay what pictures are compared with."""
+        self.model.eval()
+        device = self.model.temperature.device
+        with torch.no_grad():
+            side = tuple(torch.from_numpy(x).to(device) for x in names)
+            self._names = F.normalize(self._towers([side])[0], dim=-1)
+
+    def _told(self, parts: Sequence[Part]) -> Tensor | None:
+        """What the classifier says of the batch's pictures of the first data, all processes."""
+        if self._classes is None or _tower(parts[0], 1) == "text":
+            return None
+        indices = [index for part in parts for index in part.indices]
+        mine = torch.from_numpy(self._classes.probabilities[indices])
+        return self._world.gather(mine.to(self.model.temperature.device))
+
+    def _loss(self, mine: Sequence[Tensor], told: Tensor | None) -> tuple[float, list[Tensor]]:
         """The loss over the features of all processes, and its gradient by each side of this
-        process. The gradient is multiplied by the number of processes, because
-        DistributedDataParallel takes a mean."""
+        process. `told` are the probabilities of classes for the pictures of the first data. The
+        gradient is multiplied by the number of processes, because DistributedDataParallel takes a
+        mean."""
         every = [self._world.gather(side.detach()).requires_grad_() for side in mine]
         texts, others = (F.normalize(side, dim=-1) for side in every)
         sources = torch.tensor(self._settings.sources(), device=texts.device)
@@ -156,6 +199,9 @@ class Trainer:
             if some.any():
                 logits = texts[some] @ others[some].T / self.model.temperature
                 loss = loss + weight * contrastive_loss(logits)
+        if told is not None:
+            logits = others[sources == 0] @ self._names.T / self.model.temperature
+            loss = loss + self._settings.class_weight * F.cross_entropy(logits, told.to(logits))
         torch.autograd.backward(loss)
         # equal in all processes except for rounding, which must not make them drift apart
         self._world.average([cast(Tensor, self.model.temperature.grad)])
@@ -191,7 +237,7 @@ class Trainer:
         device = self.model.temperature.device
         both = part.texts, part.others
         chosen: list[tuple[npt.NDArray[Any], ...]] = [
-            side if isinstance(side, tuple) else (self._preprocessor.to_floats(side),)
+            side if isinstance(side, tuple) else (self._floats(side),)
             for side in (both[i] for i in sides)
         ]
         inputs = [tuple(torch.from_numpy(x).to(device) for x in side) for side in chosen]
@@ -201,6 +247,12 @@ class Trainer:
         towers = self._shared if self._shared and torch.is_grad_enabled() else self._towers
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             return cast(list[Tensor], towers(inputs))
+
+    def _floats(self, views: Pixels | Maps) -> npt.NDArray[np.float32]:
+        """(b, c, h, w), channels-last in memory."""
+        if views.dtype == np.uint8:
+            return self._preprocessor.to_floats(cast(Pixels, views))
+        return views.astype(np.float32).transpose(0, 3, 1, 2)
 
     def _sharing(self, last: bool) -> AbstractContextManager[None]:
         """Sum gradients over processes only in the backward pass of the last part."""

@@ -29,7 +29,16 @@ if TYPE_CHECKING:
 
     from encoder import Encoder, Preprocessor
     from encoder.datasets import Dataset, PreparedPictures
-    from encoder.training import Augmentation, PairData, Start, Step, TrainingSettings
+    from encoder.training import (
+        Augmentation,
+        Classes,
+        DrawnViews,
+        PairData,
+        Start,
+        Step,
+        TrainingSettings,
+        Views,
+    )
 
 
 BATCH_SIZE = 128
@@ -58,8 +67,8 @@ def command(**options: Any) -> None:
             say(f"a step compares {batch_size:,} pictures, because there are only {len(dataset):,}")
         with world.in_turn():
             start = _start(asked, dataset)
-            data = _data(asked, recipe, dataset, start)
-            second = _labelled(asked, recipe, start)
+            prepared = _Prepared(asked, recipe, dataset, start)
+            data, second = prepared.pairs()
             evaluate, measured = _evaluation(asked, recipe, start)
         batch_size = _batch_size(asked.batch_size, len(data), world.size)  # some may be left out
         micro_batch = asked.micro_batch or start.micro_batch(batch_size // world.size)
@@ -78,6 +87,7 @@ def command(**options: Any) -> None:
             settings,
             asked.out,
             second=second,
+            classes=prepared.classes,
             evaluate=evaluate,
             measured=measured,
             report=talk.step,
@@ -107,6 +117,8 @@ def _recipe(asked: Asked) -> Recipe:
         raise click.UsageError("--labelled and --template are for --labels FOLDER")
     if any("{}" not in template for template in asked.templates):
         raise click.UsageError("a --template needs {} in the place of the label")
+    if asked.class_names and not asked.image_tower:
+        raise click.UsageError("--class-names is for --image-tower, whose classifier it names")
     towers = [tower for tower in (asked.image_tower, asked.text_tower) if tower]
     if len(towers) + 2 * (asked.source is not None) != 2:
         raise click.UsageError("give either --from, or both --image-tower and --text-tower")
@@ -152,9 +164,7 @@ def _start(asked: Asked, dataset: "Dataset") -> "Start":
     run = claim(asked.out)
     if asked.image_tower and asked.text_tower:
         size = asked.image_size or 224
-        return from_towers(
-            asked.image_tower, asked.text_tower, dim=asked.dim, image_size=size, seed=asked.seed
-        )
+        return from_towers(asked.image_tower, asked.text_tower, image_size=size, seed=asked.seed)
     if asked.source and asked.source != SCRATCH:
         return from_checkpoint(asked.source)
     mini = asked.preset == ALIGN_MINI
@@ -175,28 +185,61 @@ def _augmentation(asked: Asked, recipe: Recipe, start: "Start") -> "Augmentation
     return Augmentation(start.preprocessor, crop, flip)
 
 
-def _data(asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> "PairData":
-    from encoder.training import CaptionedPictures, SceneData
+class _Prepared:
+    """All that training reads, and the start that was fitted to it."""
 
-    augmentation = _augmentation(asked, recipe, start)
-    pictures = _prepared(asked, dataset, augmentation.kept, "pictures")
-    if asked.preset == ALIGN_MINI:
-        return SceneData(pictures)
-    return CaptionedPictures(pictures, augmentation)
+    def __init__(self, asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> None:
+        from encoder.datasets import labelled_folder
+        from encoder.training import class_probabilities, fit_projections
 
+        self._asked, self._start = asked, start
+        self._bar = _Bar()
+        self._augmentation = _augmentation(asked, recipe, start)
+        self._views = [self._drawn(dataset, "pictures")]
+        self._templates = asked.templates or (TEMPLATE, "{}")
+        if asked.labelled_folders:
+            folders = [labelled_folder(folder) for folder in asked.labelled_folders]
+            examples = tuple(example for folder in folders for example in folder.examples)
+            self._views.append(self._drawn(replace(folders[0], examples=examples), "labelled"))
+        self.classes: Classes | None = None
+        if asked.image_tower:
+            sets = list(zip(self._views, (("{}",), self._templates), strict=False))
+            features, *_ = fit_projections(start, sets, asked.out / "training", self._bar)
+            if asked.class_names:
+                names = asked.class_names.read_text("utf-8").splitlines()
+                self.classes = class_probabilities(start, features, names)
+        self._bar.finish()
 
-def _labelled(asked: Asked, recipe: Recipe, start: "Start") -> "PairData | None":
-    from encoder.datasets import labelled_folder
-    from encoder.training import LabelledPictures
+    def pairs(self) -> "tuple[PairData, PairData | None]":
+        """Pictures with captions, and pictures with labels."""
+        from encoder.training import CaptionedPictures, LabelledPictures, SceneData, keep_views
 
-    if not asked.labelled_folders:
-        return None
-    folders = [labelled_folder(folder) for folder in asked.labelled_folders]
-    examples = tuple(example for folder in folders for example in folder.examples)
-    augmentation = _augmentation(asked, recipe, start)
-    whole = replace(folders[0], examples=examples)
-    pictures = _prepared(asked, whole, augmentation.kept, "labelled")
-    return LabelledPictures(pictures, augmentation, asked.templates or (TEMPLATE, "{}"))
+        if self._asked.preset == ALIGN_MINI:
+            return SceneData(self._views[0].pictures), None
+        views: list[Views] = [*self._views]
+        if self._asked.kept_views:
+            views = [
+                keep_views(
+                    self._start,
+                    drawn,
+                    stages=self._asked.frozen_stages,
+                    count=self._asked.kept_views,
+                    path=self._asked.out / "training" / f"views-{number}.npy",
+                    seed=self._asked.seed,
+                    progress=self._bar,
+                )
+                for number, drawn in enumerate(self._views)
+            ]
+        captioned, *labelled = views
+        return CaptionedPictures(captioned), next(
+            (LabelledPictures(some, self._templates) for some in labelled), None
+        )
+
+    def _drawn(self, dataset: "Dataset", name: str) -> "DrawnViews":
+        from encoder.training import DrawnViews
+
+        pictures = _prepared(self._asked, dataset, self._augmentation.kept, name)
+        return DrawnViews(pictures, self._augmentation)
 
 
 def _evaluation(
@@ -253,6 +296,7 @@ def _settings(
         batch_size=batch_size,
         labelled=labelled,
         labelled_weight=asked.labelled_weight,
+        class_weight=asked.class_weight if asked.class_names else 0.0,
         micro_batch=micro_batch,
         learning_rate=asked.learning_rate or recipe.learning_rate,
         image_learning_rate=asked.image_lr,
@@ -262,13 +306,29 @@ def _settings(
         paraphrase_steps=paraphrase,
         freeze=asked.freeze,
         frozen_stages=asked.frozen_stages,
+        kept_views=asked.kept_views,
         frozen_norms=asked.frozen_norms,
         ema=asked.ema,
         precision=asked.precision or ("bfloat16" if cuda else "float32"),
         seed=asked.seed,
         save_every=asked.save_every,
-        stored_as="float16" if asked.preset == ALIGN_MINI else "float32",
+        stored_as=asked.stored_as or ("float16" if asked.preset == ALIGN_MINI else "float32"),
     )
+
+
+class _Bar(ProgressBar):
+    """Progress of what is computed once and kept."""
+
+    def __init__(self) -> None:
+        super().__init__("row")
+        self._what, self._done = "", 0
+
+    def __call__(self, what: str, done: int, count: int) -> None:
+        if what != self._what:
+            self.start(count, f"computing {what}", done)
+        else:
+            self.advance(done - self._done)
+        self._what, self._done = what, done
 
 
 class _Talk:

@@ -93,11 +93,17 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         " model.safetensors.",
     ),
     click.option(
-        "--dim",
-        type=_POSITIVE,
-        default=512,
+        "--class-names",
+        type=_FILE,
+        help="Names of the classes that --image-tower was trained on, one a line, in their order:"
+        " pictures are taught to agree with its classifier through these names.",
+    ),
+    click.option(
+        "--class-weight",
+        type=_RATE,
+        default=0.3,
         show_default=True,
-        help="Numbers in an embedding of a model made of two towers.",
+        help="How much the loss of --class-names counts.",
     ),
     click.option(
         "--preset",
@@ -174,6 +180,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Stages at the beginning of the picture tower not to train.",
     ),
     click.option(
+        "--kept-views",
+        type=click.IntRange(min=0),
+        default=0,
+        help="Draw so many views of each picture once and keep what the frozen stages make of them,"
+        " instead of drawing a view each time. Takes disk, saves time.",
+    ),
+    click.option(
         "--freeze-norms",
         "frozen_norms",
         is_flag=True,
@@ -199,6 +212,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--precision",
         type=click.Choice(["float32", "bfloat16"]),
         help="Number format of the towers. [default: bfloat16 on CUDA, else float32]",
+    ),
+    click.option(
+        "--stored-as",
+        type=click.Choice(["float32", "float16"]),
+        help="Number format of the weights in the checkpoint. [default: float32]",
     ),
     click.option(
         "--save-every",
@@ -238,7 +256,8 @@ class Asked:
     source: str | None
     image_tower: Path | None
     text_tower: Path | None
-    dim: int
+    class_names: Path | None
+    class_weight: float
     preset: Literal["mini", "base", "align-mini"] | None
     image_size: int | None
     out: Path
@@ -253,7 +272,9 @@ class Asked:
     paraphrase_steps: int | None
     freeze: Literal["image", "text"] | None
     frozen_stages: int
+    kept_views: int
     frozen_norms: bool
+    stored_as: Literal["float32", "float16"] | None
     ema: float
     min_crop: float | None
     flip: bool | None

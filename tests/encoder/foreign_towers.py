@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from transformers import BertConfig, BertModel
 
@@ -62,16 +63,44 @@ def lite(seed: int = 0) -> dict[str, Tensor]:
     return weights
 
 
+def lite_features(weights: dict[str, Tensor], pictures: Tensor) -> Tensor:
+    """What EfficientNet-Lite gives its classifier, (b, 1280), step by step."""
+
+    def layer(x: Tensor, conv: str, norm: str, stride: int = 1, groups: int = 1) -> Tensor:
+        kernel = weights[f"{conv}.weight"].shape[-1]
+        total = max(kernel - stride, 0)
+        before = total // 2
+        x = F.pad(x, (before, total - before, before, total - before))
+        x = F.conv2d(x, weights[f"{conv}.weight"], stride=stride, groups=groups)
+        mean, variance, weight, bias = (
+            weights[f"{norm}.{part}"][:, None, None]
+            for part in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (x - mean) / (variance + 1e-3) ** 0.5 * weight + bias
+
+    x = F.relu6(layer(pictures, "_conv_stem", "_bn0", 2))
+    for number, (ratio, _, _) in enumerate(BLOCKS):
+        block, before = f"_blocks.{number}.", x
+        if ratio > 1:
+            x = F.relu6(layer(x, f"{block}_expand_conv", f"{block}_bn0"))
+        stride = STRIDES.get(number, 1)
+        x = F.relu6(layer(x, f"{block}_depthwise_conv", f"{block}_bn1", stride, x.shape[1]))
+        x = layer(x, f"{block}_project_conv", f"{block}_bn2")
+        if stride == 1 and x.shape == before.shape:
+            x = x + before
+    return F.relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
+
+
 def write_lite(path: Path) -> Path:
     """Write the weights of `lite` to a file, which is returned."""
     torch.save(lite(), path)
     return path
 
 
-def write_bert(folder: Path) -> BertModel:
+def write_bert(folder: Path, width: int = 32) -> BertModel:
     """Write a BERT with the vocabulary `PIECES` and its tokenizer to a folder; the model."""
     torch.manual_seed(1)
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    sizes = {"hidden_size": width, "num_hidden_layers": 2, "num_attention_heads": 4}
     model = BertModel(BertConfig(vocab_size=len(PIECES), intermediate_size=64, **sizes)).eval()
     model.save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(PIECES))

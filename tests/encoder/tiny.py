@@ -31,7 +31,7 @@ class Blots:
         whole = CAPTIONS[index % 6]
         return whole if self.count == 6 or rng.random() < 0.5 else whole[:3]
 
-    def pixels(self, index: int, caption: str, rng: np.random.Generator) -> np.ndarray:
+    def view(self, index: int, caption: str, rng: np.random.Generator) -> np.ndarray:
         plain = np.full((16, 16, 3), (20 * index, 255 - 20 * index, 9), np.uint8)
         return plain ^ rng.integers(0, 64, plain.shape, np.uint8)
 

@@ -14,42 +14,14 @@ from torch import Tensor
 from transformers import AlignModel as Reference
 from transformers import BertModel
 
-from encoder import AlignEncoder, CheckpointError, EncoderError
+from encoder import AlignEncoder, CheckpointError
 from encoder.checkpoint import load
 from encoder.checkpoint import save as save_checkpoint
 from encoder.model.efficientnet import Block
 from encoder.tokenizer import Tokenizer
 from encoder.training import from_towers
 from encoder.training.vocabulary import latin
-from tests.encoder.foreign_towers import BLOCKS, PIECES, STRIDES, lite, write_bert, write_lite
-
-
-def lite_features(weights: dict[str, Tensor], pictures: Tensor) -> Tensor:
-    """What EfficientNet-Lite gives its classifier, (b, 1280), step by step."""
-
-    def layer(x: Tensor, conv: str, norm: str, stride: int = 1, groups: int = 1) -> Tensor:
-        kernel = weights[f"{conv}.weight"].shape[-1]
-        total = max(kernel - stride, 0)
-        before = total // 2
-        x = F.pad(x, (before, total - before, before, total - before))
-        x = F.conv2d(x, weights[f"{conv}.weight"], stride=stride, groups=groups)
-        mean, variance, weight, bias = (
-            weights[f"{norm}.{part}"][:, None, None]
-            for part in ("running_mean", "running_var", "weight", "bias")
-        )
-        return (x - mean) / (variance + 1e-3) ** 0.5 * weight + bias
-
-    x = F.relu6(layer(pictures, "_conv_stem", "_bn0", 2))
-    for number, (ratio, _, _) in enumerate(BLOCKS):
-        block, before = f"_blocks.{number}.", x
-        if ratio > 1:
-            x = F.relu6(layer(x, f"{block}_expand_conv", f"{block}_bn0"))
-        stride = STRIDES.get(number, 1)
-        x = F.relu6(layer(x, f"{block}_depthwise_conv", f"{block}_bn1", stride, x.shape[1]))
-        x = layer(x, f"{block}_project_conv", f"{block}_bn2")
-        if stride == 1 and x.shape == before.shape:
-            x = x + before
-    return F.relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
+from tests.encoder.foreign_towers import BLOCKS, PIECES, lite, lite_features, write_bert, write_lite
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +37,7 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pictures_reach_the_new_projection_as_the_head_sees_them(image: Path, text: Path) -> None:
-    tower = from_towers(image, text, dim=64, image_size=96).model.vision_model.eval()
+    tower = from_towers(image, text, image_size=96).model.vision_model.eval()
     x = torch.randn(2, 3, 96, 96)
     seen: list[Tensor] = []
     projection = cast(Block, tower.encoder.blocks[len(BLOCKS)]).projection
@@ -80,7 +52,7 @@ def test_pictures_reach_the_new_projection_as_the_head_sees_them(image: Path, te
 
 
 def test_texts_of_latin_letters_are_as_before(image: Path, text: Path) -> None:
-    start = from_towers(image, text, dim=64)
+    start = from_towers(image, text)
     kept = [piece for piece in PIECES if latin(piece)]
     assert [piece for piece in PIECES if piece not in kept] == ["[unused0]", "猫", "##я"]
     ids = [PIECES.index(piece) for piece in kept]
@@ -97,7 +69,7 @@ def test_texts_of_latin_letters_are_as_before(image: Path, text: Path) -> None:
 def test_the_cut_vocabulary_reads_the_same_words(
     image: Path, text: Path, tmp_path: Path, sample: str
 ) -> None:
-    start = from_towers(image, text, dim=64)
+    start = from_towers(image, text)
     (tmp_path / "tokenizer.json").write_text(start.tokenizer_json)
     kept = [piece for piece in PIECES if latin(piece)]
     ours, mask = Tokenizer(tmp_path)([sample])
@@ -110,7 +82,7 @@ def test_the_cut_vocabulary_reads_the_same_words(
 def test_a_start_is_a_checkpoint_that_the_reference_loads(
     image: Path, text: Path, tmp_path: Path
 ) -> None:
-    start = from_towers(image, text, dim=64, image_size=64)
+    start = from_towers(image, text, image_size=64)
     save_checkpoint(tmp_path, start.model, start.preprocessor, start.tokenizer_json)
     encoder = AlignEncoder(load(tmp_path), str(tmp_path), torch.device("cpu"))
     picture = Image.effect_mandelbrot((90, 70), (-2, -1, 1, 1), 60).convert("RGB")
@@ -131,7 +103,7 @@ def test_a_start_is_a_checkpoint_that_the_reference_loads(
 
 
 def test_pixels_are_those_of_efficientnet_lite(image: Path, text: Path) -> None:
-    made = from_towers(image, text, dim=64, image_size=8).preprocessor
+    made = from_towers(image, text, image_size=8).preprocessor
     pixels = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
     expected = (pixels.astype(np.float32) - 127) / 128
     np.testing.assert_allclose(made.to_floats(pixels), expected.transpose(0, 3, 1, 2), atol=1e-6)
@@ -141,9 +113,9 @@ def test_a_bert_in_a_zip_file(image: Path, text: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "bert.zip", "w") as archive:
         for file in text.iterdir():
             archive.write(file, file.name)
-    one, two = (from_towers(image, place, dim=64) for place in (text, tmp_path / "bert.zip"))
+    one, two = (from_towers(image, place) for place in (text, tmp_path / "bert.zip"))
     assert one.identity() == two.identity()
-    assert from_towers(image, text, dim=64, seed=1).identity() != one.identity()
+    assert from_towers(image, text, seed=1).identity() != one.identity()
 
 
 @pytest.mark.parametrize(
@@ -197,6 +169,7 @@ def test_what_is_no_text_tower_is_refused(
         from_towers(image, tmp_path)
 
 
-def test_an_odd_number_of_dimensions_is_refused(image: Path, text: Path) -> None:
-    with pytest.raises(EncoderError, match="multiple of 8"):
-        from_towers(image, text, dim=100)
+def test_a_text_tower_of_an_odd_width_is_refused(image: Path, tmp_path: Path) -> None:
+    write_bert(tmp_path, width=36)
+    with pytest.raises(CheckpointError, match="is 36 numbers wide: a multiple of 8 is needed"):
+        from_towers(image, tmp_path)

@@ -17,6 +17,7 @@ from encoder.scenes import HELD_OUT, make_scene
 from encoder.tokenizer import Tokenizer
 from encoder.training import (
     Augmentation,
+    DrawnViews,
     LabelledPictures,
     SceneData,
     Start,
@@ -244,7 +245,7 @@ class Numbers(Blots):
         super().__init__(count)
         self.begin = begin
 
-    def pixels(self, index: int, caption: str, rng: np.random.Generator) -> np.ndarray:
+    def view(self, index: int, caption: str, rng: np.random.Generator) -> np.ndarray:
         return np.full((16, 16, 3), self.begin + index, np.uint8)
 
 
@@ -269,13 +270,14 @@ def test_labels_in_the_words_of_templates(tmp_path: Path) -> None:
     for n, name in enumerate(("1_red cat", "2_red cat", "3_dog")):
         Image.new("RGB", (16, 16), (50 * n, 0, 0)).save(tmp_path / f"{name}.png")
     pictures = prepare_pictures(labelled_folder(tmp_path), PREPROCESSOR, tmp_path / "run")
-    data = LabelledPictures(pictures, Augmentation(PREPROCESSOR), ["a {}!", "{} {x}"])
+    views = DrawnViews(pictures, Augmentation(PREPROCESSOR))
+    data = LabelledPictures(views, ["a {}!", "{} {x}"])
     rng = np.random.default_rng(0)
     assert len(data) == 2
     assert {data.caption(1, rng, 0.0) for _ in range(50)} == {"a red cat!", "red cat {x}"}
-    assert {int(data.pixels(1, "", rng)[0, 0, 0]) for _ in range(50)} == {0, 50}
-    assert {int(data.pixels(0, "", rng)[0, 0, 0]) for _ in range(50)} == {100}
-    other = LabelledPictures(pictures, Augmentation(PREPROCESSOR), ["{}"])
+    assert {int(data.view(1, "", rng)[0, 0, 0]) for _ in range(50)} == {0, 50}
+    assert {int(data.view(0, "", rng)[0, 0, 0]) for _ in range(50)} == {100}
+    other = LabelledPictures(views, ["{}"])
     assert data.identity != other.identity
 
 
@@ -301,7 +303,7 @@ def test_the_data_of_align_mini_are_whole_pictures_and_captions_in_shares(tmp_pa
     rng = np.random.default_rng(0)
     assert len(data) == 3
     expected = PREPROCESSOR.prepare(make_scene(1, "seen").draw(224))
-    assert np.array_equal(data.pixels(1, "", rng), expected)
+    assert np.array_equal(data.view(1, "", rng), expected)
 
     scene = make_scene(1, "seen")
     full, *others = scene.captions()

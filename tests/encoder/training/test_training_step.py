@@ -17,7 +17,7 @@ from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
 from encoder.model.align import contrastive_loss
 from encoder.tokenizer import Tokenizer
-from encoder.training import Step, TrainingSettings, World
+from encoder.training import Classes, Step, TrainingSettings, World
 from encoder.training.batches import Part, batches
 from encoder.training.step import Trainer
 from tests.encoder.tiny import PREPROCESSOR, TOKENIZER, Blots, run, tiny_model
@@ -352,3 +352,91 @@ def test_the_shares_of_two_processes_are_the_micro_batches_of_one(tmp_path: Path
         for mine, wanted in zip(part.texts, one[rank].texts, strict=True):
             assert np.array_equal(mine, wanted)
         assert np.array_equal(part.others, one[rank].others)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_pictures_agree_with_a_classifier_through_the_names_of_its_classes(
+    micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch, labelled=2, class_weight=0.3)
+    model = with_still_norms(tiny_model(dropout=0.0)).double()
+    oracle = copy.deepcopy(model)
+    (whole,) = parts_of(replace(settings, micro_batch=None), tmp_path)
+    floats = torch.from_numpy(DOUBLES.to_floats(pixels_of(whole)))
+    ids, mask = map(torch.from_numpy, whole.texts)
+    captioned = [place for place, source in enumerate(settings.sources()) if source == 0]
+    labelled = [place for place, source in enumerate(settings.sources()) if source == 1]
+    assert len(whole.indices) == len(captioned) == 6
+
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=12).astype(np.float32)
+    classes = Classes(("red cat", "dog", "a green"), probabilities)
+    tokens = Tokenizer(tmp_path, 16)(classes.names)
+    names = F.normalize(oracle.get_text_features(*map(torch.from_numpy, tokens)).detach(), dim=-1)
+    first, second = (
+        oracle(ids[some], floats[some], mask[some], return_loss=True).loss
+        for some in (captioned, labelled)
+    )
+    seen = F.normalize(oracle.get_image_features(floats[captioned]), dim=-1)
+    told = torch.from_numpy(probabilities[list(whole.indices)])
+    surprise = -(told * (seen @ names.T / oracle.temperature).log_softmax(-1)).sum(1).mean()
+    wanted = first + second / 2 + 0.3 * surprise
+    wanted.backward()
+
+    trainer = Trainer(model, DOUBLES, settings, World(), classes)
+    trainer.read_names(tokens)
+    loss = trainer.step(0, parts_of(settings, tmp_path))
+    assert loss == pytest.approx(wanted.item(), abs=1e-6)  # the probabilities are float32
+    assert_alike(gradients(model), gradients(oracle), 1e-6)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_kept_views_train_as_the_pictures_do(micro_batch: int | None, tmp_path: Path) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch, frozen_stages=1)
+    model = tiny_model(dropout=0.0)
+    parts = parts_of(settings, tmp_path)
+    first = model.eval().vision_model.first_stages(1)
+    kept = []
+    for part in parts:
+        x = torch.from_numpy(PREPROCESSOR.to_floats(pixels_of(part)))
+        with torch.no_grad():
+            for module in first:
+                x = module(x)
+        kept.append(replace(part, others=x.permute(0, 2, 3, 1).numpy()))
+    both = []
+    for some, used in ((0, parts), (3, kept)):
+        trainer = Trainer(
+            copy.deepcopy(model), PREPROCESSOR, replace(settings, kept_views=some), World()
+        )
+        loss = trainer.step(0, used)
+        found = {n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}
+        both.append((loss, found))
+    (loss, wanted), (other, found) = both
+    assert other == pytest.approx(loss, abs=1e-6)
+    assert_alike(found, wanted)
+    assert "vision_model.encoder.blocks.2.projection.project_conv.weight" in found
+
+
+def test_kept_views_need_frozen_stages() -> None:
+    with pytest.raises(EncoderError, match="say how many are frozen"):
+        TrainingSettings(kept_views=2)
+
+
+def test_texts_of_like_length_share_their_padding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = parts_of(WHOLE, tmp_path)
+    model = tiny_model(dropout=0.0)
+    seen: list[tuple[int, ...]] = []
+    results = []
+    for size in (32, 3):
+        monkeypatch.setattr("encoder.training.step.TEXTS_AT_ONCE", size)
+        trainer = Trainer(copy.deepcopy(model), PREPROCESSOR, WHOLE, World())
+        trainer.model.text_model.register_forward_pre_hook(
+            lambda _, given: seen.append(tuple(given[0].shape))
+        )
+        results.append((trainer.step(0, parts), gradients(trainer.model)))
+    assert results[1][0] == pytest.approx(results[0][0], abs=1e-6)
+    assert_alike(results[1][1], results[0][1])
+    lengths = sorted(parts[0].texts[1].sum(1))
+    assert seen == [(8, lengths[7]), (3, lengths[2]), (3, lengths[5]), (2, lengths[7])]
+    assert lengths[2] < lengths[7]

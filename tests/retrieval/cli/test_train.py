@@ -9,6 +9,7 @@ import torch
 import transformers
 from click.testing import CliRunner, Result
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from encoder import load_encoder
 from encoder.scenes import make_scene
@@ -119,10 +120,35 @@ def test_two_foreign_towers(photos: Path, tmp_path: Path) -> None:
         *("--image-tower", str(write_lite(tmp_path / "lite.pth"))),
         *("--text-tower", str(tmp_path / "bert")),
     )
-    result = train(photos, tmp_path / "out", *towers, "--dim", "64", *TINY, "--freeze-norms")
+    labelled = tmp_path / "labelled" / "cat"
+    labelled.mkdir(parents=True)
+    for number in range(2):
+        make_scene(number).draw(48).save(labelled / f"{number}_cat.jpg")
+        make_scene(number).draw(48).save(tmp_path / "labelled" / f"{number}_dog.jpg")
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {n}" for n in range(10)))
+    options = (
+        *(*towers, *TINY, "--freeze-norms", "--freeze-stages", "3", "--kept-views", "2"),
+        *("--labels", str(labelled.parent), "--labelled", "2", "--stored-as", "float16"),
+    )
+    result = train(photos, tmp_path / "out", *options, "--class-names", str(names))
     assert result.exit_code == 0, result.output
     encoder = load_encoder(str(tmp_path / "out"), device="cpu")
-    assert (encoder.dim, encoder.preprocessing) == (64, "32x32 bicubic")
+    assert (encoder.dim, encoder.preprocessing) == (32, "32x32 bicubic")
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert {str(tensor.dtype) for tensor in stored.values()} == {"torch.float16"}
+    again = train(photos, tmp_path / "out", *options, "--class-names", str(names))
+    assert (again.exit_code, again.stdout) == (0, result.stdout)
+    names.write_text(names.read_text().replace("class 3", "class three"))
+    other = train(photos, tmp_path / "out", *options, "--class-names", str(names))
+    assert other.exit_code == 1
+    assert "was written with other pictures or captions" in other.stderr
+    names.write_text("cat")
+    other = train(photos, tmp_path / "new", *options, "--class-names", str(names))
+    assert (other.exit_code, other.stderr.splitlines()[-1]) == (
+        1,
+        "align: 1 names for the 10 classes of the picture tower",
+    )
     broken = train(photos, tmp_path / "other", *towers[:2], "--text-tower", __file__, *TINY)
     assert broken.exit_code == 1
     assert "test_train.py is no folder or zip file with config.json" in broken.stderr

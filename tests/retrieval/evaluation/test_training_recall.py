@@ -11,6 +11,7 @@ from encoder.datasets import drawn_scenes, prepare_pictures
 from encoder.training import (
     Augmentation,
     CaptionedPictures,
+    DrawnViews,
     TrainingSettings,
     claim,
     from_checkpoint,
@@ -62,7 +63,7 @@ def test_fine_tuning_teaches_a_drawing_style(tmp_path: Path) -> None:
         precision="bfloat16" if half_precision() else "float32",
         save_every=90,
     )
-    train(start, CaptionedPictures(pictures, augmentation), settings, tmp_path)
+    train(start, CaptionedPictures(DrawnViews(pictures, augmentation)), settings, tmp_path)
     after = load_encoder(str(tmp_path), device="cpu")
     figures = {
         (name, when): measure(encoder)["text_to_image@10"]

@@ -1,0 +1,144 @@
+"""What networks that do not change make of pictures and texts: computed once, kept in files."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from encoder.durable import write_whole
+from encoder.protocol import Pixels
+from encoder.training.data import DrawnViews, Maps
+from encoder.training.starts import Start
+
+AT_ONCE = 32
+"""Rows that are computed at once."""
+SAVED_EVERY = 512
+
+Rows = npt.NDArray[np.floating[Any]]
+Progress = Callable[[str, int, int], None]
+"""Called with what is computed, how many rows are done, and of how many."""
+
+
+class KeptViews:
+    """Views that were drawn once: what the frozen stages of the picture tower make of them."""
+
+    def __init__(self, views: DrawnViews, maps: Rows, identity: str) -> None:
+        """`maps` is (views of a picture, pictures, h, w, c)."""
+        self.examples, self._maps = views.examples, maps
+        self.identity = identity
+
+    def view(self, index: int, caption: str, rng: np.random.Generator) -> Maps:
+        """One of the views of a picture; none is mirrored if any of its captions says left or
+        right."""
+        return cast(Maps, self._maps[rng.integers(len(self._maps)), index])
+
+
+def keep_views(
+    start: Start,
+    views: DrawnViews,
+    *,
+    stages: int,
+    count: int,
+    path: Path,
+    seed: int,
+    progress: Progress = lambda what, done, count: None,
+) -> KeptViews:
+    """Draw `count` views of each picture and keep what the first `stages` stages make of them in
+    `path`, 2 bytes a number. A second call completes an interrupted first one.
+    """
+    first = start.model.vision_model.first_stages(stages)
+    pictures = len(views.examples)
+
+    def drawn(row: int) -> Pixels:
+        view, index = divmod(row, pictures)
+        rng = np.random.default_rng((seed, view, index))
+        return views.view(index, " ".join(views.examples[index].captions), rng)
+
+    def maps(rows: range) -> Tensor:
+        x = _floats(start, [drawn(row) for row in rows])
+        for module in first:
+            x = module(x)
+        return x.permute(0, 2, 3, 1).half()
+
+    identity = f"{start.identity()} {views.identity} {stages} stages {count} views seed {seed}"
+    kept = _kept(path, identity, count * pictures, start, maps, progress)
+    return KeptViews(views, kept.reshape(count, pictures, *kept.shape[1:]), identity)
+
+
+def head_features(start: Start, views: DrawnViews, path: Path, progress: Progress) -> Rows:
+    """What the projection of the picture tower's head sees of each whole picture, the mean over its
+    places; (pictures, c), kept in `path`."""
+    pictures, prepare = views.pictures, start.preprocessor.prepare
+
+    def features(rows: range) -> Tensor:
+        whole = [prepare(Image.fromarray(pictures.pixels(row))) for row in rows]
+        return start.model.vision_model.widened(_floats(start, whole)).mean((2, 3))
+
+    identity = f"{start.identity()} {pictures.identity} head"
+    return _kept(path, identity, len(pictures), start, features, progress)
+
+
+def sentence_vectors(start: Start, texts: Sequence[str], path: Path, progress: Progress) -> Rows:
+    """The last hidden state of [CLS] of each text and the mean of those of all its tokens;
+    (texts, 2, d), kept in `path`."""
+    tokenizer = start.tokenizer()
+    device = start.model.temperature.device
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+
+    def vectors(rows: range) -> Tensor:
+        tokens = tokenizer([texts[order[row]] for row in rows])
+        ids, mask = (torch.from_numpy(x).to(device) for x in tokens)
+        hidden = start.model.text_model(ids, mask)  # (b, t, d)
+        share = mask[..., None] / mask.sum(1)[:, None, None]
+        return torch.stack([hidden[:, 0], (hidden * share).sum(1)], 1)
+
+    identity = f"{start.identity()} {hashlib.sha256(json.dumps(texts).encode()).hexdigest()}"
+    return _kept(path, identity, len(texts), start, vectors, progress)[np.argsort(order)]
+
+
+def _floats(start: Start, pixels: Sequence[Pixels]) -> Tensor:
+    """Pictures as the tower wants them, (b, 3, h, w)."""
+    floats = torch.from_numpy(start.preprocessor.to_floats(np.stack(pixels)))
+    device = start.model.temperature.device
+    return floats.to(device, memory_format=torch.channels_last)
+
+
+def _kept(
+    path: Path,
+    identity: str,
+    count: int,
+    start: Start,
+    compute: Callable[[range], Tensor],
+    progress: Progress,
+) -> Rows:
+    """`count` rows that `compute` makes of their numbers, in a file. What a file with the same
+    `identity` holds is not computed again."""
+    record = path.with_suffix(".json")
+    known = json.loads(record.read_text("utf-8")) if record.exists() else {}
+    first = known["rows"] if known.get("identity") == identity else 0
+    array = np.load(path, mmap_mode="r+") if first else None
+    progress(path.stem, first, count)
+    start.model.eval()
+    with torch.inference_mode():
+        for begin in range(first, count, AT_ONCE):
+            end = min(begin + AT_ONCE, count)
+            rows = compute(range(begin, end)).cpu().numpy()
+            if array is None:
+                record.unlink(missing_ok=True)
+                shape = (count, *rows.shape[1:])
+                array = np.lib.format.open_memmap(path, "w+", rows.dtype, shape)
+            array[begin:end] = rows
+            progress(path.stem, end, count)
+            if end % SAVED_EVERY == 0 or end == count:
+                array.flush()
+                with write_whole(record) as file:
+                    file.write(json.dumps({"identity": identity, "rows": end}).encode())
+    kept: Rows = np.load(path, mmap_mode="r")
+    return kept
