@@ -5,8 +5,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .PHONY: demo test slow faults coverage check format docs clean help
 
-demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html (half a minute, 20 MB)
-	$(BIN)/align demo demo
+demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html (half a minute, 20 MB); with PICTURES=folder take that instead, into demo/own
+	$(BIN)/align demo $(if $(PICTURES),demo/own --pictures "$(PICTURES)",demo)
 
 test: .venv/dev.stamp  ## run the tests (some minutes, no network)
 	$(BIN)/python -m pytest -n auto

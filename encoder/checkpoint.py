@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from encoder.bundled import BUNDLED
 from encoder.durable import replacing
 from encoder.errors import CheckpointError, EncoderError, HubError
 from encoder.model.align import AlignModel
@@ -22,7 +23,6 @@ from encoder.pictures.picture import READING_RULES
 from encoder.preprocess import Preprocessor
 from encoder.tokenizer import MAX_TOKENS, Tokenizer
 
-BUNDLED = {"align-mini": Path(__file__).parent / "checkpoints" / "align-mini"}
 WEIGHTS = "model.safetensors"
 FILES = ("config.json", "preprocessor_config.json", "tokenizer.json", "vocab.txt", WEIGHTS)
 _PICKLES = ("pytorch_model.bin", "model.bin", "model.pt", "model.pth", "model.ckpt")

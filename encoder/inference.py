@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from encoder.checkpoint import BUNDLED, Checkpoint, find, load
+from encoder.bundled import BUNDLED
+from encoder.checkpoint import Checkpoint, find, load
 from encoder.errors import EncoderError
 from encoder.model.efficientnet import channels_last, fold_batch_norms
 from encoder.pictures.sources import PictureSource, open_image, several

@@ -7,9 +7,9 @@ TEMPLATE = "a photo of a {}"
 CONFIDENCE = 0.5
 """A picture is tagged with a label if the label has at least this probability."""
 NEAR_DUPLICATE = 0.97
-"""Two pictures are near-duplicates if the cosine of their embeddings is at least this. A smaller or
-recompressed copy should stay above it, another picture of the same subject below. The best value
-depends on the model, so every use of it has an option."""
+"""Two pictures are near-duplicates if the cosine of their embeddings is at least this, unless the
+model says another value. A smaller or recompressed copy should stay above it, another picture of
+the same subject below."""
 LIBRARY_VARIABLE = "ALIGN_LIBRARY"
 MODEL_VARIABLE = "ALIGN_MODEL"
 DEVICE_VARIABLE = "ALIGN_DEVICE"

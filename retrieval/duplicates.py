@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from indexer import NULL, Item, Library, Progress
-from retrieval.defaults import NEAR_DUPLICATE
-from retrieval.grouping import clock
+from retrieval.grouping import clock, near_duplicate
 from retrieval.results import json_values
 
 if TYPE_CHECKING:
@@ -74,21 +73,21 @@ def find_duplicates(
     library: "Library | Engine",
     *,
     exact: bool = False,
-    threshold: float = NEAR_DUPLICATE,
+    threshold: float | None = None,
     progress: Progress = NULL,
 ) -> list[Duplicates]:
     """Find the groups of copies in a library, then, unless `exact`, the groups of near-duplicates;
     both are ordered by path.
 
-    Two pictures are near-duplicates if their cosine is at least `threshold`, in (0, 1], and they
-    are not frames of one burst: pictures of one size and format within `BURST_SECONDS` of each
-    other, unless they have the same capture time and a cosine of at least `SAME_SHOT`.
+    Two pictures are near-duplicates if their cosine is at least `threshold`, in (0, 1], by default
+    that of the model, and they are not frames of one burst: pictures of one size and format within
+    `BURST_SECONDS` of each other, unless they have the same capture time and a cosine of at least
+    `SAME_SHOT`.
     Near-duplicates of near-duplicates are in the same group. Only one of several copies takes part.
     No pair is missed. For memory and room on the disk see `Library.near_pairs`.
     """
     library = library if isinstance(library, Library) else library.library
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
+    threshold = near_duplicate(library, threshold)
     found = _groups(library, "copy", library.copies("image"))
     if exact:
         return found

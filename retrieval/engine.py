@@ -30,10 +30,10 @@ from indexer import (
     ModelMismatch,
 )
 from retrieval.classification import competing, label_embeddings, probabilities
-from retrieval.defaults import CONFIDENCE, DEFAULT_K, DEFAULT_MODEL, NEAR_DUPLICATE, TEMPLATE
+from retrieval.defaults import CONFIDENCE, DEFAULT_K, DEFAULT_MODEL, TEMPLATE
 from retrieval.errors import QueryError
 from retrieval.export import export
-from retrieval.grouping import leaders
+from retrieval.grouping import leaders, near_duplicate
 from retrieval.imports import read_embeddings
 from retrieval.query import Query, Weighted
 from retrieval.results import Hit, Results, Tagged
@@ -87,7 +87,7 @@ class Engine:
         minus: Iterable[str | Weighted[str]] = (),
         images: Iterable[PictureSource | Weighted[PictureSource]] = (),
         group: bool = False,
-        threshold: float = NEAR_DUPLICATE,
+        threshold: float | None = None,
         filters: Filters | None = None,
         sort: Sort = "score",
         vector: npt.ArrayLike | None = None,
@@ -103,9 +103,9 @@ class Engine:
         is among `images`, it is left out of the hits.
 
         With nothing but `filters`, the pictures that pass them come newest first. Their score is
-        NaN. With `group` a hit also stands for
-        its near-duplicates: pictures whose cosine with it is at least `threshold`, in (0, 1], and
-        that were not taken at another time. Then `k` is the number of groups.
+        NaN. With `group` a hit also stands for its near-duplicates: pictures whose cosine with it
+        is at least `threshold`, in (0, 1], by default that of the model, and that were not taken at
+        another time. Then `k` is the number of groups.
 
         With `sort` "date" the same hits come newest first, by the local time where they were taken;
         hits without a capture time come last. Ranks stay those of the score.
@@ -121,7 +121,7 @@ class Engine:
                 )
             return self._newest(k, filters)
         query = Query.combine(text, plus, minus, images, vector)
-        grouped = threshold if group else None
+        grouped = near_duplicate(self.library, threshold) if group else None
         return self._nearest(query, k, "image", filters, sort, grouped, min_score)
 
     def search_many(
@@ -155,7 +155,7 @@ class Engine:
         plus: Iterable[str | Weighted[str]] = (),
         minus: Iterable[str | Weighted[str]] = (),
         group: bool = False,
-        threshold: float = NEAR_DUPLICATE,
+        threshold: float | None = None,
         filters: Filters | None = None,
         sort: Sort = "score",
         min_score: float | None = None,
@@ -163,7 +163,7 @@ class Engine:
         """Find the `k` pictures most like `picture`. The same as `search` with `picture` among the
         images."""
         query = Query.combine("", plus, minus, [picture])
-        grouped = threshold if group else None
+        grouped = near_duplicate(self.library, threshold) if group else None
         return self._nearest(query, k, "image", filters, sort, grouped, min_score)
 
     def captions(

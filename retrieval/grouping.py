@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from encoder.bundled import facts
 from indexer import Item, Library, Neighbours
+from retrieval.defaults import NEAR_DUPLICATE
 
 NEAR_IN_TIME = 60.0
 """Seconds. Pictures taken further apart are not near-duplicates, however alike they are."""
@@ -44,6 +46,17 @@ def clock(item: Item) -> float:
     return item.taken_at.replace(tzinfo=UTC).timestamp() if item.taken_at else nan
 
 
+def near_duplicate(library: Library, asked: float | None) -> float:
+    """The cosine from which pictures are near-duplicates: the one `asked` for, else that of the
+    model of `library`. Raises ValueError for one outside (0, 1]."""
+    if asked is None:
+        own = facts(library.model.name).near_duplicate if library.model else None
+        return own or NEAR_DUPLICATE
+    if not 0 < asked <= 1:
+        raise ValueError(f"threshold is {asked} but must be above 0 and at most 1")
+    return asked
+
+
 def leaders(
     library: Library,
     search: Search,
@@ -60,8 +73,6 @@ def leaders(
     it has the same content, or a cosine of at least `threshold`, in (0, 1], and was not taken at
     another time. If there is no such group, the item begins one. Items in `exclude` do not count.
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold is {threshold} but must be above 0 and at most 1")
     taken = set(exclude)
     similar: dict[int, int] = {}
     best: list[Item] = []

@@ -64,7 +64,7 @@ def require_trusted_model(directory: Path, name: str) -> None:
     with this program, or the library is trusted."""
     if is_trusted(directory):
         return
-    from encoder.checkpoint import BUNDLED
+    from encoder.bundled import BUNDLED
 
     if name not in BUNDLED:
         folder = directory.parent

@@ -2,16 +2,24 @@
 
 import shutil
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
 import click
 
-from encoder import AlignError, Encoder
+from encoder import AlignError
 from encoder.durable import write_whole
 from encoder.scenes import make_scene
 from retrieval.cli.names import pasteable
-from retrieval.cli.output import ProgressBar, count, print_hits, say
+from retrieval.cli.options import device_option
+from retrieval.cli.output import ProgressBar, count, print_hits, say, unreadable
+
+if TYPE_CHECKING:
+    from retrieval.contact_sheet import Answer
 
 MODEL = "align-mini"
 PICTURES = 500
@@ -24,33 +32,76 @@ QUESTIONS = (
     "a balloon in the city",
     "a brown mushroom",
 )
+QUESTIONS_TO_PHOTOGRAPHS = (
+    "people at a table",
+    "a dog",
+    "a child playing",
+    "food on a plate",
+    "water and boats",
+    "snow",
+    "flowers",
+    "a street in the city",
+)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="align-demo")
-def command(folder: Path) -> None:
-    """Draw 500 scenes into FOLDER, index them and ask five questions.
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Index this folder of your own instead of drawing scenes. Nothing is written into it.",
+)
+@click.option(
+    "--question",
+    "questions",
+    multiple=True,
+    metavar="TEXT",
+    help="Ask this instead of the questions proposed. Repeatable.",
+)
+@click.option("--model", help=f"Model to index with. [default: {MODEL}]")
+@device_option
+def command(
+    folder: Path,
+    pictures: Path | None,
+    questions: tuple[str, ...],
+    model: str | None,
+    device: str,
+) -> None:
+    """Index pictures and answer questions, on a page to look at.
 
-    Prints the hits and writes FOLDER/results.html and FOLDER/results.png. The names of the scenes
-    say nothing about what they show. Nothing is downloaded: the model is the bundled align-mini.
-    It takes about half a minute and 20 MB.
+    Draws 500 scenes into FOLDER, or takes the folder of --pictures, indexes them into a library in
+    FOLDER and asks some questions. Prints the hits and writes FOLDER/results.html and
+    FOLDER/results.png. The names of the scenes say nothing about what they show. Nothing is
+    downloaded: the model comes with the package. With scenes it takes about half a minute and
+    20 MB.
     """
-    from indexer import Library
+    from indexer import Filters, Library
     from retrieval.contact_sheet import Answer, draw_sheet, page
-    from retrieval.opening import open_library
+    from retrieval.opening import load_named, open_library
 
-    if folder.exists() and any(folder.iterdir()) and not (folder / ".align").exists():
+    if not (folder / ".align").exists() and any(map(_is_foreign, _entries(folder))):
         raise AlignError(f"{folder} holds other files: name a new folder, as in align demo NEW")
+    shown = pictures or folder / "pictures"
     with Library.create(folder) as library:
-        _draw(folder / "pictures")
-        report = library.index([folder / "pictures"], _load, progress=ProgressBar("picture"))
+        if pictures is None:
+            _draw(shown)
+        load = partial(load_named, model or MODEL, device)
+        report = library.index([shown], load, progress=ProgressBar("picture"))
+        within = Filters.parse(under=shown)
+        if not len(library.ids("image", filters=within)):
+            library.discard_if_empty()
+            with suppress(OSError):  # it holds more, or is not ours
+                folder.rmdir()
+            raise AlignError(f"{shown} holds no pictures: name another folder with --pictures")
         new = report.added + report.changed
         say(f"indexed {count(new, 'new picture')} in {report.seconds:.1f} s")
+        if report.failing:
+            say(unreadable(report.failing, report.passing))
 
     answers = []
-    with open_library(folder) as engine:
-        for question in QUESTIONS:
-            hits = engine.search(question, HITS)
+    with open_library(folder, device=device) as engine:
+        for question in questions or (QUESTIONS_TO_PHOTOGRAPHS if pictures else QUESTIONS):
+            hits = engine.search(question, HITS, filters=within)
             click.echo(f"\n{question}")
             print_hits(hits, "table")
             answers.append(Answer(question, hits))
@@ -58,16 +109,34 @@ def command(folder: Path) -> None:
     intro = "Every picture was found by its pixels alone; the numbers are rank and score."
     sheet = page("Found by meaning", answers, folder, intro)
     (folder / "results.html").write_text(sheet, "utf-8")
-    align = _as_called()
+    _propose(folder, answers, pictures is None)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.exists() else []
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether `path` is something else than another demo."""
+    return not (path / ".align").exists()
+
+
+def _propose(folder: Path, answers: "Sequence[Answer]", drawn: bool) -> None:
+    """Say where to look and what to try next."""
+    align, library = _as_called(), f"--library {pasteable(folder)}"
+    best = [hit.path for answer in answers for hit in answer.hits]
     say(
         f"\nLook at {folder / 'results.html'} or {folder / 'results.png'}.\n"
         "Then try:\n"
-        f'  {align} search "two red birds" --library {pasteable(folder)}\n'
-        f"  {align} similar {pasteable(folder / 'pictures' / _name(0))} --library"
-        f" {pasteable(folder)}\n"
-        f"  {align} index ~/Pictures        (your own photos; downloads kakaobrain/align-base,"
-        " 690 MB)"
+        f'  {align} search "{"two red birds" if drawn else "a red car"}" {library}'
     )
+    if best:
+        say(f"  {align} similar {pasteable(best[0])} {library}")
+    if drawn:
+        say(
+            f"  {align} index ~/Pictures        (your own photos; downloads kakaobrain/align-base,"
+            " 690 MB)"
+        )
 
 
 def _as_called() -> str:
@@ -76,12 +145,6 @@ def _as_called() -> str:
     if called.name != "align" or (found and called.exists() and Path(found).samefile(called)):
         return "align"
     return pasteable(called)
-
-
-def _load() -> Encoder:
-    from encoder import load_encoder
-
-    return load_encoder(MODEL)
 
 
 def _draw(folder: Path) -> None:

@@ -17,7 +17,7 @@ _KINDS = {"copy": "copies", "near": "near-duplicates"}
 @threshold_option
 @form_options
 @library_option
-def command(exact: bool, threshold: float, form: Form, library: Path | None) -> None:
+def command(exact: bool, threshold: float | None, form: Form, library: Path | None) -> None:
     """List copies and near-duplicates: groups of pictures, the best of a group first.
 
     Exact copies come first, then near-duplicates, such as resized or recompressed pictures. Frames

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from encoder.bundled import facts
 from indexer import LayoutChoice
 from retrieval.cli.names import whole
 from retrieval.cli.opening import encoder_loader, is_another_name, locate_for_indexing
@@ -127,6 +128,9 @@ def command(
             }
             said = ", ".join(f"{n:,} {what}" for what, n in parts.items() if n) or "no pictures"
             click.echo(f"{said} in {report.seconds:.1f} s: {whole(opened.path)}")
+        used = opened.model
+        if used and report.added and (known := facts(used.name).knows_only):
+            say(f"note: {used.name} knows {known} only, no photographs")
         for name in report.given_up:
             say(f"embedding everything with {name} was begun and is given up now")
         for clause in remedies(report.passed_over):

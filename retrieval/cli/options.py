@@ -122,9 +122,8 @@ def threshold_option(command: Command) -> Command:
     return click.option(
         "--threshold",
         type=NumberRange(0, 1, min_open=True),
-        default=NEAR_DUPLICATE,
-        show_default=True,
-        help="Pictures with at least this cosine are near-duplicates.",
+        help="Pictures with at least this cosine are near-duplicates. [default: the model's own;"
+        f" {NEAR_DUPLICATE} if it tells none]",
     )(command)
 
 

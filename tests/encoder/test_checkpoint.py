@@ -20,7 +20,8 @@ from huggingface_hub.errors import (
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from encoder.checkpoint import BUNDLED, FILES, WEIGHTS, find, load, save
+from encoder.bundled import BUNDLED
+from encoder.checkpoint import FILES, WEIGHTS, find, load, save
 from encoder.errors import CheckpointError, HubError
 from encoder.inference import AlignEncoder, load_encoder
 from encoder.model.align import AlignModel

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from encoder import FakeEncoder
+from encoder.bundled import Facts
 from indexer import Item, Library, Neighbours
 from retrieval import Engine
-from retrieval.grouping import clock, leaders
+from retrieval.defaults import NEAR_DUPLICATE
+from retrieval.grouping import clock, leaders, near_duplicate
 
 NOON = datetime(2024, 5, 6, 12)
 
@@ -284,3 +286,22 @@ def test_groups_equal_those_of_the_full_ranking(album: Engine, paint: Callable[.
                 assert [(hit.id, hit.similar) for hit in hits] == groups[:k]
                 scores = {hit.id: hit.score for hit in album.search(words, k=1000)}
                 assert [hit.score for hit in hits] == [scores[hit.id] for hit in hits]
+
+
+def test_the_model_says_from_which_cosine_pictures_are_near_duplicates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    angles = np.array([0.0, 0.3, 1.5])  # cosines 0.955 and less
+    encoder = Numbered(np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32))
+    (tmp_path / "texts.txt").write_text("0\n1\n2")
+    with Library.create(tmp_path) as library:
+        assert near_duplicate(library, None) == NEAR_DUPLICATE
+        library.index([tmp_path / "texts.txt"], lambda: encoder)
+        assert near_duplicate(library, None) == NEAR_DUPLICATE
+        assert near_duplicate(library, 0.5) == 0.5
+        own = {encoder.name: Facts(near_duplicate=0.9)}
+        monkeypatch.setattr("retrieval.grouping.facts", own.__getitem__)
+        assert near_duplicate(library, None) == 0.9
+        for wrong in (0.0, 1.1):
+            with pytest.raises(ValueError, match="must be above 0 and at most 1"):
+                near_duplicate(library, wrong)

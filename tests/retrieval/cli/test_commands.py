@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from encoder.fake import COLOURS
+from encoder.scenes import make_scene
 from retrieval.cli import main
 from retrieval.cli.commands import COMMANDS
 
@@ -443,3 +444,14 @@ def test_a_closed_output_pipe_leaves_no_traceback(photos: Path, tiny_model: Path
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_a_model_of_drawn_scenes_says_so(tmp_path: Path) -> None:
+    make_scene(1).draw(64).save(tmp_path / "a.png")
+    said = "note: align-mini knows drawn scenes only, no photographs"
+    first, again = (
+        CliRunner().invoke(main, ["index", str(tmp_path), "--model", "align-mini"])
+        for _ in range(2)
+    )
+    assert (first.exit_code, said in first.stderr.splitlines()) == (0, True)
+    assert (again.exit_code, said in again.stderr) == (0, False)

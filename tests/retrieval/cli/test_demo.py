@@ -89,3 +89,47 @@ def test_the_demo_leaves_other_folders_alone(few: Path) -> None:
         "align: mine holds other files: name a new folder, as in align demo NEW\n"
     )
     assert [path.name for path in (few / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_pictures_of_ones_own_are_shown_and_left_alone(few: Path) -> None:
+    for name, seeds in (("one", range(8)), ("two", range(20, 26))):
+        (few / name).mkdir()
+        for seed in seeds:
+            make_scene(seed).draw(64).save(few / name / f"{seed}.png")
+    (few / "one" / "broken.jpg").write_bytes(b"no picture")
+    before = {path: path.stat().st_mtime_ns for path in few.rglob("*")}
+    asked = ["--question", "a red bus", "--question", "a cat"]
+    result = CliRunner().invoke(main, ["demo", "tour", "--pictures", "one", *asked])
+    assert result.exit_code == 0, result.output
+    assert {p: p.stat().st_mtime_ns for p in before if p != few} == {
+        p: ns for p, ns in before.items() if p != few
+    }
+    assert sorted(p.name for p in few.iterdir()) == ["one", "tour", "two"]
+    assert "indexed 8 new pictures" in result.stderr
+    assert "1 file cannot be read" in result.stderr
+    lines = result.stdout.splitlines()
+    assert [line for line in lines if line and line[0] != " "] == ["a red bus", "a cat"]
+    shown = [line.split()[2] for line in lines if line.startswith(" ")]
+    assert len(shown) == 2 * demo.HITS
+    assert {Path(path).parent for path in shown} == {few / "one"}
+    page = (few / "tour" / "results.html").read_text()
+    assert page.count("<img ") == 2 * demo.HITS
+    assert page.count('href="../one/') == 2 * demo.HITS
+
+    inside = CliRunner().invoke(main, ["demo", "all/own", "--pictures", "two"])
+    around = CliRunner().invoke(main, ["demo", "all"])
+    assert (inside.exit_code, around.exit_code) == (0, 0)
+    other = CliRunner().invoke(main, ["demo", "tour", "--pictures", "two"])
+    assert other.exit_code == 0, other.output
+    asked = [line for line in other.stdout.splitlines() if line and line[0] != " "]
+    assert tuple(asked) == demo.QUESTIONS_TO_PHOTOGRAPHS
+    found = [line.split()[2] for line in other.stdout.splitlines() if line.startswith(" ")]
+    assert {Path(path).parent for path in found} == {few / "two"}
+
+
+def test_a_folder_without_pictures_gives_an_empty_page(few: Path) -> None:
+    (few / "none").mkdir()
+    result = CliRunner().invoke(main, ["demo", "tour", "--pictures", "none", "--question", "a cat"])
+    assert result.exit_code == 1
+    assert result.stderr == "align: none holds no pictures: name another folder with --pictures\n"
+    assert not (few / "tour").exists()

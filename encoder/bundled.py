@@ -1,0 +1,25 @@
+"""The checkpoints that come with the package, and what is known about them beside their weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent / "checkpoints"
+
+BUNDLED = {name: _FOLDER / name for name in ("align-mini",)}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What ``facts.json`` in the folder of a checkpoint says; None is unknown."""
+
+    near_duplicate: float | None = None
+    """The cosine from which two pictures are copies of one, as they were measured."""
+    knows_only: str | None = None
+    """What its pictures must be, if they cannot be photographs."""
+
+
+def facts(name: str) -> Facts:
+    """What is known about a bundled model or one in a folder, by its name. Loads no weights."""
+    path = BUNDLED.get(name, Path(name)) / "facts.json"
+    return Facts(**json.loads(path.read_text("utf-8"))) if path.is_file() else Facts()
