@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import WordPieceTrainer
 
+CJK = "\u2e80"
+"""The first character of Unicode's blocks for Chinese, Japanese and Korean."""
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
@@ -50,8 +53,17 @@ def pieces(tokenizer: Tokenizer) -> list[str]:
 
 
 def latin(piece: str) -> bool:
-    """Whether a piece has a use in texts of Latin letters: all its letters are such, and it is no
-    spare place of BERT's vocabulary (``[unused7]``)."""
-    letters = (character for character in piece if character.isalpha())
-    spare = piece.startswith("[unused")
-    return not spare and all("LATIN" in unicodedata.name(letter, "") for letter in letters)
+    """Whether a piece has a use in texts of Latin letters: all its letters are such, it has no mark
+    or sign of another script, and it is neither a number of three digits or more, which can be
+    spelt, nor a spare place of BERT's vocabulary (``[unused7]``)."""
+    characters = piece.removeprefix("##")
+    is_number = characters.isdecimal() and len(characters) > 2
+    return not (
+        is_number or piece.startswith("[unused") or any(map(_of_another_script, characters))
+    )
+
+
+def _of_another_script(character: str) -> bool:
+    if character.isalpha():
+        return "LATIN" not in unicodedata.name(character, "")
+    return unicodedata.category(character).startswith("M") or character >= CJK
