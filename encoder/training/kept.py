@@ -1,5 +1,6 @@
 """What networks that do not change make of pictures and texts: computed once, kept in files."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -10,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoder.durable import write_whole
+from encoder.model.efficientnet import ModuleT, channels_last, fold_batch_norms
 from encoder.protocol import Pixels
 from encoder.training.data import DrawnViews, Maps
 from encoder.training.starts import Start
@@ -48,12 +50,14 @@ def keep_views(
     count: int,
     path: Path,
     seed: int,
+    half: bool = False,
     progress: Progress = lambda what, done, count: None,
 ) -> KeptViews:
     """Draw `count` views of each picture and keep what the first `stages` stages make of them in
-    `path`, 2 bytes a number. A second call completes an interrupted first one.
+    `path`, 2 bytes a number. With `half` they are computed in bfloat16. A second call completes an
+    interrupted first one.
     """
-    first = start.model.vision_model.first_stages(stages)
+    first = _still(nn.Sequential(*start.model.vision_model.first_stages(stages)))
     pictures = len(views.examples)
 
     def drawn(row: int) -> Pixels:
@@ -62,12 +66,13 @@ def keep_views(
         return views.view(index, " ".join(views.examples[index].captions), rng)
 
     def maps(rows: range) -> Tensor:
-        x = _floats(start, [drawn(row) for row in rows])
-        for module in first:
-            x = module(x)
-        return x.permute(0, 2, 3, 1).half()
+        floats = _floats(start, [drawn(row) for row in rows])
+        with torch.autocast(floats.device.type, torch.bfloat16, enabled=half):
+            made = cast(Tensor, first(floats))
+        return made.permute(0, 2, 3, 1).half()
 
     identity = f"{start.identity()} {views.identity} {stages} stages {count} views seed {seed}"
+    identity += " bfloat16" if half else ""
     kept = _kept(path, identity, count * pictures, start, maps, progress)
     return KeptViews(views, kept.reshape(count, pictures, *kept.shape[1:]), identity)
 
@@ -76,10 +81,11 @@ def head_features(start: Start, views: DrawnViews, path: Path, progress: Progres
     """What the projection of the picture tower's head sees of each whole picture, the mean over its
     places; (pictures, c), kept in `path`."""
     pictures, prepare = views.pictures, start.preprocessor.prepare
+    tower = _still(start.model.vision_model)
 
     def features(rows: range) -> Tensor:
         whole = [prepare(Image.fromarray(pictures.pixels(row))) for row in rows]
-        return start.model.vision_model.widened(_floats(start, whole)).mean((2, 3))
+        return tower.widened(_floats(start, whole)).mean((2, 3))
 
     identity = f"{start.identity()} {pictures.identity} head"
     return _kept(path, identity, len(pictures), start, features, progress)
@@ -101,6 +107,13 @@ def sentence_vectors(start: Start, texts: Sequence[str], path: Path, progress: P
 
     identity = f"{start.identity()} {hashlib.sha256(json.dumps(texts).encode()).hexdigest()}"
     return _kept(path, identity, len(texts), start, vectors, progress)[np.argsort(order)]
+
+
+def _still(network: ModuleT) -> ModuleT:
+    """A copy for evaluation alone, which is faster."""
+    still = copy.deepcopy(network).eval()
+    fold_batch_norms(still)
+    return channels_last(still)
 
 
 def _floats(start: Start, pixels: Sequence[Pixels]) -> Tensor:

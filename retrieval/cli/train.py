@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -67,7 +67,7 @@ def command(**options: Any) -> None:
             say(f"a step compares {batch_size:,} pictures, because there are only {len(dataset):,}")
         with world.in_turn():
             start = _start(asked, dataset)
-            prepared = _Prepared(asked, recipe, dataset, start)
+            prepared = _Prepared(asked, recipe, dataset, start, device.type == "cuda")
             data, second = prepared.pairs()
             evaluate, measured = _evaluation(asked, recipe, start)
         batch_size = _batch_size(asked.batch_size, len(data), world.size)  # some may be left out
@@ -188,11 +188,13 @@ def _augmentation(asked: Asked, recipe: Recipe, start: "Start") -> "Augmentation
 class _Prepared:
     """All that training reads, and the start that was fitted to it."""
 
-    def __init__(self, asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start") -> None:
+    def __init__(
+        self, asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start", cuda: bool
+    ) -> None:
         from encoder.datasets import labelled_folder
         from encoder.training import class_probabilities, fit_projections
 
-        self._asked, self._start = asked, start
+        self._asked, self._start, self._cuda = asked, start, cuda
         self._bar = _Bar()
         self._augmentation = _augmentation(asked, recipe, start)
         self._views = [self._drawn(dataset, "pictures")]
@@ -226,6 +228,7 @@ class _Prepared:
                     count=self._asked.kept_views,
                     path=self._asked.out / "training" / f"views-{number}.npy",
                     seed=self._asked.seed,
+                    half=_precision(self._asked, self._cuda) == "bfloat16",
                     progress=self._bar,
                 )
                 for number, drawn in enumerate(self._views)
@@ -309,11 +312,15 @@ def _settings(
         kept_views=asked.kept_views,
         frozen_norms=asked.frozen_norms,
         ema=asked.ema,
-        precision=asked.precision or ("bfloat16" if cuda else "float32"),
+        precision=_precision(asked, cuda),
         seed=asked.seed,
         save_every=asked.save_every,
         stored_as=asked.stored_as or ("float16" if asked.preset == ALIGN_MINI else "float32"),
     )
+
+
+def _precision(asked: Asked, cuda: bool) -> Literal["float32", "bfloat16"]:
+    return asked.precision or ("bfloat16" if cuda else "float32")
 
 
 class _Bar(ProgressBar):
