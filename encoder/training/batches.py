@@ -32,7 +32,7 @@ class Part:
     indices: tuple[int, ...]
     """Of the pairs of the first data, in the order of the part."""
     texts: Tokens
-    """Ids and mask, (b, t) int64."""
+    """Ids and mask, (b * captions, t) int64; those of one pair follow each other."""
     others: Tokens | Pixels | Maps
     """Ids and mask, or views: (b, h, w, 3) uint8 or (b, h, w, c) float16."""
 
@@ -74,10 +74,10 @@ def batches(
         n, seed, data, step, epoch, index = job
         rng = np.random.default_rng((seed, epoch, index))
         progress = step / settings.steps
-        caption = data.caption(index, rng, progress)
+        captions = [data.caption(index, rng, progress) for _ in range(settings.captions)]
         if step < settings.paraphrase_steps:
-            return n, index, caption, data.caption(index, rng, progress)
-        return n, index, caption, data.view(index, caption, rng)
+            return n, index, captions, data.caption(index, rng, progress)
+        return n, index, captions, data.view(index, " ".join(captions), rng)
 
     size = share // parts
     with closing(ahead(pair, jobs(), AHEAD * share, os.cpu_count() or 1)) as pairs:
@@ -88,13 +88,13 @@ def batches(
             ]
 
 
-_Pair = tuple[int, int, str, str | Pixels | Maps]
-"""The number of the data, the index in it, a text, and what belongs to it."""
+_Pair = tuple[int, int, Sequence[str], str | Pixels | Maps]
+"""The number of the data, the index in it, some texts, and what belongs to them."""
 
 
 def _part(number: int, pairs: Sequence[_Pair], tokenizer: Tokenizer) -> Part:
     indices = tuple(index for source, index, _, _ in pairs if source == 0)
-    captions = [caption for *_, caption, _ in pairs]
+    captions = [caption for _, _, some, _ in pairs for caption in some]
     texts = [other for *_, other in pairs if isinstance(other, str)]
     views = [other for *_, other in pairs if not isinstance(other, str)]
     others = tokenizer(texts) if texts else cast(Pixels | Maps, np.stack(views))

@@ -16,6 +16,8 @@ class TrainingSettings:
     steps: int = 4000
     batch_size: int = 128
     """Pictures in one step, over all processes; the loss compares each with all others."""
+    captions: int = 1
+    """So many captions are drawn for each picture of a step. The loss is the mean over them."""
     labelled: int = 0
     """How many pictures of each batch come from the second data; the loss compares these with each
     other alone."""
@@ -51,6 +53,9 @@ class TrainingSettings:
     frozen_norms: bool = False
     """Whether all batch norms are in evaluation mode: their statistics do not change, but their
     weights do."""
+    head_dropout: float = 0.0
+    """The share of channels that are left out before the projections of the picture tower's last
+    stage, drawn anew for each picture."""
     weight_decay: float = 0.05
     """For matrices and filters; norms, biases and the temperature have none."""
     max_gradient_norm: float = 1.0

@@ -107,6 +107,9 @@ class Trainer:
         self._still = [*frozen, *(norms if settings.frozen_norms else [])]
         """Modules that are in evaluation mode while the others train."""
         still = {module for part in self._still for module in part.modules()}
+        if settings.head_dropout:
+            for block in model.vision_model.last_stage():
+                block.squeeze_excite.register_forward_hook(self._drop_channels)
         self._statistics = [
             cast(Tensor, buffer)
             for norm in norms
@@ -168,6 +171,9 @@ class Trainer:
                 " with a lower --learning-rate or a longer --warmup"
             )
 
+    def _drop_channels(self, gate: nn.Module, given: object, channels: Tensor) -> Tensor:
+        return F.dropout2d(channels, self._settings.head_dropout, training=gate.training)
+
     def read_names(self, names: Tokens) -> None:
         """Embed the names of the classes with the weights as they are; until the next call they
         stay what pictures are compared with."""
@@ -194,20 +200,22 @@ class Trainer:
         texts, others = (F.normalize(side, dim=-1) for side in every)
         sources = torch.tensor(self._settings.sources(), device=texts.device)
         loss = texts.new_zeros(())
-        for source, weight in ((0, 1.0), (1, self._settings.labelled_weight)):
+        count = self._settings.captions
+        for source, weight in ((0, 1.0 / count), (1, self._settings.labelled_weight / count)):
             some = sources == source
             if some.any():
-                logits = texts[some] @ others[some].T / self.model.temperature
-                loss = loss + weight * contrastive_loss(logits)
+                for captions in texts.view(len(others), count, -1).unbind(1):
+                    logits = captions[some] @ others[some].T / self.model.temperature
+                    loss = loss + weight * contrastive_loss(logits)
         if told is not None:
             logits = others[sources == 0] @ self._names.T / self.model.temperature
             loss = loss + self._settings.class_weight * F.cross_entropy(logits, told.to(logits))
         torch.autograd.backward(loss)
         # equal in all processes except for rounding, which must not make them drift apart
         self._world.average([cast(Tensor, self.model.temperature.grad)])
-        share = slice(self._world.rank * len(mine[0]), (self._world.rank + 1) * len(mine[0]))
         return float(loss.detach()), [
-            self._world.size * cast(Tensor, side.grad)[share] for side in every
+            self._world.size * cast(Tensor, side.grad).chunk(self._world.size)[self._world.rank]
+            for side in every
         ]
 
     def _again(

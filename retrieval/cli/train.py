@@ -297,6 +297,7 @@ def _settings(
     return TrainingSettings(
         steps=steps,
         batch_size=batch_size,
+        captions=asked.captions,
         labelled=labelled,
         labelled_weight=asked.labelled_weight,
         class_weight=asked.class_weight if asked.class_names else 0.0,
@@ -311,6 +312,7 @@ def _settings(
         frozen_stages=asked.frozen_stages,
         kept_views=asked.kept_views,
         frozen_norms=asked.frozen_norms,
+        head_dropout=asked.head_dropout,
         ema=asked.ema,
         precision=_precision(asked, cuda),
         seed=asked.seed,

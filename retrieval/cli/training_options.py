@@ -45,6 +45,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="At most so many pictures of --val-split.",
     ),
     click.option(
+        "--captions",
+        type=_POSITIVE,
+        default=1,
+        show_default=True,
+        help="Captions of each picture in a step, drawn at random.",
+    ),
+    click.option(
         "--labels",
         "labelled_folders",
         type=_FOLDER,
@@ -193,6 +200,14 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Keep the statistics of the batch norms, as a small --micro-batch needs it.",
     ),
     click.option(
+        "--head-dropout",
+        type=NumberRange(0, 1, max_open=True),
+        default=0.0,
+        show_default=True,
+        help="Share of channels to leave out in the last stage of the picture tower while training;"
+        " few pictures need more.",
+    ),
+    click.option(
         "--ema",
         type=NumberRange(0, 1, max_open=True),
         default=0.0,
@@ -248,6 +263,7 @@ class Asked:
     val_images: Path | None
     pictures: int | None
     val_pictures: int
+    captions: int
     labelled_folders: tuple[Path, ...]
     labelled: int | None
     labelled_weight: float
@@ -274,6 +290,7 @@ class Asked:
     frozen_stages: int
     kept_views: int
     frozen_norms: bool
+    head_dropout: float
     stored_as: Literal["float32", "float16"] | None
     ema: float
     min_crop: float | None

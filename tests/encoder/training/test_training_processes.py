@@ -54,7 +54,10 @@ def test_killed_training_continues_to_the_same_bits(place: str, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("micro_batch", "rest"),
-    [(None, {}), (1, {}), (None, {"freeze": "image"}), (2, {"batch_size": 8, "labelled": 4})],
+    [
+        *((None, {}), (1, {}), (None, {"freeze": "image"})),
+        (2, {"batch_size": 8, "labelled": 4, "captions": 2, "head_dropout": 0.3}),
+    ],
 )
 def test_two_processes_equal_one_with_two_micro_batches(
     micro_batch: int | None, rest: dict[str, Any], tmp_path: Path

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from encoder import AlignModel, EncoderError
 from encoder.checkpoint import load
 from encoder.model.align import contrastive_loss
+from encoder.model.efficientnet import Block
 from encoder.tokenizer import Tokenizer
 from encoder.training import Classes, Step, TrainingSettings, World
 from encoder.training.batches import Part, batches
@@ -440,3 +441,53 @@ def test_texts_of_like_length_share_their_padding(
     lengths = sorted(parts[0].texts[1].sum(1))
     assert seen == [(8, lengths[7]), (3, lengths[2]), (3, lengths[5]), (2, lengths[7])]
     assert lengths[2] < lengths[7]
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_several_captions_of_a_picture_count_equally(
+    micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch, captions=3, labelled=2)
+    model = with_still_norms(tiny_model(dropout=0.0)).double()
+    oracle = copy.deepcopy(model)
+    (whole,) = parts_of(replace(settings, micro_batch=None), tmp_path)
+    floats = torch.from_numpy(DOUBLES.to_floats(pixels_of(whole)))
+    ids, mask = map(torch.from_numpy, whole.texts)
+    assert len(ids) == 24
+    assert len({tuple(row.tolist()) for row in ids[:3]} | {tuple(ids[3].tolist())}) > 1
+    wanted = torch.zeros(())
+    for number in range(3):
+        texts = torch.arange(8) * 3 + number
+        for source, weight in ((0, 1 / 3), (1, 1 / 6)):
+            some = [place for place, own in enumerate(settings.sources()) if own == source]
+            chosen = texts[some]
+            one = oracle(ids[chosen], floats[some], mask[chosen], return_loss=True)
+            wanted = wanted + weight * one.loss
+    wanted.backward()
+
+    loss = Trainer(model, DOUBLES, settings, World()).step(0, parts_of(settings, tmp_path))
+    assert loss == pytest.approx(wanted.item(), abs=1e-12)
+    assert_alike(gradients(model), gradients(oracle), 1e-9)
+
+
+def test_channels_of_the_head_are_left_out_in_training_alone(tmp_path: Path) -> None:
+    parts = parts_of(WHOLE, tmp_path)
+    seen: list[Tensor] = []
+    losses = []
+    for share in (0.0, 0.5):
+        model = tiny_model(dropout=0.0)
+        trainer = Trainer(model, PREPROCESSOR, replace(WHOLE, head_dropout=share), World())
+        for block in model.vision_model.last_stage():
+            block.squeeze_excite.register_forward_hook(lambda _, __, made: seen.append(made))
+        losses.append(trainer.step(0, parts))
+        inside = model.vision_model.encoder.blocks[1]
+        assert isinstance(inside, Block)
+        assert not inside.squeeze_excite._forward_hooks
+    assert losses[0] != losses[1]
+    gone = [(made == 0).all(dim=(2, 3)).float().mean().item() for made in seen]
+    assert max(gone[:2]) < 0.1
+    assert min(gone[2:]) > 0.3
+    model.eval()
+    with torch.no_grad():
+        model.vision_model(torch.rand(2, 3, 16, 16))
+    assert (seen[-1] == 0).all(dim=(2, 3)).float().mean() < 0.1
