@@ -207,6 +207,15 @@ class EfficientNet(nn.Module):
             x = module(x)
         return self.last_stage()[0].widened(x)
 
+    def before_head(self) -> list[nn.Module]:
+        """The modules that `widened` uses."""
+        head = self.last_stage()[0]
+        inside = (head.expansion, head.depthwise_conv, head.squeeze_excite)
+        return [
+            *self.first_stages(len(self._repeats) - 1),
+            *(module for module in inside if module is not None),
+        ]
+
 
 def fold_batch_norms(model: nn.Module) -> None:
     """Multiply every norm into the convolution before it, in place; for evaluation only."""

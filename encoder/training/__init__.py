@@ -11,8 +11,8 @@ from encoder.training.data import (
 )
 from encoder.training.distributed import World, join
 from encoder.training.fitting import Classes, class_probabilities, fit_projections
-from encoder.training.foreign import from_towers
-from encoder.training.kept import keep_views
+from encoder.training.foreign import from_towers, read_classifier
+from encoder.training.kept import KeptTexts, keep_texts, keep_views, phrases
 from encoder.training.loop import train
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
@@ -24,6 +24,7 @@ __all__ = [
     "CaptionedPictures",
     "Classes",
     "DrawnViews",
+    "KeptTexts",
     "LabelledPictures",
     "PairData",
     "SceneData",
@@ -39,8 +40,11 @@ __all__ = [
     "from_scratch",
     "from_towers",
     "join",
+    "keep_texts",
     "keep_views",
     "mini_config",
+    "phrases",
+    "read_classifier",
     "scene_captions",
     "train",
     "train_tokenizer",

@@ -1,7 +1,7 @@
 """The batches of a training run, made ahead of the steps that need them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from encoder.protocol import Pixels
 from encoder.read_ahead import ahead
-from encoder.tokenizer import Tokenizer
-from encoder.training.data import Maps, PairData
+from encoder.training.data import Maps, PairData, States
 from encoder.training.distributed import World
 from encoder.training.settings import TrainingSettings
 
@@ -21,6 +20,10 @@ AHEAD = 2
 """Batches that are made while the model is trained on one."""
 
 Tokens = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+Read = Callable[[Sequence[str]], Tokens | States]
+"""A tokenizer, or `kept.KeptTexts`."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +34,16 @@ class Part:
     """Its place in the whole batch, over all processes."""
     indices: tuple[int, ...]
     """Of the pairs of the first data, in the order of the part."""
-    texts: Tokens
-    """Ids and mask, (b * captions, t) int64; those of one pair follow each other."""
-    others: Tokens | Pixels | Maps
-    """Ids and mask, or views: (b, h, w, 3) uint8 or (b, h, w, c) float16."""
+    texts: Tokens | States
+    """Ids and mask, (b * captions, t) int64, or states of texts; those of one pair follow each
+    other."""
+    others: Tokens | States | Pixels | Maps
+    """Texts as above, or views: (b, h, w, 3) uint8 or (b, h, w, c) float16."""
 
 
 def batches(
     data: PairData,
-    tokenizer: Tokenizer,
+    read: Read,
     settings: TrainingSettings,
     start: int,
     world: World,
@@ -83,7 +87,7 @@ def batches(
     with closing(ahead(pair, jobs(), AHEAD * share, os.cpu_count() or 1)) as pairs:
         while batch := list(islice(pairs, share)):
             yield [
-                _part(world.rank * parts + i, batch[i * size : (i + 1) * size], tokenizer)
+                _part(world.rank * parts + i, batch[i * size : (i + 1) * size], read)
                 for i in range(parts)
             ]
 
@@ -92,13 +96,13 @@ _Pair = tuple[int, int, Sequence[str], str | Pixels | Maps]
 """The number of the data, the index in it, some texts, and what belongs to them."""
 
 
-def _part(number: int, pairs: Sequence[_Pair], tokenizer: Tokenizer) -> Part:
+def _part(number: int, pairs: Sequence[_Pair], read: Read) -> Part:
     indices = tuple(index for source, index, _, _ in pairs if source == 0)
     captions = [caption for _, _, some, _ in pairs for caption in some]
     texts = [other for *_, other in pairs if isinstance(other, str)]
     views = [other for *_, other in pairs if not isinstance(other, str)]
-    others = tokenizer(texts) if texts else cast(Pixels | Maps, np.stack(views))
-    return Part(number, indices, tokenizer(captions), others)
+    others = read(texts) if texts else cast(Pixels | Maps, np.stack(views))
+    return Part(number, indices, read(captions), others)
 
 
 def batch_indices(count: int, size: int, seed: int, step: int) -> list[int]:

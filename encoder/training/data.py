@@ -13,6 +13,8 @@ from encoder.training.augment import Augmentation
 
 Maps = npt.NDArray[np.float16]
 """What the first stages of the picture tower make of a picture, (h, w, c)."""
+States = npt.NDArray[np.float32]
+"""The last hidden states of [CLS] of some texts, (b, d)."""
 
 
 class PairData(Protocol):

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from encoder.errors import EncoderError
 from encoder.training.data import DrawnViews
-from encoder.training.kept import Progress, Rows, head_features, sentence_vectors
+from encoder.training.foreign import Classifier
+from encoder.training.kept import KeptTexts, Progress, head_features, phrases
 from encoder.training.starts import Start
 
 PICTURE_PENALTY, TEXT_PENALTY = 0.12, 0.001
@@ -40,44 +41,42 @@ class Classes:
 def fit_projections(
     start: Start,
     sets: Sequence[tuple[DrawnViews, Sequence[str]]],
+    texts: KeptTexts,
     folder: Path,
     progress: Progress = lambda what, done, count: None,
-) -> list[Rows]:
-    """Fit the projections of both towers by least squares, before any training, and return the
-    features of the pictures of each set, (n, c).
+) -> None:
+    """Fit the projections of both towers by least squares, before any training.
 
     The space is that of the sentence vectors of the text tower: the mean over all tokens,
     normalised. The text projection maps [CLS] to it; the projection of the picture tower's head
     maps pictures to the mean vector of their texts. Each of `sets` comes with templates for its
-    captions. `folder` keeps features and vectors.
+    captions; `texts` knows them all. `folder` keeps the features.
     """
     model = start.model
-    features, targets, vectors = [], [], []
+    features, targets, every = [], [], []
     for number, (views, templates) in enumerate(sets):
-        features.append(head_features(start, views, folder / f"features-{number}.npy", progress))
-        texts = [
-            [template.replace("{}", caption) for template in templates for caption in e.captions]
-            for e in views.examples
-        ]
-        flat = list(dict.fromkeys(text for some in texts for text in some))
-        places = {text: i for i, text in enumerate(flat)}
-        rows = sentence_vectors(start, flat, folder / f"sentences-{number}.npy", progress)
-        both = torch.from_numpy(rows.astype(np.float64))  # (texts, 2, d)
-        means = F.normalize(both[:, 1], dim=-1)
-        vectors.append((both[:, 0], means))
-        targets.append(torch.stack([means[[places[t] for t in some]].mean(0) for some in texts]))
-    begun, wanted = (torch.cat([pair[i] for pair in vectors]) for i in (0, 1))
+        path = folder / f"features-{number}.npy"
+        tower = model.vision_model
+        features.append(head_features(tower, start.preprocessor, views, path, progress))
+        for some in phrases(views, templates):
+            targets.append(_means(texts, some).mean(0))
+            every += some
+    once = list(dict.fromkeys(every))
+    begun, wanted = torch.from_numpy(texts(once)).double(), _means(texts, once)
     seen = torch.cat([torch.from_numpy(rows.astype(np.float64)) for rows in features])
     with torch.no_grad():
         weight, bias = _ridge(begun, wanted, TEXT_PENALTY)
         model.text_projection.weight.copy_(weight)
         model.text_projection.bias.copy_(bias)
-        weight, bias = _ridge(seen, torch.cat(targets), PICTURE_PENALTY)
+        weight, bias = _ridge(seen, torch.stack(targets), PICTURE_PENALTY)
         projection = model.vision_model.last_stage()[0].projection
         projection.project_conv.weight.copy_(weight[:, :, None, None])
         projection.project_bn.weight.fill_((1 + projection.project_bn.eps) ** 0.5)
         projection.project_bn.bias.copy_(bias)
-    return features
+
+
+def _means(texts: KeptTexts, some: Sequence[str]) -> Tensor:
+    return F.normalize(torch.from_numpy(texts.means(some)).double(), dim=-1)
 
 
 def _ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
@@ -91,13 +90,19 @@ def _ridge(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
     return weight, mean_y - weight @ mean_x
 
 
-def class_probabilities(start: Start, features: Rows, names: Sequence[str]) -> Classes:
-    """What the classifier that came with the picture tower says of pictures with these `features`.
-    `names` are those of its classes, in its order. EncoderError if there are not as many."""
-    if start.classifier is None:
-        raise EncoderError("the picture tower has no classifier: its file holds no _fc.weight")
-    weight, bias = start.classifier
+def class_probabilities(
+    classifier: Classifier,
+    names: Sequence[str],
+    views: DrawnViews,
+    path: Path,
+    progress: Progress = lambda what, done, count: None,
+) -> Classes:
+    """What a classifier says of pictures; their features are kept in `path`. `names` are those of
+    its classes, in its order. EncoderError if there are not as many."""
+    weight = classifier.weight
     if len(names) != len(weight):
-        raise EncoderError(f"{len(names)} names for the {len(weight)} classes of the picture tower")
-    logits = torch.from_numpy(features.astype(np.float32)) @ weight.T + bias
+        raise EncoderError(f"{len(names)} names for the {len(weight)} classes of the classifier")
+    tower, preprocessor = classifier.tower, classifier.preprocessor
+    features = head_features(tower, preprocessor, views, path, progress)
+    logits = torch.from_numpy(features.astype(np.float32)) @ weight.T + classifier.bias
     return Classes(tuple(names), logits.softmax(-1).numpy())

@@ -9,10 +9,10 @@ depthwise filters begin as the identity.
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -35,6 +35,8 @@ OPEN = 20.0
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
 """Of the stages of every EfficientNet (arXiv 1905.11946, table 1)."""
 _HEAD_KERNEL = 3
+_SPARE_DIM = 8
+"""Width of projections that nobody uses."""
 _IN_BLOCKS = {
     "_expand_conv": "expansion.expand_conv",
     "_bn0": "expansion.expand_bn",
@@ -68,22 +70,37 @@ def from_towers(image: Path, text: Path, *, image_size: int = 224, seed: int = 0
     if dim % 8:
         raise CheckpointError(f"{text} is {dim} numbers wide: a multiple of 8 is needed")
     torch.manual_seed(seed)
-    try:
-        vision = _vision_config(image, pictures, dim, image_size)
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{image} is no whole EfficientNet: {error}") from error
+    vision = _vision_config(image, pictures, dim, image_size)
     config = AlignConfig(words.config, vision, projection_dim=dim, temperature_init_value=0.05)
     model = AlignModel(config)
     _fill_pictures(image, pictures, model.vision_model)
     _fill(text, model.text_model, words.state)
     preprocessor = replace(LITE_PREPROCESSOR, size=(image_size, image_size))
-    classifier = pictures.get("_fc.weight"), pictures.get("_fc.bias")
-    return Start(
-        model,
-        preprocessor,
-        words.tokenizer.to_str(),
-        None if None in classifier else cast(tuple[Tensor, Tensor], classifier),
-    )
+    return Start(model, preprocessor, words.tokenizer.to_str())
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """An EfficientNet-Lite as it was published."""
+
+    tower: EfficientNet
+    """`EfficientNet.widened` gives what the classes are told from."""
+    preprocessor: Preprocessor
+    weight: Tensor
+    """(classes, c)."""
+    bias: Tensor
+    """(classes,)."""
+
+
+def read_classifier(path: Path, image_size: int = 224) -> Classifier:
+    """A file of weights as `from_towers` reads it. Raises CheckpointError for another file."""
+    weights = _weights(path)
+    if "_fc.weight" not in weights or "_fc.bias" not in weights:
+        raise CheckpointError(f"{path} has no classifier: it lacks _fc.weight or _fc.bias")
+    tower = EfficientNet(_vision_config(path, weights, _SPARE_DIM, image_size))
+    _fill_pictures(path, weights, tower)
+    preprocessor = replace(LITE_PREPROCESSOR, size=(image_size, image_size))
+    return Classifier(tower, preprocessor, weights["_fc.weight"], weights["_fc.bias"])
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
@@ -107,6 +124,13 @@ def _vision_config(
     path: Path, weights: Mapping[str, Tensor], dim: int, image_size: int
 ) -> VisionConfig:
     """The sizes of an EfficientNet-Lite and of the stage that its head becomes."""
+    try:
+        return _sizes(path, weights, dim, image_size)
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is no whole EfficientNet: {error}") from error
+
+
+def _sizes(path: Path, weights: Mapping[str, Tensor], dim: int, image_size: int) -> VisionConfig:
     blocks = [_shape(weights, number) for number in range(_count(weights))]
     stages = [list(group) for _, group in groupby(blocks, key=lambda block: block.out)]
     if len(stages) != len(_STRIDES) or any("_se_" in name for name in weights):

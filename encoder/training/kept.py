@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from encoder.durable import write_whole
-from encoder.model.efficientnet import ModuleT, channels_last, fold_batch_norms
+from encoder.model.efficientnet import EfficientNet, ModuleT, channels_last, fold_batch_norms
+from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
-from encoder.training.data import DrawnViews, Maps
+from encoder.training.data import DrawnViews, Maps, States, Views
 from encoder.training.starts import Start
 
 AT_ONCE = 32
@@ -40,6 +41,56 @@ class KeptViews:
         """One of the views of a picture; none is mirrored if any of its captions says left or
         right."""
         return cast(Maps, self._maps[rng.integers(len(self._maps)), index])
+
+
+class KeptTexts:
+    """What a frozen text tower makes of texts: the last hidden states of [CLS], and the mean of
+    those of all tokens."""
+
+    def __init__(self, texts: Iterable[str], rows: Rows) -> None:
+        """`rows` is (texts, 2, d)."""
+        self._places = {text: place for place, text in enumerate(texts)}
+        self._rows = rows
+
+    def __call__(self, texts: Sequence[str]) -> States:
+        """The states of [CLS], (b, d)."""
+        return np.asarray(self._rows[[self._places[text] for text in texts], 0], np.float32)
+
+    def means(self, texts: Sequence[str]) -> States:
+        """The means, (b, d)."""
+        return np.asarray(self._rows[[self._places[text] for text in texts], 1], np.float32)
+
+
+def phrases(views: Views, templates: Sequence[str]) -> list[list[str]]:
+    """The captions of each example, in the words of each template."""
+    return [
+        [template.replace("{}", caption) for template in templates for caption in e.captions]
+        for e in views.examples
+    ]
+
+
+def keep_texts(
+    start: Start,
+    texts: Iterable[str],
+    path: Path,
+    progress: Progress = lambda what, done, count: None,
+) -> KeptTexts:
+    """Embed each text once and keep the result in `path`."""
+    # Texts of like length share their padding.
+    known = sorted(set(texts), key=lambda text: (len(text), text))
+    tokenizer, device = start.tokenizer(), start.model.temperature.device
+    tower = start.model.text_model.eval()
+
+    def vectors(rows: range) -> Tensor:
+        tokens = tokenizer([known[row] for row in rows])
+        ids, mask = (torch.from_numpy(x).to(device) for x in tokens)
+        hidden = tower(ids, mask)  # (b, t, d)
+        share = mask[..., None] / mask.sum(1)[:, None, None]
+        return torch.stack([hidden[:, 0], (hidden * share).sum(1)], 1)
+
+    read = hashlib.sha256(json.dumps([start.tokenizer_json, known]).encode()).hexdigest()
+    identity = f"{_identity([tower])} {read}"
+    return KeptTexts(known, _kept(path, identity, len(known), vectors, progress))
 
 
 def keep_views(
@@ -66,47 +117,42 @@ def keep_views(
         return views.view(index, " ".join(views.examples[index].captions), rng)
 
     def maps(rows: range) -> Tensor:
-        floats = _floats(start, [drawn(row) for row in rows])
+        floats = _floats(first, start.preprocessor, [drawn(row) for row in rows])
         with torch.autocast(floats.device.type, torch.bfloat16, enabled=half):
             made = cast(Tensor, first(floats))
         return made.permute(0, 2, 3, 1).half()
 
-    identity = f"{start.identity()} {views.identity} {stages} stages {count} views seed {seed}"
+    identity = f"{_identity([first])} {views.identity} {stages} stages {count} views seed {seed}"
     identity += " bfloat16" if half else ""
-    kept = _kept(path, identity, count * pictures, start, maps, progress)
+    kept = _kept(path, identity, count * pictures, maps, progress)
     return KeptViews(views, kept.reshape(count, pictures, *kept.shape[1:]), identity)
 
 
-def head_features(start: Start, views: DrawnViews, path: Path, progress: Progress) -> Rows:
+def head_features(
+    tower: EfficientNet,
+    preprocessor: Preprocessor,
+    views: DrawnViews,
+    path: Path,
+    progress: Progress = lambda what, done, count: None,
+) -> Rows:
     """What the projection of the picture tower's head sees of each whole picture, the mean over its
     places; (pictures, c), kept in `path`."""
-    pictures, prepare = views.pictures, start.preprocessor.prepare
-    tower = _still(start.model.vision_model)
+    pictures, still = views.pictures, _still(tower)
 
     def features(rows: range) -> Tensor:
-        whole = [prepare(Image.fromarray(pictures.pixels(row))) for row in rows]
-        return tower.widened(_floats(start, whole)).mean((2, 3))
+        whole = [preprocessor.prepare(Image.fromarray(pictures.pixels(row))) for row in rows]
+        return still.widened(_floats(tower, preprocessor, whole)).mean((2, 3))
 
-    identity = f"{start.identity()} {pictures.identity} head"
-    return _kept(path, identity, len(pictures), start, features, progress)
+    identity = f"{_identity(tower.before_head())} {preprocessor} {pictures.identity}"
+    return _kept(path, identity, len(pictures), features, progress)
 
 
-def sentence_vectors(start: Start, texts: Sequence[str], path: Path, progress: Progress) -> Rows:
-    """The last hidden state of [CLS] of each text and the mean of those of all its tokens;
-    (texts, 2, d), kept in `path`."""
-    tokenizer = start.tokenizer()
-    device = start.model.temperature.device
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-
-    def vectors(rows: range) -> Tensor:
-        tokens = tokenizer([texts[order[row]] for row in rows])
-        ids, mask = (torch.from_numpy(x).to(device) for x in tokens)
-        hidden = start.model.text_model(ids, mask)  # (b, t, d)
-        share = mask[..., None] / mask.sum(1)[:, None, None]
-        return torch.stack([hidden[:, 0], (hidden * share).sum(1)], 1)
-
-    identity = f"{start.identity()} {hashlib.sha256(json.dumps(texts).encode()).hexdigest()}"
-    return _kept(path, identity, len(texts), start, vectors, progress)[np.argsort(order)]
+def _identity(networks: Iterable[nn.Module]) -> str:
+    digest = hashlib.sha256()
+    for network in networks:
+        for tensor in network.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy())
+    return digest.hexdigest()
 
 
 def _still(network: ModuleT) -> ModuleT:
@@ -116,18 +162,16 @@ def _still(network: ModuleT) -> ModuleT:
     return channels_last(still)
 
 
-def _floats(start: Start, pixels: Sequence[Pixels]) -> Tensor:
+def _floats(tower: nn.Module, preprocessor: Preprocessor, pixels: Sequence[Pixels]) -> Tensor:
     """Pictures as the tower wants them, (b, 3, h, w)."""
-    floats = torch.from_numpy(start.preprocessor.to_floats(np.stack(pixels)))
-    device = start.model.temperature.device
-    return floats.to(device, memory_format=torch.channels_last)
+    floats = torch.from_numpy(preprocessor.to_floats(np.stack(pixels)))
+    return floats.to(next(tower.parameters()).device, memory_format=torch.channels_last)
 
 
 def _kept(
     path: Path,
     identity: str,
     count: int,
-    start: Start,
     compute: Callable[[range], Tensor],
     progress: Progress,
 ) -> Rows:
@@ -138,7 +182,6 @@ def _kept(
     first = known["rows"] if known.get("identity") == identity else 0
     array = np.load(path, mmap_mode="r+") if first else None
     progress(path.stem, first, count)
-    start.model.eval()
     with torch.inference_mode():
         for begin in range(first, count, AT_ONCE):
             end = min(begin + AT_ONCE, count)

@@ -18,6 +18,7 @@ from encoder.training.batches import batches
 from encoder.training.data import PairData
 from encoder.training.distributed import World
 from encoder.training.fitting import Classes
+from encoder.training.kept import KeptTexts
 from encoder.training.optimizer import schedule
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start
@@ -33,6 +34,7 @@ def train(
     *,
     second: PairData | None = None,
     classes: Classes | None = None,
+    texts: KeptTexts | None = None,
     evaluate: Callable[[AlignEncoder], Mapping[str, float]] = lambda encoder: {},
     measured: str = "",
     report: Callable[[Step], None] = lambda step: None,
@@ -42,7 +44,8 @@ def train(
     """Train ``start.model`` in place and write a complete checkpoint to the folder `out`.
 
     `settings.labelled` pictures of each batch come from `second`. Pictures of `data` agree with
-    `classes`, if there are any, as `settings.class_weight` says.
+    `classes`, if there are any, as `settings.class_weight` says. `texts` knows all captions where
+    the text tower is frozen.
 
     Every `settings.save_every` steps `evaluate` gets an encoder with the weights as stored. The
     checkpoint holds the weights with the highest `rsum`, or the newest if `evaluate` returns none.
@@ -109,7 +112,7 @@ def train(
             log = stack.enter_context(open(log_up_to(run / LOG, begin), "a", encoding="utf-8"))
         read_names()
         began = time.monotonic()
-        made = batches(data, tokenizer, settings, begin, world, second)
+        made = batches(data, texts or tokenizer, settings, begin, world, second)
         for number, parts in enumerate(made, begin):
             loss = trainer.step(number, parts)
             speed = settings.batch_size / (time.monotonic() - began)

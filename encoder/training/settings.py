@@ -7,6 +7,7 @@ from typing import Literal
 from encoder.errors import EncoderError
 
 Tower = Literal["image", "text"]
+Frozen = Literal["image", "text", "towers"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ class TrainingSettings:
     """The first so many steps train the text tower alone, on pairs of two captions of one picture.
     Two new towers would first learn each other's noise; this gives the picture tower something to
     follow."""
-    freeze: Tower | None = None
-    """The tower that does not change; its batch norms and dropout are in evaluation mode."""
+    freeze: Frozen | None = None
+    """The tower that does not change; its batch norms and dropout are in evaluation mode. "towers":
+    both, except for what projects them into the common space, which is the text projection and the
+    picture tower's last stage."""
     frozen_stages: int = 0
     """The same for the stem and the first so many stages of the picture tower."""
     kept_views: int = 0
@@ -71,17 +74,22 @@ class TrainingSettings:
     """Steps between two saved states; each comes with an evaluation."""
 
     def __post_init__(self) -> None:
-        if self.freeze == "text" and self.paraphrase_steps:
+        if self.freeze in ("text", "towers") and self.paraphrase_steps:
             raise EncoderError("paraphrase steps train the text tower: it cannot be frozen too")
         if self.labelled and not 2 <= self.labelled <= self.batch_size - 2:
             raise EncoderError(
                 f"{self.labelled} labelled pictures in a batch of {self.batch_size}: there must be"
                 " 2 at least, and 2 others"
             )
-        if self.kept_views and not self.frozen_stages:
+        if self.kept_views and not (self.frozen_stages or self.freeze == "towers"):
             raise EncoderError("views can be kept behind frozen stages: say how many are frozen")
-        if self.freeze == "image" and self.frozen_stages:
+        if self.freeze in ("image", "towers") and self.frozen_stages:
             raise EncoderError("the picture tower is frozen as a whole: name no stages of it")
+
+    def still_stages(self, stages: int) -> int:
+        """How many of the picture tower's `stages` do not change, from the first on, where the
+        tower is not frozen whole."""
+        return stages - 1 if self.freeze == "towers" else self.frozen_stages
 
     def sources(self) -> list[int]:
         """For each place in a batch, whether its pair comes from the first data (0) or the second

@@ -10,7 +10,6 @@ from typing import Literal
 import tokenizers
 import torch
 from PIL import Image
-from torch import Tensor
 
 from encoder.checkpoint import find, load
 from encoder.durable import write_whole
@@ -54,9 +53,6 @@ class Start:
     preprocessor: Preprocessor
     tokenizer_json: str
     """The serialised `tokenizers.Tokenizer`."""
-    classifier: tuple[Tensor, Tensor] | None = None
-    """Weight (n, c) and bias (n,) by which the picture tower told n classes before; they apply to
-    `kept.head_features`."""
 
     def identity(self) -> str:
         """SHA-256 of weights, sizes and preprocessing, a hex string."""

@@ -26,11 +26,11 @@ from encoder.model.align import AlignModel, contrastive_loss
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 from encoder.training.batches import Part, Tokens
-from encoder.training.data import Maps
+from encoder.training.data import Maps, States
 from encoder.training.distributed import World
 from encoder.training.fitting import Classes
 from encoder.training.optimizer import make_optimizer, schedule, set_learning_rate
-from encoder.training.settings import Tower, TrainingSettings
+from encoder.training.settings import Frozen, Tower, TrainingSettings
 
 MIN_TEMPERATURE = 0.01
 """Logits above 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
@@ -38,7 +38,7 @@ MIN_TEMPERATURE = 0.01
 TEXTS_AT_ONCE = 32
 
 Side = tuple[Tensor, ...]
-"""The input of one tower: texts (ids, mask), or pictures (floats,) or (maps,)."""
+"""The input of one tower: texts (ids, mask) or (states,), or pictures (floats,) or (maps,)."""
 
 
 class Towers(nn.Module):
@@ -57,6 +57,8 @@ class Towers(nn.Module):
 
     def _features(self, side: Side) -> Tensor:
         if len(side) == 1:
+            if side[0].ndim == 2:
+                return cast(Tensor, self.text_projection(side[0]))
             if self.done:
                 return self.vision_model.after_stages(side[0], self.done)
             return cast(Tensor, self.vision_model(side[0]))
@@ -91,15 +93,17 @@ class Trainer:
         self._classes, self._names = classes, torch.empty(0)
         self.mean = copy.deepcopy(model) if settings.ema else None
         self._preprocessor, self._settings, self._world = preprocessor, settings, world
-        towers: dict[Tower, list[nn.Module]] = {
+        towers: dict[Frozen | None, list[nn.Module]] = {
+            None: [],
             "image": [model.vision_model],
             "text": [model.text_model, model.text_projection],
+            "towers": [model.text_model],
         }
         stages = len(model.config.vision_config.num_block_repeats)
         if settings.frozen_stages > stages:
             raise EncoderError(f"the picture tower has {stages} stages: freeze that many at most")
-        tower = towers[settings.freeze] if settings.freeze else []
-        frozen = [*tower, *model.vision_model.first_stages(settings.frozen_stages)]
+        still_stages = settings.still_stages(stages)
+        frozen = [*towers[settings.freeze], *model.vision_model.first_stages(still_stages)]
         for part in frozen:
             part.requires_grad_(False)
         self.optimizer = make_optimizer(model, settings)
@@ -116,7 +120,7 @@ class Trainer:
             if norm not in still
             for buffer in (norm.running_mean, norm.running_var)
         ]
-        self._towers = Towers(model, settings.frozen_stages if settings.kept_views else 0)
+        self._towers = Towers(model, still_stages if settings.kept_views else 0)
         self._shared: DistributedDataParallel | None = None
         if world.size > 1:
             self._shared = DistributedDataParallel(
@@ -256,11 +260,12 @@ class Trainer:
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
             return cast(list[Tensor], towers(inputs))
 
-    def _floats(self, views: Pixels | Maps) -> npt.NDArray[np.float32]:
-        """(b, c, h, w), channels-last in memory."""
-        if views.dtype == np.uint8:
-            return self._preprocessor.to_floats(cast(Pixels, views))
-        return views.astype(np.float32).transpose(0, 3, 1, 2)
+    def _floats(self, kept: Pixels | Maps | States) -> npt.NDArray[np.float32]:
+        """Pictures or maps as (b, c, h, w), channels-last in memory; states as they are."""
+        if kept.dtype == np.uint8:
+            return self._preprocessor.to_floats(cast(Pixels, kept))
+        floats = kept.astype(np.float32)
+        return floats if floats.ndim == 2 else floats.transpose(0, 3, 1, 2)
 
     def _sharing(self, last: bool) -> AbstractContextManager[None]:
         """Sum gradients over processes only in the backward pass of the last part."""

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,7 @@ from encoder.errors import AlignError
 from retrieval.cli.names import shown
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, count, say
+from retrieval.cli.training_data import TrainingData, decoded, precision
 from retrieval.cli.training_options import (
     ALIGN_MINI,
     FINE_TUNING,
@@ -22,22 +23,16 @@ from retrieval.cli.training_options import (
     Recipe,
     training_options,
 )
-from retrieval.defaults import TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from encoder import Encoder, Preprocessor
-    from encoder.datasets import Dataset, PreparedPictures
+    from encoder import Encoder
+    from encoder.datasets import Dataset
     from encoder.training import (
-        Augmentation,
-        Classes,
-        DrawnViews,
-        PairData,
         Start,
         Step,
         TrainingSettings,
-        Views,
     )
 
 
@@ -67,7 +62,7 @@ def command(**options: Any) -> None:
             say(f"a step compares {batch_size:,} pictures, because there are only {len(dataset):,}")
         with world.in_turn():
             start = _start(asked, dataset)
-            prepared = _Prepared(asked, recipe, dataset, start, device.type == "cuda")
+            prepared = TrainingData(asked, recipe, dataset, start, device.type == "cuda")
             data, second = prepared.pairs()
             evaluate, measured = _evaluation(asked, recipe, start)
         batch_size = _batch_size(asked.batch_size, len(data), world.size)  # some may be left out
@@ -88,6 +83,7 @@ def command(**options: Any) -> None:
             asked.out,
             second=second,
             classes=prepared.classes,
+            texts=prepared.texts,
             evaluate=evaluate,
             measured=measured,
             report=talk.step,
@@ -117,8 +113,8 @@ def _recipe(asked: Asked) -> Recipe:
         raise click.UsageError("--labelled and --template are for --labels FOLDER")
     if any("{}" not in template for template in asked.templates):
         raise click.UsageError("a --template needs {} in the place of the label")
-    if asked.class_names and not asked.image_tower:
-        raise click.UsageError("--class-names is for --image-tower, whose classifier it names")
+    if (asked.class_names is None) != (asked.classifier is None):
+        raise click.UsageError("--classifier and --class-names belong together: give both")
     towers = [tower for tower in (asked.image_tower, asked.text_tower) if tower]
     if len(towers) + 2 * (asked.source is not None) != 2:
         raise click.UsageError("give either --from, or both --image-tower and --text-tower")
@@ -177,74 +173,6 @@ def _start(asked: Asked, dataset: "Dataset") -> "Start":
     )
 
 
-def _augmentation(asked: Asked, recipe: Recipe, start: "Start") -> "Augmentation":
-    from encoder.training import Augmentation
-
-    crop = recipe.min_crop if asked.min_crop is None else asked.min_crop
-    flip = recipe.flip if asked.flip is None else asked.flip
-    return Augmentation(start.preprocessor, crop, flip)
-
-
-class _Prepared:
-    """All that training reads, and the start that was fitted to it."""
-
-    def __init__(
-        self, asked: Asked, recipe: Recipe, dataset: "Dataset", start: "Start", cuda: bool
-    ) -> None:
-        from encoder.datasets import labelled_folder
-        from encoder.training import class_probabilities, fit_projections
-
-        self._asked, self._start, self._cuda = asked, start, cuda
-        self._bar = _Bar()
-        self._augmentation = _augmentation(asked, recipe, start)
-        self._views = [self._drawn(dataset, "pictures")]
-        self._templates = asked.templates or (TEMPLATE, "{}")
-        if asked.labelled_folders:
-            folders = [labelled_folder(folder) for folder in asked.labelled_folders]
-            examples = tuple(example for folder in folders for example in folder.examples)
-            self._views.append(self._drawn(replace(folders[0], examples=examples), "labelled"))
-        self.classes: Classes | None = None
-        if asked.image_tower:
-            sets = list(zip(self._views, (("{}",), self._templates), strict=False))
-            features, *_ = fit_projections(start, sets, asked.out / "training", self._bar)
-            if asked.class_names:
-                names = asked.class_names.read_text("utf-8").splitlines()
-                self.classes = class_probabilities(start, features, names)
-        self._bar.finish()
-
-    def pairs(self) -> "tuple[PairData, PairData | None]":
-        """Pictures with captions, and pictures with labels."""
-        from encoder.training import CaptionedPictures, LabelledPictures, SceneData, keep_views
-
-        if self._asked.preset == ALIGN_MINI:
-            return SceneData(self._views[0].pictures), None
-        views: list[Views] = [*self._views]
-        if self._asked.kept_views:
-            views = [
-                keep_views(
-                    self._start,
-                    drawn,
-                    stages=self._asked.frozen_stages,
-                    count=self._asked.kept_views,
-                    path=self._asked.out / "training" / f"views-{number}.npy",
-                    seed=self._asked.seed,
-                    half=_precision(self._asked, self._cuda) == "bfloat16",
-                    progress=self._bar,
-                )
-                for number, drawn in enumerate(self._views)
-            ]
-        captioned, *labelled = views
-        return CaptionedPictures(captioned), next(
-            (LabelledPictures(some, self._templates) for some in labelled), None
-        )
-
-    def _drawn(self, dataset: "Dataset", name: str) -> "DrawnViews":
-        from encoder.training import DrawnViews
-
-        pictures = _prepared(self._asked, dataset, self._augmentation.kept, name)
-        return DrawnViews(pictures, self._augmentation)
-
-
 def _evaluation(
     asked: Asked, recipe: Recipe, start: "Start"
 ) -> "tuple[Callable[[Encoder], Mapping[str, float]], str]":
@@ -254,28 +182,10 @@ def _evaluation(
     if asked.val_split == NONE:
         return lambda encoder: {}, NONE
     dataset = _opened(asked, recipe, train=False)
-    pictures = _prepared(asked, dataset, start.preprocessor, "validation")
+    pictures = decoded(asked, dataset, start.preprocessor, "validation")
     rows = [pictures.pixels(i) for i in range(len(pictures))]
     measure = dataset_recall(replace(dataset, examples=pictures.examples), rows)
     return measure, pictures.identity
-
-
-def _prepared(
-    asked: Asked, dataset: "Dataset", preprocessor: "Preprocessor", name: str
-) -> "PreparedPictures":
-    from encoder.datasets import prepare_pictures
-
-    bar = ProgressBar("picture")
-    bar.start(len(dataset), f"decoding {name}")
-    pictures = prepare_pictures(
-        dataset,
-        preprocessor,
-        asked.out / "training" / name,
-        allow_missing=asked.allow_missing,
-        advance=bar.advance,
-    )
-    bar.finish()
-    return pictures
 
 
 def _settings(
@@ -293,14 +203,16 @@ def _settings(
     steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
     warmup, paraphrase = asked.warmup, asked.paraphrase_steps
     if paraphrase is None:
-        paraphrase = 0 if asked.freeze == "text" else min(recipe.paraphrase_steps, steps // 5)
+        paraphrase = (
+            0 if asked.freeze in ("text", "towers") else min(recipe.paraphrase_steps, steps // 5)
+        )
     return TrainingSettings(
         steps=steps,
         batch_size=batch_size,
         captions=asked.captions,
         labelled=labelled,
         labelled_weight=asked.labelled_weight,
-        class_weight=asked.class_weight if asked.class_names else 0.0,
+        class_weight=asked.class_weight if asked.classifier else 0.0,
         micro_batch=micro_batch,
         learning_rate=asked.learning_rate or recipe.learning_rate,
         image_learning_rate=asked.image_lr,
@@ -314,30 +226,11 @@ def _settings(
         frozen_norms=asked.frozen_norms,
         head_dropout=asked.head_dropout,
         ema=asked.ema,
-        precision=_precision(asked, cuda),
+        precision=precision(asked, cuda),
         seed=asked.seed,
         save_every=asked.save_every,
         stored_as=asked.stored_as or ("float16" if asked.preset == ALIGN_MINI else "float32"),
     )
-
-
-def _precision(asked: Asked, cuda: bool) -> Literal["float32", "bfloat16"]:
-    return asked.precision or ("bfloat16" if cuda else "float32")
-
-
-class _Bar(ProgressBar):
-    """Progress of what is computed once and kept."""
-
-    def __init__(self) -> None:
-        super().__init__("row")
-        self._what, self._done = "", 0
-
-    def __call__(self, what: str, done: int, count: int) -> None:
-        if what != self._what:
-            self.start(count, f"computing {what}", done)
-        else:
-            self.advance(done - self._done)
-        self._what, self._done = what, done
 
 
 class _Talk:

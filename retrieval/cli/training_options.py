@@ -100,17 +100,22 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         " model.safetensors.",
     ),
     click.option(
+        "--classifier",
+        type=_FILE,
+        help="Weights of EfficientNet-Lite, as for --image-tower: pictures with captions are taught"
+        " to agree with its classifier, too, through --class-names.",
+    ),
+    click.option(
         "--class-names",
         type=_FILE,
-        help="Names of the classes that --image-tower was trained on, one a line, in their order:"
-        " pictures are taught to agree with its classifier through these names.",
+        help="File with the names of the classes of --classifier, one a line, in their order.",
     ),
     click.option(
         "--class-weight",
         type=_RATE,
         default=0.3,
         show_default=True,
-        help="How much the loss of --class-names counts.",
+        help="How much the loss of --classifier counts.",
     ),
     click.option(
         "--preset",
@@ -178,7 +183,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Steps at the start that train only the text tower, with two captions of one picture"
         " as a pair. [default: 0, from scratch 150, at most a fifth of all]",
     ),
-    click.option("--freeze", type=click.Choice(["image", "text"]), help="Tower not to train."),
+    click.option(
+        "--freeze",
+        type=click.Choice(["image", "text", "towers"]),
+        help="Tower not to train; towers: both, except for what projects them into the common"
+        " space.",
+    ),
     click.option(
         "--freeze-stages",
         "frozen_stages",
@@ -191,7 +201,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.IntRange(min=0),
         default=0,
         help="Draw so many views of each picture once and keep what the frozen stages make of them,"
-        " instead of drawing a view each time. Takes disk, saves time.",
+        " instead of drawing a view each time. With --freeze towers texts are kept, too. Takes"
+        " disk, saves time.",
     ),
     click.option(
         "--freeze-norms",
@@ -272,6 +283,7 @@ class Asked:
     source: str | None
     image_tower: Path | None
     text_tower: Path | None
+    classifier: Path | None
     class_names: Path | None
     class_weight: float
     preset: Literal["mini", "base", "align-mini"] | None
@@ -286,7 +298,7 @@ class Asked:
     head_lr: float | None
     warmup: int | None
     paraphrase_steps: int | None
-    freeze: Literal["image", "text"] | None
+    freeze: Literal["image", "text", "towers"] | None
     frozen_stages: int
     kept_views: int
     frozen_norms: bool

@@ -1,6 +1,5 @@
 """Two towers brought together before training, and what is computed once for it and kept."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from encoder import EncoderError
+from encoder import CheckpointError, EncoderError
 from encoder.datasets import labelled_folder, prepare_pictures
 from encoder.training import (
     Augmentation,
@@ -18,9 +17,13 @@ from encoder.training import (
     class_probabilities,
     fit_projections,
     from_towers,
+    keep_texts,
     keep_views,
+    phrases,
+    read_classifier,
 )
 from encoder.training.fitting import PICTURE_PENALTY, TEXT_PENALTY
+from encoder.training.kept import head_features
 from tests.encoder.foreign_towers import lite, lite_features, write_bert, write_lite
 
 LABELS = ("cat", "a cat", "ab on", "7")
@@ -66,12 +69,16 @@ def ridge(x: np.ndarray, y: np.ndarray, penalty: float) -> np.ndarray:
     return rows[: len(x)] @ solution
 
 
+def every_text(views: DrawnViews) -> list[str]:
+    return [text for some in phrases(views, TEMPLATES) for text in some]
+
+
 def test_projections_are_those_of_least_squares(
     start: Start, views: DrawnViews, tmp_path: Path
 ) -> None:
-    (features,) = fit_projections(start, [(views, TEMPLATES)], tmp_path / "run")
+    kept = keep_texts(start, every_text(views), tmp_path / "texts.npy")
+    fit_projections(start, [(views, TEMPLATES)], kept, tmp_path / "run")
     seen = lite_features(lite(), whole(start, views)).double().numpy()
-    np.testing.assert_allclose(features, seen, rtol=1e-4, atol=1e-4)
 
     labels = [example.captions[0] for example in views.examples]
     texts = [template.replace("{}", label) for label in labels for template in TEMPLATES]
@@ -80,6 +87,7 @@ def test_projections_are_those_of_least_squares(
         hidden = start.model.text_model.eval()(ids, mask)
         embedded = start.model.get_text_features(ids, mask).double().numpy()
         pictures = start.model.eval().get_image_features(whole(start, views)).double().numpy()
+    np.testing.assert_allclose(kept(texts), hidden[:, 0], atol=1e-5)
     means = F.normalize(
         torch.stack([row[: int(m.sum())].mean(0) for row, m in zip(hidden, mask, strict=True)]),
         dim=-1,
@@ -92,23 +100,42 @@ def test_projections_are_those_of_least_squares(
     assert np.ptp(expected, axis=0).max() > 0.1
 
 
-def test_the_classifier_of_the_tower_tells_classes(
-    start: Start, views: DrawnViews, tmp_path: Path
-) -> None:
-    (features,) = fit_projections(start, [(views, TEMPLATES)], tmp_path / "run")
+def test_a_classifier_tells_classes(views: DrawnViews, start: Start, tmp_path: Path) -> None:
+    classifier = read_classifier(tmp_path / "lite.pth", image_size=32)
     names = [f"class {n}" for n in range(10)]
-    told = class_probabilities(start, features, names)
+    path = tmp_path / "run" / "features.npy"
+    told = class_probabilities(classifier, names, views, path)
     weights = lite()
-    logits = lite_features(weights, whole(start, views)) @ weights["_fc.weight"].T
-    expected = (logits + weights["_fc.bias"]).softmax(-1)
+    features = lite_features(weights, whole(start, views))
+    np.testing.assert_allclose(np.load(path), features, rtol=1e-4, atol=1e-4)
+    expected = (features @ weights["_fc.weight"].T + weights["_fc.bias"]).softmax(-1)
     np.testing.assert_allclose(told.probabilities, expected, atol=1e-4)
     assert told.names == tuple(names)
-    others = class_probabilities(start, features, names[::-1])
+    others = class_probabilities(classifier, names[::-1], views, path)
     assert told.identity != others.identity
     with pytest.raises(EncoderError, match="9 names for the 10 classes"):
-        class_probabilities(start, features, names[1:])
-    with pytest.raises(EncoderError, match="no classifier"):
-        class_probabilities(replace(start, classifier=None), features, names)
+        class_probabilities(classifier, names[1:], views, path)
+    torch.save({n: t for n, t in weights.items() if "_fc" not in n}, tmp_path / "headless.pth")
+    with pytest.raises(CheckpointError, match="has no classifier"):
+        read_classifier(tmp_path / "headless.pth")
+
+
+def test_features_of_a_tower_are_those_of_its_classifier_and_not_computed_again(
+    start: Start, views: DrawnViews, tmp_path: Path
+) -> None:
+    classifier = read_classifier(tmp_path / "lite.pth", image_size=32)
+    path = tmp_path / "run" / "features-0.npy"
+    kept = keep_texts(start, every_text(views), tmp_path / "texts.npy")
+    fit_projections(start, [(views, TEMPLATES)], kept, tmp_path / "run")
+    done: list[int] = []
+    head_features(
+        classifier.tower,
+        classifier.preprocessor,
+        views,
+        path,
+        progress=lambda what, rows, count: done.append(rows),
+    )
+    assert done == [8]
 
 
 def test_kept_views_are_what_frozen_stages_make_of_views(

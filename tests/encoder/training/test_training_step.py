@@ -422,6 +422,51 @@ def test_kept_views_need_frozen_stages() -> None:
         TrainingSettings(kept_views=2)
 
 
+def test_frozen_towers_train_what_projects_them_alone(tmp_path: Path) -> None:
+    settings = replace(WHOLE, freeze="towers")
+    parts = parts_of(settings, tmp_path)
+    model = tiny_model(dropout=0.3)
+    before = copy.deepcopy(model.state_dict())
+    Trainer(model, PREPROCESSOR, settings, World()).step(0, parts)
+    moved = {n for n, tensor in model.state_dict().items() if not torch.equal(tensor, before[n])}
+    last = ("vision_model.encoder.blocks.2.", "vision_model.encoder.blocks.3.")
+    assert {name for name in moved if not name.startswith(last)} == {
+        *("temperature", "text_projection.weight", "text_projection.bias")
+    }
+    assert any(name.startswith(last) for name in moved)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_kept_texts_and_views_train_as_frozen_towers_do(
+    micro_batch: int | None, tmp_path: Path
+) -> None:
+    settings = replace(WHOLE, micro_batch=micro_batch, freeze="towers", captions=2)
+    model = tiny_model(dropout=0.2)
+    parts = parts_of(settings, tmp_path)
+    model.eval()
+    kept = []
+    with torch.no_grad():
+        for part in parts:
+            x = torch.from_numpy(PREPROCESSOR.to_floats(pixels_of(part)))
+            for module in model.vision_model.first_stages(1):
+                x = module(x)
+            states = model.text_model(*map(torch.from_numpy, part.texts))[:, 0].numpy()
+            kept.append(replace(part, texts=states, others=x.permute(0, 2, 3, 1).numpy()))
+    for block in model.vision_model.last_stage():
+        block.dropout = None  # it would draw other numbers
+    both = []
+    for some, used in ((0, parts), (3, kept)):
+        trainer = Trainer(
+            copy.deepcopy(model), PREPROCESSOR, replace(settings, kept_views=some), World()
+        )
+        loss = trainer.step(0, used)
+        found = {n: p.grad for n, p in trainer.model.named_parameters() if p.grad is not None}
+        both.append((loss, found))
+    (loss, wanted), (other, found) = both
+    assert other == pytest.approx(loss, abs=1e-6)
+    assert_alike(found, wanted)
+
+
 def test_texts_of_like_length_share_their_padding(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_two_foreign_towers(photos: Path, tmp_path: Path) -> None:
     options = (
         *(*towers, *TINY, "--freeze-norms", "--freeze-stages", "3", "--kept-views", "2"),
         *("--labels", str(labelled.parent), "--labelled", "2", "--stored-as", "float16"),
+        *("--classifier", str(tmp_path / "lite.pth")),
     )
     result = train(photos, tmp_path / "out", *options, "--class-names", str(names))
     assert result.exit_code == 0, result.output
@@ -143,11 +144,17 @@ def test_two_foreign_towers(photos: Path, tmp_path: Path) -> None:
     other = train(photos, tmp_path / "out", *options, "--class-names", str(names))
     assert other.exit_code == 1
     assert "was written with other pictures or captions" in other.stderr
+    more = (
+        *("--from", str(tmp_path / "out"), *TINY[2:], "--freeze", "towers", "--kept-views", "2"),
+        *("--labels", str(labelled.parent), "--labelled", "2", "--captions", "2"),
+    )
+    heads = train(photos, tmp_path / "heads", *more)
+    assert heads.exit_code == 0, heads.output
     names.write_text("cat")
     other = train(photos, tmp_path / "new", *options, "--class-names", str(names))
     assert (other.exit_code, other.stderr.splitlines()[-1]) == (
         1,
-        "align: 1 names for the 10 classes of the picture tower",
+        "align: 1 names for the 10 classes of the classifier",
     )
     broken = train(photos, tmp_path / "other", *towers[:2], "--text-tower", __file__, *TINY)
     assert broken.exit_code == 1
