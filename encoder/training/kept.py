@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from encoder.durable import write_whole
+from encoder.errors import EncoderError
 from encoder.model.efficientnet import EfficientNet, ModuleT, channels_last, fold_batch_norms
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
@@ -23,6 +25,8 @@ from encoder.training.starts import Start
 AT_ONCE = 32
 """Rows that are computed at once."""
 SAVED_EVERY = 512
+SPARE = 1_000_000_000
+"""Bytes of a disk that are left free."""
 
 Rows = npt.NDArray[np.floating[Any]]
 Progress = Callable[[str, int, int], None]
@@ -176,9 +180,10 @@ def _kept(
     progress: Progress,
 ) -> Rows:
     """`count` rows that `compute` makes of their numbers, in a file. What a file with the same
-    `identity` holds is not computed again."""
+    `identity` holds is not computed again. EncoderError if the disk has no room for it."""
     record = path.with_suffix(".json")
-    known = json.loads(record.read_text("utf-8")) if record.exists() else {}
+    there = record.exists() and path.exists()
+    known = json.loads(record.read_text("utf-8")) if there else {}
     first = known["rows"] if known.get("identity") == identity else 0
     array = np.load(path, mmap_mode="r+") if first else None
     progress(path.stem, first, count)
@@ -188,7 +193,9 @@ def _kept(
             rows = compute(range(begin, end)).cpu().numpy()
             if array is None:
                 record.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
                 shape = (count, *rows.shape[1:])
+                _check_room(path, count * rows[0].nbytes)
                 array = np.lib.format.open_memmap(path, "w+", rows.dtype, shape)
             array[begin:end] = rows
             progress(path.stem, end, count)
@@ -198,3 +205,13 @@ def _kept(
                     file.write(json.dumps({"identity": identity, "rows": end}).encode())
     kept: Rows = np.load(path, mmap_mode="r")
     return kept
+
+
+def _check_room(path: Path, wanted: int) -> None:
+    """A mapped file on a full disk would kill the process."""
+    free = shutil.disk_usage(path.parent).free
+    if wanted > free - SPARE:
+        raise EncoderError(
+            f"{path} needs {wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there: make"
+            " room, or keep fewer views"
+        )

@@ -113,6 +113,8 @@ def _recipe(asked: Asked) -> Recipe:
         raise click.UsageError("--labelled and --template are for --labels FOLDER")
     if any("{}" not in template for template in asked.templates):
         raise click.UsageError("a --template needs {} in the place of the label")
+    if asked.kept_views and not asked.frozen_stages and asked.freeze != "towers":
+        raise click.UsageError("--kept-views is for --freeze-stages or --freeze towers")
     if (asked.class_names is None) != (asked.classifier is None):
         raise click.UsageError("--classifier and --class-names belong together: give both")
     towers = [tower for tower in (asked.image_tower, asked.text_tower) if tower]

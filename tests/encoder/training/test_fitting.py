@@ -202,3 +202,22 @@ def test_views_that_are_kept_are_not_drawn_again(
     again = tmp_path / "again.npy"
     keep_views(start, views, stages=2, count=3, path=again, seed=0)
     assert np.array_equal(np.load(path), np.load(again))
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    start: Start, views: DrawnViews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("encoder.training.kept.SPARE", 1 << 60)
+    path = tmp_path / "views.npy"
+    with pytest.raises(EncoderError, match=r"views\.npy needs .* keep fewer views"):
+        keep_views(start, views, stages=2, count=3, path=path, seed=0)
+    assert not path.exists()
+
+
+def test_a_lost_file_is_computed_again(start: Start, views: DrawnViews, tmp_path: Path) -> None:
+    path = tmp_path / "views.npy"
+    keep_views(start, views, stages=2, count=2, path=path, seed=0)
+    array = np.load(path)
+    path.unlink()
+    keep_views(start, views, stages=2, count=2, path=path, seed=0)
+    assert np.array_equal(np.load(path), array)

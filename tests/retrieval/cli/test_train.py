@@ -292,6 +292,9 @@ def test_a_broken_photograph_is_named_before_anything_is_trained(
         (("--from", "align-mini", "--text-tower", __file__), "give either --from, or both"),
         (("--from", "scratch", "--labelled", "2"), "are for --labels FOLDER"),
         (("--from", "scratch", "--labels", ".", "--template", "a"), "needs {} in the place"),
+        (("--from", "align-mini", "--kept-views", "2"), "is for --freeze-stages or --freeze tow"),
+        (("--from", "align-mini", "--classifier", __file__), "belong together: give both"),
+        (("--from", "align-mini", "--class-names", __file__), "belong together: give both"),
     ],
 )
 def test_wrong_usage(options: tuple[str, ...], said: str, photos: Path, tmp_path: Path) -> None:
