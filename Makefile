@@ -55,8 +55,8 @@ align-small: .venv/runtime.stamp  ## train align-small again from two published 
 	LC_ALL=C ls "$(DATA)/imagenet_samples" | sed 's/^n[0-9]*_//; s/\.[^.]*$$//; s/_/ /g' > $(TOWERS)/classes.txt
 	$(TRAIN_SMALL) --image-tower $(LITE0) --text-tower $(TOWERS)/all_minilm_l6_v2/model.zip --freeze towers --kept-views 5 \
 		--captions 3 --batch-size 704 --micro-batch 704 --labelled 192 --epochs 24 --learning-rate 1e-3 --save-every 66 --out $(OUT)-heads
-	$(TRAIN_SMALL) --from $(OUT)-heads --freeze-stages 5 --kept-views 5 --captions 1 --batch-size 352 --micro-batch 352 --labelled 96 \
-		--epochs 20 --image-lr 1.5e-4 --text-lr 5e-5 --head-lr 3e-4 --save-every 69 --stored-as float16 --out $(OUT)
+	$(TRAIN_SMALL) --from $(OUT)-heads --freeze-stages 5 --kept-views 5 --batch-size 352 --micro-batch 352 --labelled 96 \
+		--epochs 20 --image-lr 3e-4 --text-lr 1e-4 --head-lr 5e-4 --ema 0.99 --save-every 69 --stored-as float16 --out $(OUT)
 
 clean:  ## remove .venv, the demo and what the tests measured
 	rm -rf .venv .venv-newest demo *.egg-info .coverage .coverage.*
