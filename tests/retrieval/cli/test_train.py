@@ -1,7 +1,10 @@
 """`align train`: from a user's folder of photographs to a model that searches."""
 
+import itertools
 import json
+import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from safetensors.torch import load_file
 from encoder import load_encoder
 from encoder.scenes import make_scene
 from retrieval.cli import main
+from retrieval.cli.train import command
 from tests.encoder.foreign_towers import write_bert, write_lite
 
 TINY = ("--image-size", "32", "--batch-size", "8", "--epochs", "2", "--save-every", "2")
@@ -325,3 +329,26 @@ def test_the_default_batch_shrinks_to_the_dataset(photos: Path, tmp_path: Path) 
     assert result.exit_code == 0, result.output
     assert "a step compares 16 pictures, because there are only 16\n" in result.stderr
     assert "for 1 step of 16" in result.stderr
+
+
+def test_the_recipe_of_align_small_gives_options_that_exist() -> None:
+    """It takes hours, so only its words are checked here."""
+    root = Path(__file__).parents[3]
+    said = subprocess.run(
+        ["make", "-n", "align-small", "DATA=data", "OUT=out"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.replace("\\\n", " ")
+    runs = [shlex.split(line) for line in said.splitlines() if "align train flickr8k" in line]
+    known = {name for param in command.params for name in param.opts}
+    assert len(runs) == 2
+    for words in runs:
+        given = [word for word in words if word.startswith("--")]
+        assert len(given) > 15
+        assert sorted(set(given) - known) == []
+    heads, whole = (dict(itertools.pairwise(words)) for words in runs)
+    assert (heads["--freeze"], heads["--out"]) == ("towers", whole["--from"])
+    assert (whole["--stored-as"], whole["--out"]) == ("float16", "out")
