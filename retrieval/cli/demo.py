@@ -16,7 +16,7 @@ from encoder.durable import write_whole
 from encoder.scenes import make_scene
 from retrieval.cli.names import pasteable
 from retrieval.cli.options import device_option
-from retrieval.cli.output import ProgressBar, count, print_hits, say, unreadable
+from retrieval.cli.output import ProgressBar, count, print_hits, say, say_limits, unreadable
 
 if TYPE_CHECKING:
     from retrieval.contact_sheet import Answer
@@ -95,6 +95,8 @@ def command(
             raise AlignError(f"{shown} holds no pictures: name another folder with --pictures")
         new = report.added + report.changed
         say(f"indexed {count(new, 'new picture')} in {report.seconds:.1f} s")
+        if pictures and library.model:
+            say_limits(library.model.name)
         if report.failing:
             say(unreadable(report.failing, report.passing))
 

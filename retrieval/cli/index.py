@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from encoder.bundled import facts
 from indexer import LayoutChoice
 from retrieval.cli.names import whole
 from retrieval.cli.opening import encoder_loader, is_another_name, locate_for_indexing
@@ -18,7 +17,7 @@ from retrieval.cli.options import (
     model_option,
     wait_option,
 )
-from retrieval.cli.output import ProgressBar, print_json, say, unreadable
+from retrieval.cli.output import ProgressBar, print_json, say, say_limits, unreadable
 
 
 @click.command()
@@ -128,9 +127,8 @@ def command(
             }
             said = ", ".join(f"{n:,} {what}" for what, n in parts.items() if n) or "no pictures"
             click.echo(f"{said} in {report.seconds:.1f} s: {whole(opened.path)}")
-        used = opened.model
-        if used and report.added and (known := facts(used.name).knows_only):
-            say(f"note: {used.name} knows {known} only, no photographs")
+        if opened.model and report.added:
+            say_limits(opened.model.name)
         for name in report.given_up:
             say(f"embedding everything with {name} was begun and is given up now")
         for clause in remedies(report.passed_over):

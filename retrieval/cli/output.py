@@ -12,6 +12,7 @@ from typing import Any, Literal
 import click
 from tqdm import tqdm
 
+from encoder.bundled import facts
 from indexer import GenerationStatus, RootStatus
 from retrieval.cli.names import printable, raw, shown
 from retrieval.results import Results, json_values
@@ -129,6 +130,12 @@ def unreadable(failing: int, passing: int) -> str:
     """How many files fail, and where to see them."""
     again = f" ({passing:,} of them may be readable next time)" if passing else ""
     return f"{count(failing, 'file')} cannot be read{again}: see align failures"
+
+
+def say_limits(model: str) -> None:
+    """Say what pictures a model knows, if it knows no photographs."""
+    if known := facts(model).knows_only:
+        say(f"note: {model} knows {known} only, no photographs")
 
 
 def close_bars() -> None:

@@ -107,6 +107,7 @@ def test_pictures_of_ones_own_are_shown_and_left_alone(few: Path) -> None:
     assert sorted(p.name for p in few.iterdir()) == ["one", "tour", "two"]
     assert "indexed 8 new pictures" in result.stderr
     assert "1 file cannot be read" in result.stderr
+    assert "note: align-mini knows drawn scenes only, no photographs" in result.stderr
     lines = result.stdout.splitlines()
     assert [line for line in lines if line and line[0] != " "] == ["a red bus", "a cat"]
     shown = [line.split()[2] for line in lines if line.startswith(" ")]
