@@ -84,7 +84,7 @@ def test_make_help_names_every_target() -> None:
 )
 def test_the_make_targets_in_documents_exist(document: str) -> None:
     text = (ROOT / document).read_text()
-    named = re.findall(r"(?:`|^    )make (\w+)", text, re.MULTILINE)
+    named = re.findall(r"(?:`|^    )make ([\w-]+)", text, re.MULTILINE)
     assert set(named) <= set(targets())
     if document == "README.md":
         assert {"demo", "test", "check"} <= set(named)
