@@ -14,7 +14,7 @@ from encoder.training.fitting import Classes, class_probabilities, fit_projectio
 from encoder.training.foreign import from_towers, read_classifier
 from encoder.training.kept import KeptTexts, keep_texts, keep_views, phrases
 from encoder.training.loop import train
-from encoder.training.settings import Step, TrainingSettings
+from encoder.training.settings import Step, TrainingSettings, still_stages
 from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
 from encoder.training.state import claim
 from encoder.training.vocabulary import train_tokenizer
@@ -46,6 +46,7 @@ __all__ = [
     "phrases",
     "read_classifier",
     "scene_captions",
+    "still_stages",
     "train",
     "train_tokenizer",
 ]

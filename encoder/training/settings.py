@@ -10,6 +10,12 @@ Tower = Literal["image", "text"]
 Frozen = Literal["image", "text", "towers"]
 
 
+def still_stages(freeze: Frozen | None, frozen: int, stages: int) -> int:
+    """How many of the picture tower's `stages` do not change, from the first on: `frozen`, or all
+    but the last if `freeze` is "towers"."""
+    return stages - 1 if freeze == "towers" else frozen
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """These settings, the data and the first weights together decide the result."""
@@ -57,8 +63,8 @@ class TrainingSettings:
     """Whether all batch norms are in evaluation mode: their statistics do not change, but their
     weights do."""
     head_dropout: float = 0.0
-    """The share of channels that are left out before the projections of the picture tower's last
-    stage, drawn anew for each picture."""
+    """The picture tower's last stage leaves out this share of its channels before each projection.
+    The channels are drawn anew for each picture."""
     weight_decay: float = 0.05
     """For matrices and filters; norms, biases and the temperature have none."""
     max_gradient_norm: float = 1.0
@@ -85,11 +91,6 @@ class TrainingSettings:
             raise EncoderError("views can be kept behind frozen stages: say how many are frozen")
         if self.freeze in ("image", "towers") and self.frozen_stages:
             raise EncoderError("the picture tower is frozen as a whole: name no stages of it")
-
-    def still_stages(self, stages: int) -> int:
-        """How many of the picture tower's `stages` do not change, from the first on, where the
-        tower is not frozen whole."""
-        return stages - 1 if self.freeze == "towers" else self.frozen_stages
 
     def sources(self) -> list[int]:
         """For each place in a batch, whether its pair comes from the first data (0) or the second

@@ -30,7 +30,7 @@ from encoder.training.data import Maps, States
 from encoder.training.distributed import World
 from encoder.training.fitting import Classes
 from encoder.training.optimizer import make_optimizer, schedule, set_learning_rate
-from encoder.training.settings import Frozen, Tower, TrainingSettings
+from encoder.training.settings import Frozen, Tower, TrainingSettings, still_stages
 
 MIN_TEMPERATURE = 0.01
 """Logits above 100 times the cosine make training unstable (arXiv 2103.00020, section 2.5)."""
@@ -102,25 +102,25 @@ class Trainer:
         stages = len(model.config.vision_config.num_block_repeats)
         if settings.frozen_stages > stages:
             raise EncoderError(f"the picture tower has {stages} stages: freeze that many at most")
-        still_stages = settings.still_stages(stages)
-        frozen = [*towers[settings.freeze], *model.vision_model.first_stages(still_stages)]
+        still = still_stages(settings.freeze, settings.frozen_stages, stages)
+        frozen = [*towers[settings.freeze], *model.vision_model.first_stages(still)]
         for part in frozen:
             part.requires_grad_(False)
         self.optimizer = make_optimizer(model, settings)
         norms = [m for m in model.vision_model.modules() if isinstance(m, nn.BatchNorm2d)]
         self._still = [*frozen, *(norms if settings.frozen_norms else [])]
         """Modules that are in evaluation mode while the others train."""
-        still = {module for part in self._still for module in part.modules()}
+        unmoved = {module for part in self._still for module in part.modules()}
         if settings.head_dropout:
             for block in model.vision_model.last_stage():
                 block.squeeze_excite.register_forward_hook(self._drop_channels)
         self._statistics = [
             cast(Tensor, buffer)
             for norm in norms
-            if norm not in still
+            if norm not in unmoved
             for buffer in (norm.running_mean, norm.running_var)
         ]
-        self._towers = Towers(model, still_stages if settings.kept_views else 0)
+        self._towers = Towers(model, still if settings.kept_views else 0)
         self._shared: DistributedDataParallel | None = None
         if world.size > 1:
             self._shared = DistributedDataParallel(

@@ -90,8 +90,10 @@ class TrainingData:
         )
 
     def _still_stages(self) -> int:
+        from encoder.training import still_stages
+
         stages = len(self._start.model.config.vision_config.num_block_repeats)
-        return stages - 1 if self._asked.freeze == "towers" else self._asked.frozen_stages
+        return still_stages(self._asked.freeze, self._asked.frozen_stages, stages)
 
     def _drawn(self, dataset: "Dataset", name: str) -> "DrawnViews":
         from encoder.training import DrawnViews
