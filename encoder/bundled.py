@@ -6,7 +6,7 @@ from pathlib import Path
 
 _FOLDER = Path(__file__).parent / "checkpoints"
 
-BUNDLED = {name: _FOLDER / name for name in ("align-mini",)}
+BUNDLED = {name: _FOLDER / name for name in ("align-small", "align-mini")}
 
 
 @dataclass(frozen=True)

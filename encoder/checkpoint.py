@@ -54,7 +54,7 @@ def find(name_or_path: str, revision: str | None = None) -> tuple[Path, str | No
     if path.is_absolute() or name_or_path.startswith((".", "~")) or name_or_path.count("/") != 1:
         raise CheckpointError(
             f"{name_or_path} is not a checkpoint: give a folder with {', '.join(FILES[:3])} and"
-            f" {WEIGHTS}, a hub id such as kakaobrain/align-base, or align-mini"
+            f" {WEIGHTS}, a hub id such as kakaobrain/align-base, or {' or '.join(BUNDLED)}"
         )
     return _fetch(name_or_path, revision)
 
@@ -207,8 +207,9 @@ def _fetch(repo: str, revision: str | None) -> tuple[Path, str | None]:
         except Exception as error:  # the hub's client raises a dozen types when it is offline
             raise HubError(
                 f"{repo} is not on this machine and the hub cannot be reached"
-                f" ({type(error).__name__}): put {', '.join(FILES)} of {repo} into a folder and"
-                " give its path as --model, or use --model align-mini (drawn scenes only)"
+                f" ({type(error).__name__}): use --model align-small, which comes with the"
+                f" package, or put {', '.join(FILES)} of {repo} into a folder and give its path"
+                " as --model"
             ) from error
     if not (path / WEIGHTS).exists():
         raise CheckpointError(

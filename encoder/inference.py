@@ -113,8 +113,8 @@ def load_encoder(
 ) -> AlignEncoder:
     """Load a checkpoint for embedding.
 
-    `name_or_path`: ``align-mini`` (bundled), a local directory, or a hub id such as
-    ``kakaobrain/align-base``, which is fetched once, at `revision` (by default the main branch).
+    `name_or_path`: ``align-small`` or ``align-mini`` (bundled), a local directory, or a hub id such
+    as ``kakaobrain/align-base``, which is fetched once, at `revision` (by default the main branch).
     `device`: ``auto`` takes CUDA if this machine has it, else the CPU. Raises CheckpointError or
     HubError with the remedy, EncoderError for a device that is not there.
     """

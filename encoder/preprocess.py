@@ -92,6 +92,12 @@ class Preprocessor:
             return None
         return (*(self.crop_size if self.do_center_crop else self.size), 3)
 
+    def at_size(self, side: int) -> Self:
+        """The same for square pictures of `side` pixels; a centre crop keeps its share."""
+        cut = self.crop_size if self.do_center_crop else self.size
+        height, width = (round(side * all / kept) for all, kept in zip(self.size, cut, strict=True))
+        return dataclasses.replace(self, size=(height, width), crop_size=(side, side))
+
     def to_floats(self, pixels: Pixels) -> npt.NDArray[np.float32]:
         """Rescale and normalise a batch (b, h, w, 3) of `prepare`d pictures to (b, 3, h, w)."""
         x = pixels.astype(np.float32)

@@ -34,7 +34,7 @@ class Encoder(Protocol):
     @property
     def name(self) -> str:
         """The name by which `load_encoder` finds it from any folder: an absolute path, a hub id or
-        ``align-mini``."""
+        that of a bundled model, such as ``align-small``."""
 
     @property
     def fingerprint(self) -> str:

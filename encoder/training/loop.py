@@ -76,6 +76,9 @@ def train(
     stored_as = {"float32": torch.float32, "float16": torch.float16}[settings.stored_as]
     with world.in_turn():
         run = claim(out)
+    preprocessor = start.preprocessor
+    if settings.stored_size:
+        preprocessor = preprocessor.at_size(settings.stored_size)
     others_known = [some.identity for some in (second, classes) if some is not None]
     known = [data.identity, *others_known, start.identity(), measured]
     identity = " ".join(known)
@@ -85,7 +88,7 @@ def train(
     begin, best = load_state(run / STATE, trainer, settings, identity)
     with world.in_turn():
         if world.first and not begin:
-            save(out, trainer.weights, start.preprocessor, start.tokenizer_json, stored_as)
+            save(out, trainer.weights, preprocessor, start.tokenizer_json, stored_as)
 
     def saved(step: int) -> tuple[Mapping[str, float], bool]:
         """Evaluate the weights, keep them if they are the best, then write the state. A run that
@@ -93,7 +96,7 @@ def train(
         nonlocal best
         trainer.check_weights(step - 1)
         candidate = run / "candidate"
-        save(candidate, trainer.weights, start.preprocessor, start.tokenizer_json, stored_as)
+        save(candidate, trainer.weights, preprocessor, start.tokenizer_json, stored_as)
         recall = evaluate(AlignEncoder(load(candidate), str(out), device))
         better = recall.get("rsum", best) >= best
         if better:

@@ -75,6 +75,10 @@ class TrainingSettings:
     """The precision of the towers; loss, weights and optimizer are always float32."""
     stored_as: Literal["float32", "float16"] = "float32"
     """The type of the weights in the checkpoint."""
+    stored_size: int | None = None
+    """The side of pictures, in pixels, for which the checkpoint is evaluated and stored; None: that
+    of training. Views are parts of pictures, so things look larger in them than in whole pictures;
+    more pixels make up for that (Touvron et al. 2019, arXiv 1906.06423)."""
     seed: int = 0
     save_every: int = 200
     """Steps between two saved states; each comes with an evaluation."""

@@ -4,7 +4,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -12,16 +11,18 @@ from typing import TYPE_CHECKING
 import click
 
 from encoder import AlignError
+from encoder.bundled import facts
 from encoder.durable import write_whole
 from encoder.scenes import make_scene
 from retrieval.cli.names import pasteable
+from retrieval.cli.opening import encoder_loader, is_another_name
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, count, print_hits, say, say_limits, unreadable
 
 if TYPE_CHECKING:
     from retrieval.contact_sheet import Answer
 
-MODEL = "align-mini"
+MODEL_FOR_SCENES, MODEL_FOR_PHOTOGRAPHS = "align-mini", "align-small"
 PICTURES = 500
 FIRST_SEED = 20_000_000
 HITS = 5
@@ -58,7 +59,11 @@ QUESTIONS_TO_PHOTOGRAPHS = (
     metavar="TEXT",
     help="Ask this instead of the questions proposed. Repeatable.",
 )
-@click.option("--model", help=f"Model to index with. [default: {MODEL}]")
+@click.option(
+    "--model",
+    help=f"Model to index with. [default: {MODEL_FOR_SCENES}; with --pictures"
+    f" {MODEL_FOR_PHOTOGRAPHS}]",
+)
 @device_option
 def command(
     folder: Path,
@@ -72,12 +77,12 @@ def command(
     Draws 500 scenes into FOLDER, or takes the folder of --pictures, indexes them into a library in
     FOLDER and asks some questions. Prints the hits and writes FOLDER/results.html and
     FOLDER/results.png. The names of the scenes say nothing about what they show. Nothing is
-    downloaded: the model comes with the package. With scenes it takes about half a minute and
+    downloaded: the models come with the package. With scenes it takes about half a minute and
     20 MB.
     """
     from indexer import Filters, Library
     from retrieval.contact_sheet import Answer, draw_sheet, page
-    from retrieval.opening import load_named, open_library
+    from retrieval.opening import open_library
 
     if not (folder / ".align").exists() and any(map(_is_foreign, _entries(folder))):
         raise AlignError(f"{folder} holds other files: name a new folder, as in align demo NEW")
@@ -85,8 +90,15 @@ def command(
     with Library.create(folder) as library:
         if pictures is None:
             _draw(shown)
-        load = partial(load_named, model or MODEL, device)
-        report = library.index([shown], load, progress=ProgressBar("picture"))
+        if library.model is None:
+            model = model or (MODEL_FOR_PHOTOGRAPHS if pictures else MODEL_FOR_SCENES)
+        elif pictures and not model and facts(library.model.name).knows_only:
+            raise AlignError(
+                f"{folder} holds another demo, whose model knows no photographs: name a new folder"
+            )
+        load = encoder_loader(library, model, device)
+        other = is_another_name(library, model)
+        report = library.index([shown], load, require_model=other, progress=ProgressBar("picture"))
         within = Filters.parse(under=shown)
         if not len(library.ids("image", filters=within)):
             library.discard_if_empty()
@@ -136,8 +148,8 @@ def _propose(folder: Path, answers: "Sequence[Answer]", drawn: bool) -> None:
         say(f"  {align} similar {pasteable(best[0])} {library}")
     if drawn:
         say(
-            f"  {align} index ~/Pictures        (your own photos; downloads kakaobrain/align-base,"
-            " 690 MB)"
+            f"  {align} demo my-photos --pictures ~/Pictures        (the same with your own"
+            " photographs)"
         )
 
 

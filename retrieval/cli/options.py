@@ -52,7 +52,7 @@ def model_option(command: Command) -> Command:
         "--model",
         envvar=MODEL_VARIABLE,
         show_envvar=True,
-        help="Checkpoint: a folder, a hub id or align-mini; also transformers:NAME or"
+        help="Checkpoint: a folder, a hub id, align-small or align-mini; also transformers:NAME or"
         " module:factory. By default the library's own; a new library takes"
         " kakaobrain/align-base.",
     )(command)
@@ -66,7 +66,7 @@ def checkpoint_option(command: Command) -> Command:
         show_default=True,
         envvar=MODEL_VARIABLE,
         show_envvar=True,
-        help="Checkpoint: a folder, a hub id or align-mini; also transformers:NAME or"
+        help="Checkpoint: a folder, a hub id, align-small or align-mini; also transformers:NAME or"
         " module:factory.",
     )(command)
 

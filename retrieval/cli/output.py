@@ -135,7 +135,7 @@ def unreadable(failing: int, passing: int) -> str:
 def say_limits(model: str) -> None:
     """Say what pictures a model knows, if it knows no photographs."""
     if known := facts(model).knows_only:
-        say(f"note: {model} knows {known} only, no photographs")
+        say(f"note: {model} knows {known} only; --model align-small knows photographs")
 
 
 def close_bars() -> None:

@@ -93,7 +93,10 @@ def min_score_option(command: Command) -> Command:
     return click.option(
         "--min-score",
         type=NumberRange(-1, 1),
-        help="Leave out hits with a lower score.",
+        help="Leave out hits with a lower score. What a score means depends on the model. One"
+        " limit for all short questions is rough: the best is 0.29 for align-small (F1 0.51 on"
+        " photographs) and 0.18 for align-mini (0.47 on drawn scenes). For align-base none was"
+        " measured: look at the scores of some questions.",
     )(command)
 
 

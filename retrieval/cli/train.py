@@ -184,7 +184,10 @@ def _evaluation(
     if asked.val_split == NONE:
         return lambda encoder: {}, NONE
     dataset = _opened(asked, recipe, train=False)
-    pictures = decoded(asked, dataset, start.preprocessor, "validation")
+    preprocessor = start.preprocessor
+    if asked.stored_size:
+        preprocessor = preprocessor.at_size(asked.stored_size)
+    pictures = decoded(asked, dataset, preprocessor, "validation")
     rows = [pictures.pixels(i) for i in range(len(pictures))]
     measure = dataset_recall(replace(dataset, examples=pictures.examples), rows)
     return measure, pictures.identity
@@ -231,6 +234,7 @@ def _settings(
         precision=precision(asked, cuda),
         seed=asked.seed,
         save_every=asked.save_every,
+        stored_size=asked.stored_size,
         stored_as=asked.stored_as or ("float16" if asked.preset == ALIGN_MINI else "float32"),
     )
 

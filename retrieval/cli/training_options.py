@@ -85,7 +85,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         "--from",
         "source",
         metavar="MODEL|scratch",
-        help="Weights to start from: align-mini, a folder or a hub id; scratch means fresh ones.",
+        help="Weights to start from: align-small, align-mini, a folder or a hub id; scratch means"
+        " fresh ones.",
     ),
     click.option(
         "--image-tower",
@@ -245,6 +246,12 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="Number format of the weights in the checkpoint. [default: float32]",
     ),
     click.option(
+        "--stored-size",
+        type=_POSITIVE,
+        help="Side in pixels of the pictures that the checkpoint takes; a quarter more than in"
+        " training may find more. [default: as in training]",
+    ),
+    click.option(
         "--save-every",
         type=_POSITIVE,
         default=250,
@@ -304,6 +311,7 @@ class Asked:
     frozen_norms: bool
     head_dropout: float
     stored_as: Literal["float32", "float16"] | None
+    stored_size: int | None
     ema: float
     min_crop: float | None
     flip: bool | None

@@ -181,3 +181,10 @@ def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
 )
 def test_in_words(preprocessor: Preprocessor, words: str) -> None:
     assert preprocessor.in_words() == words
+
+
+def test_another_size_keeps_the_share_of_the_crop() -> None:
+    cut = Preprocessor(size=(346, 346), do_center_crop=True, crop_size=(289, 289)).at_size(578)
+    assert (cut.size, cut.crop_size, cut.shape) == ((692, 692), (578, 578), (578, 578, 3))
+    whole = Preprocessor(size=(224, 224)).at_size(288)
+    assert (whole.size, whole.shape) == ((288, 288), (288, 288, 3))

@@ -92,10 +92,11 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 def test_evaluation_sees_the_stored_weights_at_every_save(tmp_path: Path) -> None:
     seen = []
-    settings = replace(SETTINGS, stored_as="float16")
+    settings = replace(SETTINGS, stored_as="float16", stored_size=80)
 
     def evaluate(encoder: AlignEncoder) -> dict[str, float]:
         seen.append(encoder.fingerprint)
+        assert encoder.prepare(Image.new("RGB", (9, 9))).shape == (80, 80, 3)
         return {"recall": 0.25}
 
     run(tmp_path, settings, evaluate=evaluate)

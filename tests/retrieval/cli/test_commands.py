@@ -448,7 +448,7 @@ def test_a_closed_output_pipe_leaves_no_traceback(photos: Path, tiny_model: Path
 
 def test_a_model_of_drawn_scenes_says_so(tmp_path: Path) -> None:
     make_scene(1).draw(64).save(tmp_path / "a.png")
-    said = "note: align-mini knows drawn scenes only, no photographs"
+    said = "note: align-mini knows drawn scenes only; --model align-small knows photographs"
     first, again = (
         CliRunner().invoke(main, ["index", str(tmp_path), "--model", "align-mini"])
         for _ in range(2)

@@ -107,7 +107,9 @@ def test_pictures_of_ones_own_are_shown_and_left_alone(few: Path) -> None:
     assert sorted(p.name for p in few.iterdir()) == ["one", "tour", "two"]
     assert "indexed 8 new pictures" in result.stderr
     assert "1 file cannot be read" in result.stderr
-    assert "note: align-mini knows drawn scenes only, no photographs" in result.stderr
+    assert "note:" not in result.stderr
+    status = CliRunner().invoke(main, ["status", "--library", "tour", "--json"])
+    assert json.loads(status.stdout)["model"]["name"] == "align-small"
     lines = result.stdout.splitlines()
     assert [line for line in lines if line and line[0] != " "] == ["a red bus", "a cat"]
     shown = [line.split()[2] for line in lines if line.startswith(" ")]
@@ -120,6 +122,11 @@ def test_pictures_of_ones_own_are_shown_and_left_alone(few: Path) -> None:
     inside = CliRunner().invoke(main, ["demo", "all/own", "--pictures", "two"])
     around = CliRunner().invoke(main, ["demo", "all"])
     assert (inside.exit_code, around.exit_code) == (0, 0)
+    photographs = CliRunner().invoke(main, ["demo", "all", "--pictures", "two"])
+    assert photographs.exit_code == 1
+    assert photographs.stderr == (
+        "align: all holds another demo, whose model knows no photographs: name a new folder\n"
+    )
     other = CliRunner().invoke(main, ["demo", "tour", "--pictures", "two"])
     assert other.exit_code == 0, other.output
     asked = [line for line in other.stdout.splitlines() if line and line[0] != " "]

@@ -134,12 +134,12 @@ def test_two_foreign_towers(photos: Path, tmp_path: Path) -> None:
     options = (
         *(*towers, *TINY, "--freeze-norms", "--freeze-stages", "3", "--kept-views", "2"),
         *("--labels", str(labelled.parent), "--labelled", "2", "--stored-as", "float16"),
-        *("--classifier", str(tmp_path / "lite.pth")),
+        *("--classifier", str(tmp_path / "lite.pth"), "--stored-size", "40"),
     )
     result = train(photos, tmp_path / "out", *options, "--class-names", str(names))
     assert result.exit_code == 0, result.output
     encoder = load_encoder(str(tmp_path / "out"), device="cpu")
-    assert (encoder.dim, encoder.preprocessing) == (32, "32x32 bicubic")
+    assert (encoder.dim, encoder.preprocessing) == (32, "40x40 bicubic")
     stored = load_file(tmp_path / "out" / "model.safetensors")
     assert {str(tensor.dtype) for tensor in stored.values()} == {"torch.float16"}
     again = train(photos, tmp_path / "out", *options, "--class-names", str(names))

@@ -1,28 +1,36 @@
-"""What the scores of a model mean for photographs: copies, bursts and answers to questions.
+"""What the scores of a model mean: copies, bursts and answers to questions.
 
-    python benchmarks/scores_of_photographs.py MODEL PHOTOGRAPHS [--labels FOLDER]... [--limit 1000]
+    python benchmarks/what_scores_mean.py align-small --annotations FILE --images FOLDER --split val
+    python benchmarks/what_scores_mean.py align-mini
 
-It prints JSON lines: the cosines of photographs with changed copies of themselves and with the most
-similar other photograph, which near-duplicate threshold tells both apart best, and, with --labels,
-the score from which a photograph counts as an answer to the question for its label: one for all
-questions, and for comparison one for each. Labels are those of `labelled_folder`.
+It takes the first --limit photographs of a split, or drawn scenes, and prints JSON lines: the
+cosines of pictures with changed copies of themselves and with the most similar other picture, and
+how well each near-duplicate threshold tells both apart. Then it asks 30 questions of one or two
+words, or for each kind of thing that scenes show. A picture is a right answer if two of its
+captions use the word. It prints the best cut-off for all questions, and for comparison what one
+cut-off for each question would reach.
 """
 
 import argparse
 import io
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageEnhance
 
-from encoder import Encoder, load_encoder, read_picture
-from encoder.datasets import labelled_folder
-from retrieval.defaults import TEMPLATE
+from encoder import Encoder, load_encoder
+from encoder.datasets import Example, open_dataset
+from encoder.scenes import KINDS
+from encoder.scenes.captions import article
+
+Rows = npt.NDArray[np.float32]
 
 QUANTILES = (0.01, 0.05, 0.5, 0.95, 0.99)
+THRESHOLDS = (0.8, 0.85, 0.88, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99)
 
 
 def recompressed(quality: int) -> Callable[[Image.Image], Image.Image]:
@@ -69,27 +77,66 @@ CHANGES = {
 COPIES = tuple(CHANGES)[:4]
 """These are copies of a picture; the threshold shall find them."""
 
+QUESTIONS = {
+    "a baby": "baby|babie",
+    "a ball": "ball",
+    "baseball": "baseball",
+    "basketball": "basketball",
+    "a beach": "beach",
+    "a bench": "bench",
+    "a bicycle": "bicycle|bike",
+    "a boat": "boat|canoe|kayak",
+    "a car": "car",
+    "climbing": "climb|climbs|climbing",
+    "a crowd": "crowd",
+    "a dog": "dog",
+    "a football player": "football",
+    "a frisbee": "frisbee",
+    "grass": "grass|grassy",
+    "a hat": "hat",
+    "a mountain": "mountain",
+    "the ocean": "ocean|sea",
+    "a playground": "playground",
+    "a swimming pool": "pool",
+    "a rock": "rock",
+    "running": "run|runs|running",
+    "a skateboard": "skateboard|skateboarder",
+    "snow": "snow|snowy",
+    "soccer": "soccer",
+    "a street": "street",
+    "swimming": "swim|swims|swimming",
+    "tennis": "tennis",
+    "water": "water",
+    "a woman": "woman",
+}
+"""Questions, and the words for what they ask; a plural in s counts, too."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("photographs", type=Path)
-    parser.add_argument("--labels", type=Path, action="append", default=[])
+    parser.add_argument("--annotations", type=Path)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--split")
     parser.add_argument("--limit", type=int, default=1000)
     options = parser.parse_args()
 
+    examples = open_dataset(
+        "custom" if options.annotations else "scenes",
+        annotations=options.annotations,
+        images=options.images,
+        split=options.split,
+        limit=options.limit,
+    ).examples
     encoder = load_encoder(options.model)
-    paths = sorted(
-        p for p in options.photographs.rglob("*") if p.suffix.lower() in (".jpg", ".png")
-    )
-    images = [read_picture(path).image for path in paths[: options.limit]]
-    duplicates(encoder, images)
-    if options.labels:
-        answers(encoder, options.labels)
-
-
-def duplicates(encoder: Encoder, images: list[Image.Image]) -> None:
+    images = [example.picture.open() for example in examples]
     rows = encoder.encode_images(images)
+    duplicates(encoder, images, rows)
+    drawn = {article(kind): kind for kind in KINDS}
+    answers(encoder, examples, rows, QUESTIONS if options.annotations else drawn)
+
+
+def duplicates(encoder: Encoder, images: list[Image.Image], rows: Rows) -> None:
     cosines = {
         name: (rows * encoder.encode_images([change(image) for image in images])).sum(1)
         for name, change in CHANGES.items()
@@ -107,7 +154,7 @@ def duplicates(encoder: Encoder, images: list[Image.Image]) -> None:
         shown = {str(q): round(float(np.quantile(values, q)), 4) for q in QUANTILES}
         print(json.dumps({"pictures": len(images), "change": name, **shown}), flush=True)
     copies = np.concatenate([cosines[name] for name in COPIES])
-    for threshold in (0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99):
+    for threshold in THRESHOLDS:
         said = {
             "threshold": threshold,
             "copies found": round(float((copies >= threshold).mean()), 4),
@@ -116,20 +163,22 @@ def duplicates(encoder: Encoder, images: list[Image.Image]) -> None:
         print(json.dumps(said), flush=True)
 
 
-def answers(encoder: Encoder, folders: list[Path]) -> None:
-    examples = [e for folder in folders for e in labelled_folder(folder).examples]
-    pictures = encoder.encode_images([example.picture.open() for example in examples])
-    labels = sorted({example.captions[0] for example in examples})
-    texts = encoder.encode_texts([TEMPLATE.replace("{}", label) for label in labels])
-    scores = pictures @ texts.T
-    right = np.array([[e.captions[0] == label for label in labels] for e in examples])
+def answers(
+    encoder: Encoder, examples: Sequence[Example], rows: Rows, questions: Mapping[str, str]
+) -> None:
+    scores = rows @ encoder.encode_texts(list(questions)).T
+    words = [re.compile(rf"\b(?:{named})s?\b", re.IGNORECASE) for named in questions.values()]
+    right = np.array(
+        [[sum(bool(w.search(c)) for c in e.captions) >= 2 for w in words] for e in examples]
+    )
     cuts = np.unique(np.quantile(scores, np.linspace(0.5, 0.9999, 500)))
-    each = np.stack([_f1(scores, right, cut) for cut in cuts])  # (cuts, labels)
+    each = np.stack([_f1(scores, right, cut) for cut in cuts])  # (cuts, questions)
     best = int(each.mean(1).argmax())
     own = np.sort(scores[right])
     said = {
-        "labels": len(labels),
+        "questions": len(questions),
         "pictures": len(examples),
+        "right answers": int(right.sum()),
         "best cut-off": round(float(cuts[best]), 3),
         "its F1": round(float(each[best].mean()), 3),
         "F1 with a cut-off for each question": round(float(each.max(0).mean()), 3),
@@ -143,9 +192,7 @@ def answers(encoder: Encoder, folders: list[Path]) -> None:
     print(json.dumps(said), flush=True)
 
 
-def _f1(
-    scores: npt.NDArray[np.float32], right: npt.NDArray[np.bool_], cut: float
-) -> npt.NDArray[np.float64]:
+def _f1(scores: Rows, right: npt.NDArray[np.bool_], cut: float) -> npt.NDArray[np.float64]:
     """F1 of each column, if what has at least this score is the answer."""
     found = scores >= cut
     both = (found & right).sum(0)
