@@ -94,7 +94,7 @@ def min_score_option(command: Command) -> Command:
         "--min-score",
         type=NumberRange(-1, 1),
         help="Leave out hits with a lower score. What a score means depends on the model. One"
-        " limit for all short questions is rough: the best is 0.29 for align-small (F1 0.51 on"
+        " limit for all short questions is rough: the best is 0.31 for align-small (F1 0.50 on"
         " photographs) and 0.18 for align-mini (0.47 on drawn scenes). For align-base none was"
         " measured: look at the scores of some questions.",
     )(command)
