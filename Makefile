@@ -3,10 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
+# As it was written, whatever characters it holds.
+override export PICTURES := $(value PICTURES)
+
 .PHONY: demo test slow faults coverage check format docs align-small clean help
 
 demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html (half a minute, 20 MB); with PICTURES=folder take that instead, into demo/own
-	$(BIN)/align demo $(if $(PICTURES),demo/own --pictures "$(PICTURES)",demo)
+	$(BIN)/align demo $(if $(PICTURES),demo/own --pictures "$$PICTURES",demo)
 
 test: .venv/dev.stamp  ## run the tests (some minutes, no network)
 	$(BIN)/python -m pytest -n auto

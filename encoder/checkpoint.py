@@ -53,8 +53,8 @@ def find(name_or_path: str, revision: str | None = None) -> tuple[Path, str | No
         return path, None
     if path.is_absolute() or name_or_path.startswith((".", "~")) or name_or_path.count("/") != 1:
         raise CheckpointError(
-            f"{name_or_path} is not a checkpoint: give a folder with {', '.join(FILES[:3])} and"
-            f" {WEIGHTS}, a hub id such as kakaobrain/align-base, or {' or '.join(BUNDLED)}"
+            f"{name_or_path} is not a checkpoint: give {' or '.join(BUNDLED)}, a hub id such as"
+            f" kakaobrain/align-base, or a folder with {', '.join(FILES[:3])} and {WEIGHTS}"
         )
     return _fetch(name_or_path, revision)
 
@@ -74,6 +74,8 @@ def load(directory: Path) -> Checkpoint:
             f"{directory}: the tokenizer has {tokenizer.vocab_size} entries, but the model's"
             f" vocab_size is {text.vocab_size}: they belong to different checkpoints"
         )
+    if preprocessor.shape is not None:
+        config.vision_config.require_room(*preprocessor.shape[:2])
     model = AlignModel(config)
     load_weights(model, weights)
     digest = hashlib.sha256()

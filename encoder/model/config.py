@@ -95,6 +95,21 @@ class VisionConfig:
         """Scale a number of blocks by the depth coefficient, rounded up."""
         return math.ceil(self.depth_coefficient * base)
 
+    def require_room(self, height: int, width: int) -> None:
+        """Raise CheckpointError if pictures of `height` times `width` pixels shrink to nothing."""
+        side, number = min(height, width) // 2, 0  # after the stem
+        for stage, repeats in enumerate(self.num_block_repeats):
+            kernel = self.kernel_sizes[stage]
+            for i in range(self.repeats(repeats)):
+                stride = self.strides[stage] if i == 0 else 1
+                square = stride == 1 or number in self.depthwise_padding
+                spare = side + 2 * (kernel // 2) - (not square) - kernel
+                if side < 1 or spare < 0:
+                    raise CheckpointError(
+                        f"pictures of {width} x {height} pixels are too small for this model"
+                    )
+                side, number = spare // stride + 1, number + 1
+
     @property
     def embedding_size(self) -> int:
         """Channels of the last block: the length of an image embedding."""

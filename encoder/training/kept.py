@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -24,7 +25,8 @@ from encoder.training.starts import Start
 
 AT_ONCE = 32
 """Rows that are computed at once."""
-SAVED_EVERY = 512
+SAVED_EVERY = 5.0
+"""Seconds after which what is computed counts as done also after an interruption."""
 SPARE = 1_000_000_000
 """Bytes of a disk that are left free."""
 
@@ -187,6 +189,7 @@ def _kept(
     first = known["rows"] if known.get("identity") == identity else 0
     array = np.load(path, mmap_mode="r+") if first else None
     progress(path.stem, first, count)
+    saved = time.monotonic()
     with torch.inference_mode():
         for begin in range(first, count, AT_ONCE):
             end = min(begin + AT_ONCE, count)
@@ -199,8 +202,9 @@ def _kept(
                 array = np.lib.format.open_memmap(path, "w+", rows.dtype, shape)
             array[begin:end] = rows
             progress(path.stem, end, count)
-            if end % SAVED_EVERY == 0 or end == count:
+            if end == count or time.monotonic() - saved >= SAVED_EVERY:
                 array.flush()
+                saved = time.monotonic()
                 with write_whole(record) as file:
                     file.write(json.dumps({"identity": identity, "rows": end}).encode())
     kept: Rows = np.load(path, mmap_mode="r")

@@ -12,7 +12,9 @@ Frozen = Literal["image", "text", "towers"]
 
 def still_stages(freeze: Frozen | None, frozen: int, stages: int) -> int:
     """How many of the picture tower's `stages` do not change, from the first on: `frozen`, or all
-    but the last if `freeze` is "towers"."""
+    but the last if `freeze` is "towers". EncoderError if there are not as many."""
+    if frozen > stages:
+        raise EncoderError(f"the picture tower has {stages} stages: freeze that many at most")
     return stages - 1 if freeze == "towers" else frozen
 
 

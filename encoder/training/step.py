@@ -100,8 +100,6 @@ class Trainer:
             "towers": [model.text_model],
         }
         stages = len(model.config.vision_config.num_block_repeats)
-        if settings.frozen_stages > stages:
-            raise EncoderError(f"the picture tower has {stages} stages: freeze that many at most")
         still = still_stages(settings.freeze, settings.frozen_stages, stages)
         frozen = [*towers[settings.freeze], *model.vision_model.first_stages(still)]
         for part in frozen:

@@ -12,7 +12,7 @@ from retrieval.cli.options import (
     library_option,
     model_option,
 )
-from retrieval.cli.output import Form, print_hits
+from retrieval.cli.output import Form, print_hits, say
 
 
 @click.command()
@@ -30,4 +30,8 @@ def command(
     `align index` adds texts to a library, from .txt, .csv or .jsonl files.
     """
     with open_engine(library, model, device) as engine:
-        print_hits(engine.captions(file, k), form)
+        hits = engine.captions(file, k)
+        if not hits and not len(engine.library.ids("text")):
+            say("the library holds no texts: align index adds those of .txt, .csv or .jsonl files")
+            return
+        print_hits(hits, form)

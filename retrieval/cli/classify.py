@@ -9,7 +9,7 @@ from retrieval.cli.label_options import label_options
 from retrieval.cli.names import printable, shown
 from retrieval.cli.opening import load_here, say_notes
 from retrieval.cli.options import device_option, json_option, library_option, model_option
-from retrieval.cli.output import print_json, say
+from retrieval.cli.output import print_json, say, say_limits
 
 
 @click.command()
@@ -48,6 +48,7 @@ def command(
     from retrieval.classification import NONE, Judge
 
     encoder = load_here(library, model, device)
+    say_limits(encoder.name)
     say_notes(encoder, [*labels, *cutoffs])
     judge = Judge(encoder, labels, cutoffs, templates, none=none)
     width = max(map(len, [*judge.labels, *cutoffs, *([NONE] if not labels else [])]))

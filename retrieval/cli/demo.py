@@ -1,12 +1,13 @@
 """`align demo`"""
 
+import os
 import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +15,7 @@ from encoder import AlignError
 from encoder.bundled import facts
 from encoder.durable import write_whole
 from encoder.scenes import make_scene
-from retrieval.cli.names import pasteable
+from retrieval.cli.names import pasteable, printable
 from retrieval.cli.opening import encoder_loader, is_another_name
 from retrieval.cli.options import device_option
 from retrieval.cli.output import ProgressBar, count, print_hits, say, say_limits, unreadable
@@ -45,11 +46,21 @@ QUESTIONS_TO_PHOTOGRAPHS = (
 )
 
 
+class OwnFolder(click.Path):
+    """A folder that is there. A ~ that no shell has replaced is the user's home."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, exists=True, file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(os.path.expanduser(value), param, ctx)
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default="align-demo")
 @click.option(
     "--pictures",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=OwnFolder(),
     help="Index this folder of your own instead of drawing scenes. Nothing is written into it.",
 )
 @click.option(
@@ -80,10 +91,18 @@ def command(
     downloaded: the models come with the package. With scenes it takes about half a minute and
     20 MB.
     """
-    from indexer import Filters, Library
+    from indexer import Filters, Library, ModelMismatch
     from retrieval.contact_sheet import Answer, draw_sheet, page
     from retrieval.opening import open_library
 
+    for question in questions:
+        if not question.strip():
+            raise click.BadParameter("is empty: say what to look for", param_hint="--question")
+    if pictures and folder.resolve().is_relative_to(pictures.resolve()):
+        raise AlignError(
+            f"{folder} lies in {pictures}, into which nothing is written: name a folder elsewhere,"
+            " as in align demo ~/align-demo --pictures FOLDER"
+        )
     if not (folder / ".align").exists() and any(map(_is_foreign, _entries(folder))):
         raise AlignError(f"{folder} holds other files: name a new folder, as in align demo NEW")
     shown = pictures or folder / "pictures"
@@ -98,22 +117,37 @@ def command(
             )
         load = encoder_loader(library, model, device)
         other = is_another_name(library, model)
-        report = library.index([shown], load, require_model=other, progress=ProgressBar("picture"))
+        bar = ProgressBar("picture")
+        try:
+            report = library.index([shown], load, require_model=other, progress=bar)
+        except ModelMismatch as error:
+            raise AlignError(
+                f"{folder} holds a demo of another model than {model}: name a new folder"
+            ) from error
         within = Filters.parse(under=shown)
         if not len(library.ids("image", filters=within)):
+            failures = library.failures()
             library.discard_if_empty()
             with suppress(OSError):  # it holds more, or is not ours
                 folder.rmdir()
+            if report.failing:
+                one = next(f for f in failures if f.path.is_relative_to(shown.resolve()))
+                raise AlignError(
+                    f"{count(report.failing, 'file')} of {shown} cannot be read, such as"
+                    f" {printable(one.path.name)} ({printable(one.reason)}), and there is no"
+                    " picture beside: name another folder with --pictures"
+                )
             raise AlignError(f"{shown} holds no pictures: name another folder with --pictures")
         new = report.added + report.changed
         say(f"indexed {count(new, 'new picture')} in {report.seconds:.1f} s")
         if pictures and library.model:
             say_limits(library.model.name)
         if report.failing:
-            say(unreadable(report.failing, report.passing))
+            say(unreadable(report.failing, report.passing, f" --library {pasteable(folder)}"))
 
     answers = []
     with open_library(folder, device=device) as engine:
+        roots = engine.library.roots()
         for question in questions or (QUESTIONS_TO_PHOTOGRAPHS if pictures else QUESTIONS):
             hits = engine.search(question, HITS, filters=within)
             click.echo(f"\n{question}")
@@ -123,7 +157,7 @@ def command(
     intro = "Every picture was found by its pixels alone; the numbers are rank and score."
     sheet = page("Found by meaning", answers, folder, intro)
     (folder / "results.html").write_text(sheet, "utf-8")
-    _propose(folder, answers, pictures is None)
+    _propose(folder, answers, pictures, alone=len(roots) == 1)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -135,18 +169,22 @@ def _is_foreign(path: Path) -> bool:
     return not (path / ".align").exists()
 
 
-def _propose(folder: Path, answers: "Sequence[Answer]", drawn: bool) -> None:
-    """Say where to look and what to try next."""
+def _propose(
+    folder: Path, answers: "Sequence[Answer]", pictures: Path | None, *, alone: bool
+) -> None:
+    """Say where to look and what to try next; `alone`: the library holds no other folder."""
     align, library = _as_called(), f"--library {pasteable(folder)}"
+    if pictures and not alone:
+        library += f" --under {pasteable(pictures)}"
     best = [hit.path for answer in answers for hit in answer.hits]
     say(
         f"\nLook at {folder / 'results.html'} or {folder / 'results.png'}.\n"
         "Then try:\n"
-        f'  {align} search "{"two red birds" if drawn else "a red car"}" {library}'
+        f'  {align} search "{"a person" if pictures else "two red birds"}" {library}'
     )
     if best:
         say(f"  {align} similar {pasteable(best[0])} {library}")
-    if drawn:
+    if pictures is None:
         say(
             f"  {align} demo my-photos --pictures ~/Pictures        (the same with your own"
             " photographs)"

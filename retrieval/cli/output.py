@@ -126,10 +126,11 @@ def size(n: int) -> str:
     return count(n, "byte")
 
 
-def unreadable(failing: int, passing: int) -> str:
-    """How many files fail, and where to see them."""
-    again = f" ({passing:,} of them may be readable next time)" if passing else ""
-    return f"{count(failing, 'file')} cannot be read{again}: see align failures"
+def unreadable(failing: int, passing: int, library: str = "") -> str:
+    """How many files fail, and where to see them; `library` is the option that names it."""
+    some = f"{passing:,} of them" if failing > 1 else "it"
+    again = f" ({some} may be readable next time)" if passing else ""
+    return f"{count(failing, 'file')} cannot be read{again}: see align failures{library}"
 
 
 def say_limits(model: str) -> None:

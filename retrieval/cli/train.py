@@ -53,21 +53,27 @@ def command(**options: Any) -> None:
     asked = Asked(**options)
     recipe = _recipe(asked)
 
-    from encoder.training import join, train
+    from encoder.training import join, still_stages, train
 
     with join(asked.device) as (world, device):
         dataset = _opened(asked, recipe, train=True)
         batch_size = _batch_size(asked.batch_size, len(dataset), world.size)
         if world.first and asked.batch_size is None and batch_size < BATCH_SIZE:
             say(f"a step compares {batch_size:,} pictures, because there are only {len(dataset):,}")
+        cuda = device.type == "cuda"
+        # Wrong settings are refused before pictures are decoded.
+        _settings(asked, recipe, len(dataset), cuda, batch_size, asked.micro_batch)
         with world.in_turn():
             start = _start(asked, dataset)
-            prepared = TrainingData(asked, recipe, dataset, start, device.type == "cuda")
+            vision = start.model.config.vision_config
+            still_stages(asked.freeze, asked.frozen_stages, len(vision.num_block_repeats))
+            if asked.stored_size:
+                vision.require_room(asked.stored_size, asked.stored_size)
+            prepared = TrainingData(asked, recipe, dataset, start, cuda)
             data, second = prepared.pairs()
             evaluate, measured = _evaluation(asked, recipe, start)
         batch_size = _batch_size(asked.batch_size, len(data), world.size)  # some may be left out
         micro_batch = asked.micro_batch or start.micro_batch(batch_size // world.size)
-        cuda = device.type == "cuda"
         settings = _settings(asked, recipe, len(data), cuda, batch_size, micro_batch)
         talk = _Talk(settings)
         if world.first:
@@ -203,7 +209,7 @@ def _settings(
 ) -> "TrainingSettings":
     from encoder.training import TrainingSettings
 
-    labelled = (asked.labelled or batch_size // 5) if asked.labelled_folders else 0
+    labelled = (asked.labelled or max(2, batch_size // 5)) if asked.labelled_folders else 0
     per_epoch = max(1, pictures // max(1, batch_size - labelled))
     steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
     warmup, paraphrase = asked.warmup, asked.paraphrase_steps

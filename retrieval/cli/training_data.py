@@ -1,10 +1,11 @@
 """What `align train` reads, and what it computes of it once."""
 
+import sys
 from dataclasses import replace
 from itertools import chain, starmap
 from typing import TYPE_CHECKING, Literal
 
-from retrieval.cli.output import ProgressBar
+from retrieval.cli.output import ProgressBar, say
 from retrieval.cli.training_options import ALIGN_MINI, Asked, Recipe
 from retrieval.defaults import TEMPLATE
 
@@ -40,10 +41,15 @@ class TrainingData:
         self._asked, self._start, self._cuda = asked, start, cuda
         self._bar = _Bar()
         self._augmentation = augmentation_of(asked, recipe, start)
-        self._views = [self._drawn(dataset, "pictures")]
         self._templates = asked.templates or (TEMPLATE, "{}")
-        if asked.labelled_folders:
-            folders = [labelled_folder(folder) for folder in asked.labelled_folders]
+        # What is wrong with any of these is said before pictures are decoded, which takes long.
+        folders = [labelled_folder(folder) for folder in asked.labelled_folders]
+        teacher = names = None
+        if asked.classifier and asked.class_names:
+            names = asked.class_names.read_text("utf-8").splitlines()
+            teacher = read_classifier(asked.classifier, start.preprocessor.size[0])
+        self._views = [self._drawn(dataset, "pictures")]
+        if folders:
             examples = tuple(example for folder in folders for example in folder.examples)
             self._views.append(self._drawn(replace(folders[0], examples=examples), "labelled"))
         sets = list(zip(self._views, (("{}",), self._templates), strict=False))
@@ -56,9 +62,7 @@ class TrainingData:
                 fit_projections(start, sets, texts, run, self._bar)
             self.texts = texts if asked.freeze == "towers" and asked.kept_views else None
         self.classes: Classes | None = None
-        if asked.classifier and asked.class_names:
-            names = asked.class_names.read_text("utf-8").splitlines()
-            teacher = read_classifier(asked.classifier, start.preprocessor.size[0])
+        if teacher and names is not None:
             path = run / "features-0.npy"
             self.classes = class_probabilities(teacher, names, self._views[0], path, self._bar)
         self._bar.finish()
@@ -103,6 +107,7 @@ class TrainingData:
 
 
 def augmentation_of(asked: Asked, recipe: Recipe, start: "Start") -> "Augmentation":
+    """How views are cut from pictures: as asked, else as the recipe has it."""
     from encoder.training import Augmentation
 
     crop = recipe.min_crop if asked.min_crop is None else asked.min_crop
@@ -142,6 +147,8 @@ class _Bar(ProgressBar):
     def __call__(self, what: str, done: int, count: int) -> None:
         if what != self._what:
             self.start(count, f"computing {what}", done)
+            if not sys.stderr.isatty() and done < count:
+                say(f"computing {what}: {done:,} of {count:,} rows are done")
         else:
             self.advance(done - self._done)
         self._what, self._done = what, done

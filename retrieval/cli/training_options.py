@@ -13,6 +13,7 @@ from retrieval.cli.options import Command, NumberRange
 SCRATCH, ALIGN_MINI, NONE = "scratch", "align-mini", "none"
 
 _POSITIVE = click.IntRange(min=1)
+_SIDE = click.IntRange(16, 1024)
 _RATE = NumberRange(min=0, min_open=True)
 _FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 _FILE = click.Path(path_type=Path, exists=True)
@@ -126,7 +127,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--image-size",
-        type=_POSITIVE,
+        type=_SIDE,
         help="Side in pixels of a model from scratch or of two towers. [default: 112, of base 289,"
         " of two towers 224]",
     ),
@@ -247,7 +248,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     ),
     click.option(
         "--stored-size",
-        type=_POSITIVE,
+        type=_SIDE,
         help="Side in pixels of the pictures that the checkpoint takes; a quarter more than in"
         " training may find more. [default: as in training]",
     ),

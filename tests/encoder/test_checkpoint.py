@@ -237,6 +237,10 @@ DAMAGE: dict[str, tuple[Change, str]] = {
         lambda folder: [add_entry(folder), edit_json("config.json", **narrow(folder))(folder)],
         "they belong to different checkpoints",
     ),
+    "pictures too small": (
+        edit_json("preprocessor_config.json", crop_size={"height": 65, "width": 3}),
+        "pictures of 3 x 65 pixels are too small for this model",
+    ),
     "config not JSON": (
         lambda folder: (folder / "config.json").write_text("{"),
         "config.json is not a config",
@@ -305,7 +309,7 @@ def test_find_local(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["no-such-name", "./a/b", "/no/such", "~/b", "a/b/c"])
 def test_no_such_folder(name: str, no_network: None) -> None:
-    with pytest.raises(CheckpointError, match="is not a checkpoint: give a folder") as caught:
+    with pytest.raises(CheckpointError, match="is not a checkpoint: give align-small or") as caught:
         find(name)
     for told in ("config.json", WEIGHTS, "kakaobrain/align-base", *BUNDLED):
         assert told in str(caught.value)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 
 from encoder.errors import CheckpointError
 from encoder.model.config import AlignConfig, TextConfig, VisionConfig
+from encoder.model.efficientnet import EfficientNet
 
 ALIGN_BASE = AlignConfig(vision_config=VisionConfig(image_size=289, hidden_dim=640))
 
@@ -139,3 +141,22 @@ def test_a_file_that_is_not_a_config_is_named(text: str, tmp_path: Path) -> None
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"config\.json is not a config of an ALIGN model"):
         AlignConfig.read(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("square", [(), (1,), (1, 3)])
+def test_the_smallest_picture_is_the_smallest_that_the_tower_takes(
+    square: tuple[int, ...], tiny: Callable[..., AlignConfig]
+) -> None:
+    config = tiny(vision={"depthwise_padding": square, "strides": (2, 2, 2)}).vision_config
+    tower = EfficientNet(config).eval()
+    taken = []
+    for side in range(1, 40):
+        try:
+            config.require_room(side, 40)
+            taken.append(side)
+        except CheckpointError:
+            with pytest.raises(RuntimeError):
+                tower(torch.zeros(1, 3, side, 40))
+        else:
+            tower(torch.zeros(1, 3, side, 40))
+    assert 1 < len(taken) < 38

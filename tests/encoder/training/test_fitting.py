@@ -174,7 +174,7 @@ def test_views_that_are_kept_are_not_drawn_again(
     start: Start, views: DrawnViews, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("encoder.training.kept.AT_ONCE", 4)
-    monkeypatch.setattr("encoder.training.kept.SAVED_EVERY", 8)
+    monkeypatch.setattr("encoder.training.kept.SAVED_EVERY", 0.0)
     path = tmp_path / "views.npy"
 
     class Stopped(Exception):

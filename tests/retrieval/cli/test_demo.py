@@ -1,6 +1,7 @@
 """`align demo`, mostly with fewer pictures than a user gets."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,8 @@ def test_pictures_of_ones_own_are_shown_and_left_alone(few: Path) -> None:
     }
     assert sorted(p.name for p in few.iterdir()) == ["one", "tour", "two"]
     assert "indexed 8 new pictures" in result.stderr
-    assert "1 file cannot be read" in result.stderr
+    assert "--under" not in result.stderr
+    assert "1 file cannot be read: see align failures --library tour\n" in result.stderr
     assert "note:" not in result.stderr
     status = CliRunner().invoke(main, ["status", "--library", "tour", "--json"])
     assert json.loads(status.stdout)["model"]["name"] == "align-small"
@@ -129,6 +131,12 @@ def test_pictures_of_ones_own_are_shown_and_left_alone(few: Path) -> None:
     )
     other = CliRunner().invoke(main, ["demo", "tour", "--pictures", "two"])
     assert other.exit_code == 0, other.output
+    assert '  align search "a person" --library tour --under two\n' in other.stderr
+    unlike = CliRunner().invoke(main, ["demo", "tour", "--model", "align-mini"])
+    assert (unlike.exit_code, unlike.stderr.splitlines()[-1]) == (
+        1,
+        "align: tour holds a demo of another model than align-mini: name a new folder",
+    )
     asked = [line for line in other.stdout.splitlines() if line and line[0] != " "]
     assert tuple(asked) == demo.QUESTIONS_TO_PHOTOGRAPHS
     found = [line.split()[2] for line in other.stdout.splitlines() if line.startswith(" ")]
@@ -140,4 +148,57 @@ def test_a_folder_without_pictures_gives_an_empty_page(few: Path) -> None:
     result = CliRunner().invoke(main, ["demo", "tour", "--pictures", "none", "--question", "a cat"])
     assert result.exit_code == 1
     assert result.stderr == "align: none holds no pictures: name another folder with --pictures\n"
+    assert not (few / "tour").exists()
+
+
+def test_a_folder_of_broken_pictures_is_not_called_empty(few: Path) -> None:
+    (few / "broken").mkdir()
+    (few / "broken" / "a.jpg").write_bytes(b"no picture")
+    result = CliRunner().invoke(main, ["demo", "tour", "--pictures", "broken"])
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "align: 1 file of broken cannot be read, such as a.jpg (not a picture in a known format),"
+        " and there is no picture beside: name another folder with --pictures\n"
+    )
+
+
+@pytest.mark.parametrize("folder", ["own/demo", "own", "link/demo"])
+def test_nothing_is_written_among_the_pictures(few: Path, folder: str) -> None:
+    (few / "own").mkdir()
+    (few / "link").symlink_to(few / "own")
+    make_scene(1).draw(64).save(few / "own" / "1.png")
+    result = CliRunner().invoke(main, ["demo", folder, "--pictures", "own"])
+    assert result.exit_code == 1
+    assert "lies in own, into which nothing is written: name a folder elsewhere" in result.stderr
+    assert [path.name for path in (few / "own").iterdir()] == ["1.png"]
+
+
+def test_a_tilde_that_no_shell_replaced(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(few))
+    (few / "Pictures").mkdir()
+    make_scene(1).draw(64).save(few / "Pictures" / "1.png")
+    result = CliRunner().invoke(main, ["demo", "tour", "--pictures", "~/Pictures"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", ['Bär\'s "Fotos" & Söhne', "$HOME `x` $(y)", "a # b"])
+def test_make_passes_on_any_name(name: str, tmp_path: Path) -> None:
+    align = tmp_path / "align"
+    align.write_text('#!/bin/sh\nprintf "%s|" "$@"')
+    align.chmod(0o755)
+    asked = ("demo", f"BIN={tmp_path}", f"PICTURES={name}")
+    made = subprocess.run(
+        ["make", "-s", "--old-file", ".venv/runtime.stamp", *asked],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout == f"demo|demo/own|--pictures|{name}|"
+
+
+def test_an_empty_question_is_refused(few: Path) -> None:
+    result = CliRunner().invoke(main, ["demo", "tour", "--question", " "])
+    assert result.exit_code == 2
+    assert "is empty: say what to look for" in result.stderr
     assert not (few / "tour").exists()

@@ -352,3 +352,40 @@ def test_the_recipe_of_align_small_gives_options_that_exist() -> None:
     heads, whole = (dict(itertools.pairwise(words)) for words in runs)
     assert (heads["--freeze"], heads["--out"]) == ("towers", whole["--from"])
     assert (whole["--stored-as"], whole["--out"]) == ("float16", "out")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--freeze-stages", "99"), "the picture tower has 4 stages: freeze that many at most"),
+        (("--labels", "empty"), "no pictures"),
+        (("--labels", "empty", "--labelled", "7"), "7 labelled pictures in a batch of 8"),
+        (("--stored-size", "17"), "pictures of 17 x 17 pixels are too small for this model"),
+        (("--stored-size", "0"), "0 is not in the range 16<=x<=1024"),
+        (("--stored-size", "100000"), "100000 is not in the range 16<=x<=1024"),
+        (("--classifier", "notes.txt", "--class-names", "notes.txt"), "notes.txt"),
+    ],
+)
+def test_wrong_settings_are_refused_before_pictures_are_decoded(
+    options: tuple[str, ...],
+    said: str,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no weights")
+    lite = ("--image-tower", str(write_lite(tmp_path / "lite.pth")))
+    write_bert(tmp_path / "bert")
+    towers = (*lite, "--text-tower", str(tmp_path / "bert"))
+    start = towers if "17" in options else ("--from", "scratch")
+
+    def decode(*arguments: object, **options: object) -> None:
+        raise AssertionError("a picture was decoded")
+
+    monkeypatch.setattr("encoder.datasets.prepare_pictures", decode)
+    result = train(photos, tmp_path / "out", *start, *TINY, *options)
+    assert result.exit_code in (1, 2), result.output
+    assert said in result.stderr
+    assert "a bug" not in result.stderr
