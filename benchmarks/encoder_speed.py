@@ -18,9 +18,8 @@ import numpy as np
 import torch
 import transformers
 
-from encoder import AlignConfig, AlignModel, Preprocessor, VisionConfig
-from encoder.checkpoint import load, save
-from encoder.inference import AlignEncoder
+from encoder import AlignConfig, AlignModel, Preprocessor, VisionConfig, load_encoder
+from encoder.towers import save
 from encoder.training import train_tokenizer
 
 SIDE, TOKENS = 289, 16
@@ -39,7 +38,7 @@ def main() -> None:
         torch.manual_seed(0)
         model = AlignModel(AlignConfig(vision_config=VisionConfig(image_size=SIDE)))
         save(folder, model, Preprocessor(size=(SIDE, SIDE)), tokenizer.to_str())
-        ours = AlignEncoder(load(folder), "ours", torch.device("cpu"))
+        ours = load_encoder(str(folder), device="cpu")
         peer = transformers.AlignModel.from_pretrained(folder).eval()
 
     rng = np.random.default_rng(0)

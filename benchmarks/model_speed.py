@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from encoder import Encoder, load_encoder
-from encoder.checkpoint import save
+from encoder.towers import save
 from encoder.training import from_scratch
 
 BATCHES = (1, 4, 8, 16, 32)

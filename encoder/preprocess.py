@@ -36,10 +36,22 @@ class Preprocessor:
     include_top: bool = True
 
     @classmethod
+    def of(cls, directory: Path) -> Self:
+        """That of a checkpoint, which version 5 of the reference keeps in
+        ``processor_config.json``; CheckpointError where there is none."""
+        for name in ("preprocessor_config.json", "processor_config.json"):
+            if (directory / name).is_file():
+                return cls.read(directory / name)
+        raise CheckpointError(
+            f"{directory} is not a checkpoint: it has no preprocessor_config.json"
+        )
+
+    @classmethod
     def read(cls, path: Path) -> Self:
         """Read a ``preprocessor_config.json``; CheckpointError where it is not one."""
         try:
             values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            values = values.get("image_processor", values)
             names = {f.name for f in dataclasses.fields(cls)}
             known = {k: v for k, v in values.items() if k in names and v is not None}
             for name in ("size", "crop_size"):
@@ -84,6 +96,17 @@ class Preprocessor:
             picture = picture.resize((width, height), Image.Resampling(self.resample))
         pixels = np.asarray(picture, np.uint8)
         return self._center_crop(pixels) if self.do_center_crop else pixels
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that have an effect."""
+        crops = self.do_center_crop and not (self.do_resize and self.crop_size == self.size)
+        return {
+            "resize": (self.size, int(self.resample)) if self.do_resize else None,
+            "crop": self.crop_size if crops else None,
+            "rescale": (self.rescale_factor, self.rescale_offset) if self.do_rescale else None,
+            "normalize": (self.image_mean, self.image_std) if self.do_normalize else None,
+            "top": self.image_std if self.include_top else None,
+        }
 
     @property
     def shape(self) -> tuple[int, int, int] | None:

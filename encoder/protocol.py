@@ -13,10 +13,6 @@ Embeddings = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 """(height, width, 3) uint8 in [0, 255], RGB, resized and cropped as one encoder wants it."""
 
-TEXT_BATCH = 128
-"""Texts that are embedded at once. A batch is padded to its longest text, so callers that have many
-texts do well to sort them by length and to pass this many."""
-
 
 def as_texts(texts: Iterable[str] | str) -> list[str]:
     """`texts` as a list, a single text as a list of one. Raises TypeError for what is no text."""

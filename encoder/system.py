@@ -1,12 +1,15 @@
 """What the operating system must have, and what a process must do after it was forked."""
 
+import math
 import os
 import signal
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 _REMEDY = "it runs on Linux and on macOS; on Windows, use it within WSL"
@@ -22,6 +25,30 @@ def lacking() -> str | None:
     if not hasattr(signal, "setitimer"):
         return f"align-retrieval needs timers that send signals: {_REMEDY}"
     return None
+
+
+def processors() -> int:
+    """How many processors this process may use: those that its affinity names, and no more than
+    the quota of its container, rounded up."""
+    count = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    return max(1, min([count, *_quotas()]))
+
+
+def _quotas() -> list[int]:
+    """What the control groups of Linux (version 2, then 1) leave to this process."""
+    cgroup = Path("/sys/fs/cgroup")
+    found = []
+    with suppress(OSError, ValueError):
+        quota, period = (cgroup / "cpu.max").read_text().split()
+        found.append(math.ceil(int(quota) / int(period)))  # a ValueError if the quota is "max"
+    with suppress(OSError, ValueError):
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+        quota, period = ((cgroup / "cpu" / name).read_text() for name in names)
+        if int(quota) > 0:
+            found.append(math.ceil(int(quota) / int(period)))
+    return found
 
 
 class Forkable(Protocol):

@@ -48,17 +48,31 @@ class Tokenizer:
             raise CheckpointError(f"{where}: the vocabulary lacks [PAD], [CLS], [SEP] or [UNK]")
         self.json: str = self._tokenizer.to_str()
         """The content of its ``tokenizer.json``."""
+        self._max_tokens = max_tokens
         self._tokenizer.enable_truncation(max_tokens)
-        self._tokenizer.enable_padding(pad_id=pad, pad_token="[PAD]")
+        self._tokenizer.no_padding()
+        self._pad: int = pad
 
     def __call__(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Ids and mask (0 for padding) of b texts, both (b, t) int64; t is the longest text's
         length, at most the limit. A text that is cut keeps its [SEP]."""
+        return self.padded(self.ids(texts))
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, without padding."""
         # Lone surrogates (bytes of the command line that were not UTF-8) become question marks.
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        encodings = self._tokenizer.encode_batch(clean)
-        ids = np.array([e.ids for e in encodings], np.int64)
-        return ids, np.array([e.attention_mask for e in encodings], np.int64)
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(clean)]
+
+    def padded(
+        self, ids: Sequence[Sequence[int]]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """As `__call__`, of texts whose ids are known."""
+        whole = np.full((len(ids), max(map(len, ids), default=0)), self._pad, np.int64)
+        mask = np.zeros_like(whole)
+        for row, seen, some in zip(whole, mask, ids, strict=True):
+            row[: len(some)], seen[: len(some)] = some, 1
+        return whole, mask
 
     def reading(self, text: str) -> tuple[int, bool]:
         """How many of the tokens of `text` are in the vocabulary, and whether its end is cut."""
@@ -75,7 +89,20 @@ class Tokenizer:
         return max(ids) + 1
 
     def identity(self) -> bytes:
-        """The vocabulary and the normaliser, which decide the ids; the same for either file."""
+        """All that decides the ids, and nothing else; the same for either file."""
+        rules: dict[str, Any] = json.loads(self.json)
+        normalizer = rules["normalizer"]
+        if normalizer and normalizer.get("strip_accents", ...) is None:
+            normalizer["strip_accents"] = normalizer["lowercase"]
+        model = dict(rules["model"], vocab=sorted(self._tokenizer.get_vocab().items()))
+        added = sorted(json.dumps(token, sort_keys=True) for token in rules["added_tokens"])
+        # Several kinds of template put the same tokens around a text: what they put there counts.
+        around = [self._tokenizer.encode(text).ids for text in ("", "a")]
+        parts = [normalizer, rules["pre_tokenizer"], model, added, around, self._max_tokens]
+        return json.dumps(parts, sort_keys=True).encode()
+
+    def former_identity(self) -> bytes:
+        """What `identity` was in version 0.1."""
         vocab = sorted(self._tokenizer.get_vocab().items())
         normalizer = json.loads(self._tokenizer.to_str())["normalizer"]
         return json.dumps([vocab, normalizer], sort_keys=True).encode()

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from encoder.backends import choose_device
 from encoder.errors import EncoderError
 from encoder.fitting import Fitting
-from encoder.inference import IMAGE_BATCH, choose_device
 from encoder.pictures.picture import READING_RULES
 from encoder.pictures.sources import PictureSource, open_image, several
-from encoder.protocol import TEXT_BATCH, Embeddings, Pixels, as_texts
+from encoder.protocol import Embeddings, Pixels, as_texts
 
+_IMAGES, _TEXTS = 8, 32
+"""Pictures and texts at once."""
 _WEIGHTS = ("*.safetensors", "*.json", "*.txt", "*.model")
 
 
@@ -72,7 +74,7 @@ class TransformersEncoder:
             normal = (floats.permute(0, 3, 1, 2) - self._mean) / self._std
             return self._model.get_image_features(pixel_values=normal.to(self.device))
 
-        return self._embed(features, several(pictures), IMAGE_BATCH)
+        return self._embed(features, several(pictures), _IMAGES)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts, cut to the model's length; (n, dim) float32."""
@@ -88,7 +90,7 @@ class TransformersEncoder:
             ).to(self.device)
             return self._model.get_text_features(**tokens)
 
-        return self._embed(features, as_texts(texts), TEXT_BATCH)
+        return self._embed(features, as_texts(texts), _TEXTS)
 
     def notes(self, texts: Iterable[str]) -> list[str]:
         """A sentence about each text whose end is cut."""
@@ -117,7 +119,7 @@ def load_transformers(name: str, device: str = "auto") -> TransformersEncoder:
         raise EncoderError(
             "models of transformers need it: pip install 'align-retrieval[transformers]'"
         ) from None
-    where = choose_device(device)
+    where = torch.device(choose_device(device))
     path = Path(name).expanduser()
     full = f"transformers:{path.resolve() if path.is_dir() else name}"
     transformers.utils.logging.disable_progress_bar()

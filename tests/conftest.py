@@ -17,7 +17,14 @@ def data_dir() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_configuration(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, _own_cache: Path
 ) -> None:
-    """Nothing is read from the lists of whoever runs the tests, and nothing is written there."""
+    """Nothing is read from the lists and the cache of whoever runs the tests, and nothing is
+    written there."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(_own_cache))
+
+
+@pytest.fixture(scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")

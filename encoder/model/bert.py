@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from encoder.model.activations import activation
 from encoder.model.config import TextConfig
-from encoder.model.efficientnet import activation
 
 
 class Embeddings(nn.Module):

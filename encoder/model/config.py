@@ -10,7 +10,18 @@ from typing import Any, Self
 
 from encoder.errors import CheckpointError
 
-ACTIVATIONS = ("gelu", "relu", "relu6", "silu", "swish")
+_GELU_TANH = ("gelu_new", "gelu_fast", "gelu_accurate", "gelu_pytorch_tanh", "gelu_python_tanh")
+_PLAIN = (
+    *("gelu", "gelu_10", "hardswish", "laplace", "leaky_relu", "linear", "mish"),
+    *("quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "tanh"),
+)
+ACTIVATIONS = {
+    **{name: name for name in _PLAIN},
+    **dict.fromkeys(_GELU_TANH, "gelu_tanh"),
+    "gelu_python": "gelu",
+    "swish": "silu",
+}
+"""The function that each name of the reference stands for; several names stand for one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,35 @@ class TextConfig:
                 f" num_attention_heads {self.num_attention_heads}"
             )
         _check_activation("text_config", self.hidden_act)
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """One inverted residual bottleneck, its sizes scaled."""
+
+    channels: int
+    out: int
+    kernel: int
+    stride: int
+    expand_ratio: int
+    square: bool
+    """Whether padding is the same on all sides also where the stride is 2."""
+    skip: bool
+    """Whether its input is added to its output: in every block of a stage but the first."""
+    squeezed: int
+    """Channels between the two layers of its squeeze and excitation."""
+    drop_rate: float
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Pixels that are put before and behind, for both axes. With stride 2 it is TensorFlow's
+        padding of even sizes (one less before), except in the blocks that the config lists."""
+        after = self.kernel // 2
+        return (after if self.square or self.stride == 1 else after - 1), after
+
+    def side(self, pixels: int) -> int:
+        """What is left of so many pixels in a row."""
+        return (pixels + sum(self.padding) - self.kernel) // self.stride + 1
 
 
 @dataclass(frozen=True)
@@ -95,20 +135,46 @@ class VisionConfig:
         """Scale a number of blocks by the depth coefficient, rounded up."""
         return math.ceil(self.depth_coefficient * base)
 
-    def require_room(self, height: int, width: int) -> None:
-        """Raise CheckpointError if pictures of `height` times `width` pixels shrink to nothing."""
-        side, number = min(height, width) // 2, 0  # after the stem
+    def stages(self) -> list[list[BlockConfig]]:
+        """The blocks of every stage."""
+        total = sum(self.repeats(n) for n in self.num_block_repeats)
+        stages: list[list[BlockConfig]] = []
         for stage, repeats in enumerate(self.num_block_repeats):
-            kernel = self.kernel_sizes[stage]
+            out = self.channels(self.out_channels[stage])
+            blocks: list[BlockConfig] = []
             for i in range(self.repeats(repeats)):
-                stride = self.strides[stage] if i == 0 else 1
-                square = stride == 1 or number in self.depthwise_padding
-                spare = side + 2 * (kernel // 2) - (not square) - kernel
-                if side < 1 or spare < 0:
+                number = sum(map(len, stages)) + i
+                channels = self.channels(self.in_channels[stage]) if i == 0 else out
+                blocks.append(
+                    BlockConfig(
+                        channels,
+                        out,
+                        kernel=self.kernel_sizes[stage],
+                        stride=self.strides[stage] if i == 0 else 1,
+                        expand_ratio=self.expand_ratios[stage],
+                        square=number in self.depthwise_padding,
+                        skip=i > 0,
+                        squeezed=max(1, int(channels * self.squeeze_expansion_ratio)),
+                        drop_rate=self.drop_connect_rate * number / total,
+                    )
+                )
+            stages.append(blocks)
+        return stages
+
+    def widest(self, height: int, width: int) -> int:
+        """Numbers in the widest layer of a picture of `height` times `width` pixels.
+        CheckpointError if such a picture shrinks to nothing."""
+        h, w = height // 2, width // 2  # after the stem
+        widest = h * w * self.channels(self.in_channels[0])
+        for stage in self.stages():
+            for block in stage:
+                widest = max(widest, h * w * block.channels * block.expand_ratio)
+                if min(h, w) < 1 or block.side(min(h, w)) < 1:
                     raise CheckpointError(
                         f"pictures of {width} x {height} pixels are too small for this model"
                     )
-                side, number = spare // stride + 1, number + 1
+                h, w = block.side(h), block.side(w)
+        return widest
 
     @property
     def embedding_size(self) -> int:
@@ -166,6 +232,21 @@ class AlignConfig:
         )
         return cls(**known)
 
+    def identity(self) -> dict[str, Any]:
+        """What embeddings depend on beside the weights, whose names and shapes say the rest."""
+        text, vision = self.text_config, self.vision_config
+        return {
+            "text": (text.num_attention_heads, ACTIVATIONS[text.hidden_act]),
+            "layer_norm_eps": text.layer_norm_eps,
+            "blocks": [
+                (block.stride, block.square and block.stride != 1, block.skip)
+                for stage in vision.stages()
+                for block in stage
+            ],
+            "vision": (vision.pooling_type, ACTIVATIONS[vision.hidden_act]),
+            "batch_norm_eps": vision.batch_norm_eps,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Every field, in the layout of the published ``config.json``."""
         values = dataclasses.asdict(self)
@@ -214,4 +295,6 @@ def _check_numbers(where: str, config: Any) -> None:
 
 def _check_activation(where: str, name: str) -> None:
     if name not in ACTIVATIONS:
-        raise CheckpointError(f"{where}: hidden_act is {name!r}, not one of {ACTIVATIONS}")
+        raise CheckpointError(
+            f"{where}: hidden_act is {name!r}, not one of {', '.join(ACTIVATIONS)}"
+        )

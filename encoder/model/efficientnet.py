@@ -12,21 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from encoder.model.config import VisionConfig
+from encoder.model.activations import activation
+from encoder.model.config import BlockConfig, VisionConfig
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-def activation(name: str) -> nn.Module:
-    """The activation that a config names."""
-    kinds: dict[str, type[nn.Module]] = {
-        "gelu": nn.GELU,
-        "relu": nn.ReLU,
-        "relu6": nn.ReLU6,
-        "silu": nn.SiLU,
-        "swish": nn.SiLU,
-    }
-    return kinds[name]()
 
 
 class Stem(nn.Module):
@@ -58,21 +47,18 @@ class Expansion(nn.Module):
 
 
 class Depthwise(nn.Module):
-    """One k x k filter a channel. With stride 2 the padding is TensorFlow's for even sizes (one
-    less on the left and top), or square for the blocks that the config lists."""
+    """One k x k filter a channel."""
 
-    def __init__(
-        self, config: VisionConfig, channels: int, kernel: int, stride: int, square: bool
-    ) -> None:
+    def __init__(self, config: VisionConfig, block: BlockConfig) -> None:
         super().__init__()
-        after = kernel // 2
-        before = after if square or stride == 1 else after - 1
+        channels = block.channels * block.expand_ratio
+        before, after = block.padding
         self.padding = (before, after, before, after)
         self.depthwise_conv = nn.Conv2d(
             channels,
             channels,
-            kernel,
-            stride,
+            block.kernel,
+            block.stride,
             padding=after if before == after else 0,
             groups=channels,
             bias=False,
@@ -121,27 +107,15 @@ class Projection(nn.Module):
 class Block(nn.Module):
     """Inverted residual bottleneck (MBConv); every block of a stage but its first has a skip."""
 
-    def __init__(
-        self,
-        config: VisionConfig,
-        channels: int,
-        out: int,
-        *,
-        kernel: int,
-        stride: int,
-        expand_ratio: int,
-        square: bool,
-        skip: bool,
-        drop_rate: float,
-    ) -> None:
+    def __init__(self, config: VisionConfig, block: BlockConfig) -> None:
         super().__init__()
-        wide = channels * expand_ratio
-        self.expansion = Expansion(config, channels, wide) if expand_ratio != 1 else None
-        self.depthwise_conv = Depthwise(config, wide, kernel, stride, square)
-        squeezed = max(1, int(channels * config.squeeze_expansion_ratio))
-        self.squeeze_excite = SqueezeExcite(config, wide, squeezed)
-        self.projection = Projection(config, wide, out)
-        self.dropout = nn.Dropout(drop_rate) if skip else None
+        wide = block.channels * block.expand_ratio
+        expands = block.expand_ratio != 1
+        self.expansion = Expansion(config, block.channels, wide) if expands else None
+        self.depthwise_conv = Depthwise(config, block)
+        self.squeeze_excite = SqueezeExcite(config, wide, block.squeezed)
+        self.projection = Projection(config, wide, block.out)
+        self.dropout = nn.Dropout(block.drop_rate) if block.skip else None
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.projection(self.widened(x))
@@ -158,25 +132,8 @@ class Blocks(nn.Module):
 
     def __init__(self, config: VisionConfig) -> None:
         super().__init__()
-        total = sum(config.repeats(n) for n in config.num_block_repeats)
-        self.blocks = nn.ModuleList()
-        for stage, repeats in enumerate(config.num_block_repeats):
-            out = config.channels(config.out_channels[stage])
-            for i in range(config.repeats(repeats)):
-                number = len(self.blocks)
-                self.blocks.append(
-                    Block(
-                        config,
-                        config.channels(config.in_channels[stage]) if i == 0 else out,
-                        out,
-                        kernel=config.kernel_sizes[stage],
-                        stride=config.strides[stage] if i == 0 else 1,
-                        expand_ratio=config.expand_ratios[stage],
-                        square=number in config.depthwise_padding,
-                        skip=i > 0,
-                        drop_rate=config.drop_connect_rate * number / total,
-                    )
-                )
+        blocks = (block for stage in config.stages() for block in stage)
+        self.blocks = nn.ModuleList(Block(config, block) for block in blocks)
 
 
 class EfficientNet(nn.Module):
@@ -187,7 +144,7 @@ class EfficientNet(nn.Module):
         self.embeddings = Stem(config)
         self.encoder = Blocks(config)
         self.pooling_type = config.pooling_type
-        self._repeats = [config.repeats(n) for n in config.num_block_repeats]
+        self._repeats = [len(stage) for stage in config.stages()]
 
     def first_stages(self, count: int) -> list[nn.Module]:
         """The stem and the blocks of the first `count` stages; nothing if that is 0."""

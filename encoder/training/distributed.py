@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from encoder.backends import choose_device
 from encoder.errors import EncoderError
-from encoder.inference import choose_device
 
 PATIENCE = timedelta(hours=12)
 """How long processes wait for the first one, which prepares pictures and evaluates alone."""
@@ -74,12 +74,12 @@ def join(device: str) -> Iterator[tuple[World, torch.device]]:
     MASTER_ADDR, MASTER_PORT), and this process's device; with several GPUs, each process has its
     own. `device` is a name for `choose_device`; EncoderError if it is not there."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = choose_device(device)
+    chosen = torch.device(choose_device(device))
     if size == 1:
         yield World(), chosen
         return
     if chosen.type == "cuda":
-        chosen = choose_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        chosen = torch.device(choose_device(f"cuda:{os.environ['LOCAL_RANK']}"))
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import torch
 
-from encoder.checkpoint import WEIGHTS, load, save
+from encoder.backends.torch_backend import TorchBackend
+from encoder.checkpoint import load
 from encoder.durable import replacing
 from encoder.errors import EncoderError
 from encoder.inference import AlignEncoder
 from encoder.model.efficientnet import channels_last
+from encoder.towers import save
 from encoder.training.batches import batches
 from encoder.training.data import PairData
 from encoder.training.distributed import World
@@ -24,6 +26,7 @@ from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start
 from encoder.training.state import LOG, STATE, claim, load_state, log_up_to, save_state
 from encoder.training.step import Trainer
+from encoder.weights import WEIGHTS
 
 
 def train(
@@ -97,7 +100,8 @@ def train(
         trainer.check_weights(step - 1)
         candidate = run / "candidate"
         save(candidate, trainer.weights, preprocessor, start.tokenizer_json, stored_as)
-        recall = evaluate(AlignEncoder(load(candidate), str(out), device))
+        kept = load(candidate)
+        recall = evaluate(AlignEncoder(kept, str(out), TorchBackend(kept, device)))
         better = recall.get("rsum", best) >= best
         if better:
             best = recall.get("rsum", best)

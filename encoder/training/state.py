@@ -8,8 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from encoder.checkpoint import write_tensors
 from encoder.errors import EncoderError
+from encoder.towers import write_tensors
 from encoder.training.settings import TrainingSettings
 from encoder.training.step import Trainer
 

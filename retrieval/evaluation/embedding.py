@@ -12,13 +12,14 @@ import numpy.typing as npt
 from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
 from encoder.datasets import DatasetPicture, decode_picture, digest_picture
 from encoder.pictures.decoders import children_for
-from encoder.protocol import TEXT_BATCH
 from encoder.read_ahead import ahead
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 
 AHEAD = 2
 """Batches that are decoded while one is embedded."""
+TEXTS = 512
+"""Texts that are kept at once, between two steps of the progress bar."""
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,14 @@ def embed_texts(
     """Embed `texts`; (n, dim), in their order. `progress` calls the texts `what`."""
     digests = [hashlib.sha256(text.encode()).digest() for text in texts]
     missing = {d: text for d, text in zip(digests, texts, strict=True) if d not in cache}
-    # A batch is padded to its longest text, so texts of similar length together cost less.
+    # The encoder batches texts of one length together; sorted, there are more of one length.
     ordered = sorted(missing, key=lambda digest: len(missing[digest]), reverse=True)
     if not ordered:
         return cache.rows(digests)
     progress.start(len(ordered), what)
     try:
-        for start in range(0, len(ordered), TEXT_BATCH):
-            batch = ordered[start : start + TEXT_BATCH]
+        for start in range(0, len(ordered), TEXTS):
+            batch = ordered[start : start + TEXTS]
             cache.add(batch, encoder.encode_texts([missing[digest] for digest in batch]))
             progress.advance(len(batch))
     finally:

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 from torch import Tensor, nn
 
-from encoder.checkpoint import save
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig, TextConfig, VisionConfig
 from encoder.preprocess import Preprocessor
+from encoder.towers import save
 
 ALIGN_BASE = Preprocessor(
     size=(346, 346),

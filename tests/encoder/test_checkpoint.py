@@ -21,12 +21,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from encoder.bundled import BUNDLED
-from encoder.checkpoint import FILES, WEIGHTS, find, load, save
+from encoder.checkpoint import find, load
 from encoder.errors import CheckpointError, HubError
-from encoder.inference import AlignEncoder, load_encoder
+from encoder.hub import PATTERNS
+from encoder.inference import load_encoder
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig
 from encoder.preprocess import Preprocessor
+from encoder.towers import save
+from encoder.weights import WEIGHTS
 
 TEXTS = ["a photo of a cat", "dogs walking on the beach", "", "Café, 42!"]
 COMMIT = "b9f3f2d1c0a1e2d3c4b5a6978877665544332211"
@@ -59,7 +62,7 @@ def assert_reference_agrees(directory: Path, pictures: list[Image.Image]) -> Non
         wanted = model(
             input_ids=tokens["input_ids"], pixel_values=pixels, attention_mask=mask_of(tokens)
         )
-    encoder = AlignEncoder(checkpoint, "folder", torch.device("cpu"))
+    encoder = load_encoder(str(directory), device="cpu")
     images, texts = encoder.encode_images(pictures), encoder.encode_texts(TEXTS)
     np.testing.assert_allclose(images, wanted.image_embeds.numpy(), rtol=0, atol=1e-5)
     np.testing.assert_allclose(texts, wanted.text_embeds.numpy(), rtol=0, atol=1e-5)
@@ -372,7 +375,7 @@ def test_offline_without_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch)
     said = str(caught.value)
     remedies = "use --model align-small, which comes with the package, or put "
     assert said.startswith("someone/small is not on this machine and the hub cannot be reached (")
-    assert said.index(remedies) < min(said.index(name) for name in FILES)
+    assert said.index(remedies) < min(said.index(name) for name in PATTERNS)
     assert "\n" not in str(caught.value)
 
 
@@ -419,7 +422,7 @@ def test_what_is_fetched(saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
     client = Client(snapshot)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", client)
     assert find("someone/small", "v3") == (snapshot, COMMIT)
-    call = {"repo": "someone/small", "revision": "v3", "allow_patterns": list(FILES)}
+    call = {"repo": "someone/small", "revision": "v3", "allow_patterns": list(PATTERNS)}
     assert client.calls == [
         {**call, "local_files_only": True},
         {**call, "local_files_only": False},

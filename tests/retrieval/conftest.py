@@ -62,7 +62,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from encoder import AlignConfig, AlignModel, Preprocessor, TextConfig, VisionConfig
-    from encoder.checkpoint import save
+    from encoder.towers import save
     from encoder.training import train_tokenizer
 
     tokenizer = train_tokenizer(["a red cat", "a blue dog"], vocab_size=120)

@@ -15,8 +15,8 @@ from PIL import Image
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from encoder import AlignModel, FakeEncoder, PictureError, load_encoder
-from encoder.checkpoint import save
 from encoder.fake import COLOURS
+from encoder.towers import save
 from indexer import Filters, Library
 from retrieval import Engine, QueryError, classify
 from retrieval.classification import label_embeddings, probabilities

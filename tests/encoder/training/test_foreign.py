@@ -14,11 +14,10 @@ from torch import Tensor
 from transformers import AlignModel as Reference
 from transformers import BertModel
 
-from encoder import AlignEncoder, CheckpointError
-from encoder.checkpoint import load
-from encoder.checkpoint import save as save_checkpoint
+from encoder import CheckpointError, load_encoder
 from encoder.model.efficientnet import Block
 from encoder.tokenizer import Tokenizer
+from encoder.towers import save as save_checkpoint
 from encoder.training import from_towers
 from encoder.training.vocabulary import latin
 from tests.encoder.foreign_towers import BLOCKS, PIECES, lite, lite_features, write_bert, write_lite
@@ -86,7 +85,7 @@ def test_a_start_is_a_checkpoint_that_the_reference_loads(
 ) -> None:
     start = from_towers(image, text, image_size=64)
     save_checkpoint(tmp_path, start.model, start.preprocessor, start.tokenizer_json)
-    encoder = AlignEncoder(load(tmp_path), str(tmp_path), torch.device("cpu"))
+    encoder = load_encoder(str(tmp_path), device="cpu")
     picture = Image.effect_mandelbrot((90, 70), (-2, -1, 1, 1), 60).convert("RGB")
     reference = Reference.from_pretrained(tmp_path).eval()
     floats = start.preprocessor.to_floats(start.preprocessor.prepare(picture)[None])

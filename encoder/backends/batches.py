@@ -1,0 +1,49 @@
+"""Many pictures and texts, a batch at a time, to embeddings."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from encoder.backends.protocol import Backend, Features
+from encoder.protocol import Embeddings, Pixels
+from encoder.tokenizer import Tokenizer
+
+TOKENS = 2048
+"""Tokens at once: more gain nothing, and take memory."""
+
+
+def embed_images(
+    backend: Backend, dim: int, count: int, pixels: Callable[[int], Pixels]
+) -> Embeddings:
+    """The embeddings of `count` prepared pictures, each of which `pixels` makes when its batch is
+    due; (count, dim)."""
+    rows = np.empty((count, dim), np.float32)
+    size = backend.image_batch
+    for start in range(0, count, size):
+        end = min(start + size, count)
+        batch = np.stack([pixels(number) for number in range(start, end)])
+        rows[start:end] = _unit(backend.image_features(batch))
+    return rows
+
+
+def embed_texts(
+    backend: Backend, dim: int, tokenizer: Tokenizer, texts: Sequence[str]
+) -> Embeddings:
+    """The embeddings of `texts`; (n, dim). Texts of one length are computed together, so that
+    little is spent on padding."""
+    tokens = tokenizer.ids(texts)
+    order = sorted(range(len(texts)), key=lambda i: len(tokens[i]), reverse=True)
+    rows = np.empty((len(texts), dim), np.float32)
+    while order:
+        at_once = max(1, TOKENS // max(1, len(tokens[order[0]])))
+        batch, order = order[:at_once], order[at_once:]
+        ids, mask = tokenizer.padded([tokens[i] for i in batch])
+        rows[batch] = _unit(backend.text_features(ids, mask))
+    return rows
+
+
+def _unit(features: Features) -> Embeddings:
+    # The smallest length is that of torch's `normalize`.
+    lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.float32(1e-12))
+    rows: Embeddings = features / lengths
+    return rows
