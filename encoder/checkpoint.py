@@ -9,23 +9,28 @@ loads no torch.
 import hashlib
 import json
 import math
+import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoder import remembered
 from encoder.bundled import BUNDLED
 from encoder.errors import CheckpointError
 from encoder.hub import NEEDED, fetch
 from encoder.model.config import AlignConfig
 from encoder.pictures.picture import READING_RULES
 from encoder.preprocess import Preprocessor
+from encoder.remembered import recall, remember
 from encoder.tokenizer import MAX_TOKENS, Tokenizer
 from encoder.weights import WEIGHTS, Weights
 
 if TYPE_CHECKING:
     from encoder.model.align import AlignModel
+
+
+_SETTLED = 2.0
+"""Seconds after which no file system gives another change the same time."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +108,7 @@ def load(directory: Path) -> Checkpoint:
         )
     if preprocessor.shape is not None:
         config.vision_config.widest(*preprocessor.shape[:2])
-    known = remembered.get(weights, config)
-    if known is None:
-        from encoder.towers import check
-
-        known = check(config, weights)
-        remembered.put(weights, config, known)
-    digest, temperature = known
+    digest, temperature = _checked(config, weights)
     if not 0 < temperature < math.inf:
         raise CheckpointError(
             f"{directory}: the temperature is {temperature}, which must be above 0: cosines are"
@@ -118,3 +117,17 @@ def load(directory: Path) -> Checkpoint:
     parts = [digest, config.identity(), preprocessor.identity(), READING_RULES]
     whole = hashlib.sha256(json.dumps(parts, sort_keys=True).encode() + tokenizer.identity())
     return Checkpoint(config, preprocessor, tokenizer, weights, temperature, whole.hexdigest()[:32])
+
+
+def _checked(config: AlignConfig, weights: Weights) -> tuple[str, float]:
+    """A digest of the weights and the temperature; whether they fit `config` is checked once for
+    files of one size and time."""
+    key = (weights.stamp, config.to_dict())
+    if known := recall(*key):
+        return known[0], known[1]
+    from encoder.towers import check
+
+    found = check(config, weights)
+    if max(when for _, _, when in weights.stamp) < time.time_ns() - _SETTLED * 1e9:
+        remember(found, *key)
+    return found

@@ -26,8 +26,6 @@ class AlignEncoder:
         self.fingerprint = checkpoint.fingerprint
         self.revision = revision
         """The commit of the hub that the files came from; None for local files."""
-        self.precision = backend.precision
-        """What computes the embeddings, such as ``float32 on cpu``."""
         self.temperature = checkpoint.temperature
         self.dim = checkpoint.config.projection_dim
         self.preprocessing = checkpoint.preprocessor.in_words()
@@ -35,6 +33,11 @@ class AlignEncoder:
         self._preprocessor = checkpoint.preprocessor
         self._tokenizer = checkpoint.tokenizer
         self._backend = backend
+
+    @property
+    def precision(self) -> str:
+        """What computes embeddings of pictures, such as ``float32 on cpu``."""
+        return self._backend.precision
 
     def is_known_as(self, fingerprint: str) -> bool:
         """Whether `fingerprint` is that of this model, also by the rule of version 0.1."""

@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
 from encoder.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_FLOATS = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+"""Types of safetensors as NumPy reads them."""
 _PICKLES = ("pytorch_model.bin", "model.bin", "model.pt", "model.pth", "model.ckpt")
 
 
@@ -75,12 +80,33 @@ class Weights:
             for name in file.keys()  # noqa: SIM118 - a file is no mapping
         }
 
+    def arrays(self, *starts: str) -> dict[str, npt.NDArray[np.float32]]:
+        """The same as NumPy arrays, which must not be written to. Loads no torch."""
+        self._require_unchanged()
+        found: dict[str, npt.NDArray[np.float32]] = {}
+        for path in self.files:
+            size = int.from_bytes(np.fromfile(path, np.uint8, 8).tobytes(), "little")
+            header = json.loads(np.fromfile(path, np.uint8, size, offset=8).tobytes())
+            whole = np.memmap(path, np.uint8, "r", offset=8 + size)
+            for name, about in header.items():
+                if name.startswith(starts) and about.get("dtype") in _FLOATS:
+                    begin, end = about["data_offsets"]
+                    kept = whole[begin:end].view(_FLOATS[about["dtype"]])
+                    if about["dtype"] == "BF16":  # the first half of a float32
+                        kept = (kept.astype(np.uint32) << 16).view(np.float32)
+                    array = np.asarray(kept, np.float32).reshape(about["shape"])
+                    found[name] = array
+        return found
+
+    def _require_unchanged(self) -> None:
+        if _stamp(self.files) != self.stamp:
+            raise CheckpointError(f"{self.files[0]} changed while it was in use: start again")
+
     def read(self, *starts: str) -> dict[str, "Tensor"]:
         """The tensors whose names begin with one of `starts`, as float32 where they are floats.
         Those that are float32 in the file stay there until they are used. CheckpointError if the
         files are not as they were."""
-        if _stamp(self.files) != self.stamp:
-            raise CheckpointError(f"{self.files[0]} changed while it was in use: start again")
+        self._require_unchanged()
         found = {
             name: file.get_tensor(name)
             for file in self._opened("pt")

@@ -5,9 +5,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from encoder.backends.protocol import Backend, Features
+from encoder.checkpoint import Checkpoint
 from encoder.protocol import Embeddings, Pixels
 from encoder.tokenizer import Tokenizer
 
+WIDEST = 32 << 20
+"""Bytes of the widest layer of a batch on a processor. More pictures at once gain nothing there,
+and glibc takes larger pieces of memory from the system anew each time."""
+MOST = 64
+"""Pictures at once at most."""
 TOKENS = 2048
 """Tokens at once: more gain nothing, and take memory."""
 
@@ -22,7 +28,7 @@ def embed_images(
     for start in range(0, count, size):
         end = min(start + size, count)
         batch = np.stack([pixels(number) for number in range(start, end)])
-        rows[start:end] = _unit(backend.image_features(batch))
+        rows[start:end] = unit(backend.image_features(batch))
     return rows
 
 
@@ -38,11 +44,22 @@ def embed_texts(
         at_once = max(1, TOKENS // max(1, len(tokens[order[0]])))
         batch, order = order[:at_once], order[at_once:]
         ids, mask = tokenizer.padded([tokens[i] for i in batch])
-        rows[batch] = _unit(backend.text_features(ids, mask))
+        rows[batch] = unit(backend.text_features(ids, mask))
     return rows
 
 
-def _unit(features: Features) -> Embeddings:
+def cpu_batch(checkpoint: Checkpoint) -> int:
+    """Pictures at once on a processor: as many as keep the widest layer within memory that is used
+    again for the next batch."""
+    shape = checkpoint.preprocessor.shape
+    if shape is None:  # pictures of several sizes make no batch
+        return 1
+    widest = checkpoint.config.vision_config.widest(shape[0], shape[1])
+    return max(1, min(MOST, WIDEST // (4 * widest)))
+
+
+def unit(features: Features) -> Embeddings:
+    """The same of length 1."""
     # The smallest length is that of torch's `normalize`.
     lengths = np.maximum(np.linalg.norm(features, axis=1, keepdims=True), np.float32(1e-12))
     rows: Embeddings = features / lengths

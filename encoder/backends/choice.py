@@ -5,6 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from encoder.backends.cpu_backend import CpuBackend
 from encoder.backends.protocol import Backend
 from encoder.checkpoint import Checkpoint
 from encoder.errors import EncoderError
@@ -32,6 +33,8 @@ def choose_device(name: str) -> str:
 
 def choose(checkpoint: Checkpoint, device: str) -> Backend:
     """What computes fastest on `device`, a name that `choose_device` returned."""
+    if device == "cpu":
+        return CpuBackend(checkpoint)
     import torch
 
     from encoder.backends.torch_backend import TorchBackend

@@ -17,9 +17,10 @@ class Backend(Protocol):
     """Computes features of prepared pictures and of tokens. A tower is loaded when it is first
     used. Safe from several threads."""
 
-    precision: str
-    """What it computes with, such as ``float32 on cpu``. Embeddings of two precisions differ by
-    less than any two pictures do, and are not kept in the same cache."""
+    @property
+    def precision(self) -> str:
+        """What it computes with, such as ``float32 on cpu``. Embeddings of two precisions differ by
+        less than those of any two pictures do, and are not kept in the same cache."""
 
     @property
     def image_batch(self) -> int:

@@ -9,6 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from encoder.backends.batches import WIDEST, cpu_batch
 from encoder.backends.protocol import Features, Tokens
 from encoder.checkpoint import Checkpoint
 from encoder.model.bert import Bert
@@ -21,8 +22,6 @@ one_thread_after_fork(torch.set_num_threads)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
-_MAPPED = 32 << 20
-"""The largest piece of memory, in bytes, that the C library can be told to use again."""
 _KEPT = 512 << 20
 """Bytes of free memory that are not given back."""
 _ON_DEVICE = 64
@@ -47,15 +46,8 @@ class TorchBackend:
 
     @cached_property
     def image_batch(self) -> int:
-        """On a CPU as many as keep the widest layer within what memory is kept for: beyond that
-        pictures gain nothing from each other."""
-        shape = self._checkpoint.preprocessor.shape
-        if shape is None:  # pictures of several sizes make no batch
-            return 1
-        if self.device.type != "cpu":
-            return _ON_DEVICE
-        widest = self._checkpoint.config.vision_config.widest(shape[0], shape[1])
-        return max(1, min(64, _MAPPED // (4 * widest)))
+        on_cpu = cpu_batch(self._checkpoint)
+        return on_cpu if self.device.type == "cpu" or on_cpu == 1 else _ON_DEVICE
 
     def image_features(self, pixels: Pixels) -> Features:
         with torch.inference_mode(), self._autocast():
@@ -126,7 +118,7 @@ def keep_memory() -> None:
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # musl has no such function
             libc = ctypes.CDLL(None)
-            libc.mallopt(_M_MMAP_THRESHOLD, _MAPPED)
+            libc.mallopt(_M_MMAP_THRESHOLD, WIDEST)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 

@@ -37,7 +37,7 @@ def test_what_an_encoder_says_about_itself(small: AlignEncoder, saved: Path) -> 
     assert small.fingerprint == checkpoint.fingerprint
     assert small.dim == checkpoint.config.projection_dim == 24
     assert small.temperature == pytest.approx(0.07)
-    assert small.precision == "float32 on cpu"
+    assert small.precision.split(" on ")[1].startswith("cpu")
 
 
 def test_rows_are_the_normalised_features_of_the_model(
@@ -126,7 +126,7 @@ def test_the_device_is_checked_before_the_model() -> None:
 
 def test_auto_takes_cuda_if_there_is_one(saved: Path) -> None:
     wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    assert load_encoder(str(saved)).precision.endswith(f" on {wanted}")
+    assert f" on {wanted}" in load_encoder(str(saved)).precision
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
