@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -123,8 +124,9 @@ def _checked(config: AlignConfig, weights: Weights) -> tuple[str, float]:
     """A digest of the weights and the temperature; whether they fit `config` is checked once for
     files of one size and time."""
     key = (weights.stamp, config.to_dict())
-    if known := recall(*key):
-        return known[0], known[1]
+    with suppress(TypeError, ValueError):
+        digest, temperature = recall(*key)
+        return str(digest), float(temperature)
     from encoder.towers import check
 
     found = check(config, weights)

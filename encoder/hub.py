@@ -20,6 +20,7 @@ def fetch(repo: str, revision: str | None) -> tuple[Path, str]:
     if a file is not on this machine. Raises HubError or CheckpointError with the remedy."""
     import huggingface_hub
     from huggingface_hub.errors import (
+        EntryNotFoundError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -33,36 +34,48 @@ def fetch(repo: str, revision: str | None) -> tuple[Path, str]:
             )
         )
 
-    here = f"{repo} is not on this machine"
+    def unreachable(error: Exception, lacking: str | None) -> HubError:
+        first = ", ".join(names[0] for names in NEEDED)
+        part = f" but for a part (without {lacking})" if lacking else ""
+        return HubError(
+            f"{repo} is not on this machine{part} and the hub cannot be reached"
+            f" ({type(error).__name__}): use --model align-small, which comes with the package, or"
+            f" put {first}, {WEIGHTS} of {repo} into a folder and give its path as --model"
+        )
+
+    before = None
     try:
         path = snapshot(local=True)
-        if lacking := _lacking(path):
-            here = f"{repo} is on this machine only in part (without {lacking})"
-            raise LocalEntryNotFoundError(lacking)
+        before = _lacking(path)
+        if before is None:
+            return path, path.name
     except HFValidationError as error:
         raise CheckpointError(f"{repo} is neither a folder nor a hub id: {error}") from error
     except LocalEntryNotFoundError:
-        try:
-            path = snapshot(local=False)
-        except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-            at = f" at revision {revision}" if revision else ""
-            raise HubError(
-                f"the hub has no model {repo}{at}: check the name, or give the path of a local"
-                " folder"
+        pass
+    try:
+        path = snapshot(local=False)
+        lacking = _lacking(path)
+        if lacking:  # without a network the client returns what it has, and says nothing
+            huggingface_hub.hf_hub_download(repo, lacking, revision=revision)
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        at = f" at revision {revision}" if revision else ""
+        raise HubError(
+            f"the hub has no model {repo}{at}: check the name, or give the path of a local folder"
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise unreachable(error, before) from error
+    except EntryNotFoundError as error:
+        if lacking == WEIGHTS:
+            raise CheckpointError(
+                f"{repo} on the hub has no {WEIGHTS}; pickled weights can run any code and are"
+                " never loaded: choose a revision that has it"
             ) from error
-        except Exception as error:  # the hub's client raises a dozen types when it is offline
-            first = ", ".join(names[0] for names in NEEDED)
-            raise HubError(
-                f"{here} and the hub cannot be reached"
-                f" ({type(error).__name__}): use --model align-small, which comes with the"
-                f" package, or put {first}, {WEIGHTS} of {repo} into a folder and give its path"
-                " as --model"
-            ) from error
-    if not ((path / WEIGHTS).exists() or (path / INDEX).exists()):
         raise CheckpointError(
-            f"{repo} on the hub has no {WEIGHTS}; pickled weights can run any code and are never"
-            " loaded: choose a revision that has it"
-        )
+            f"{repo} on the hub is not a checkpoint: it has no {lacking}"
+        ) from error
+    except Exception as error:  # the hub's client raises a dozen types when it is offline
+        raise unreachable(error, before) from error
     return path, path.name
 
 

@@ -68,3 +68,10 @@ class Encoder(Protocol):
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; (n, dim), n may be 0."""
+
+
+def is_of(encoder: Encoder, fingerprint: str) -> bool:
+    """Whether embeddings that were recorded with `fingerprint` are of this encoder. One that has an
+    ``is_known_as(fingerprint)`` also knows what earlier versions called it."""
+    known = getattr(encoder, "is_known_as", None)
+    return fingerprint == encoder.fingerprint or (known is not None and bool(known(fingerprint)))

@@ -2,12 +2,13 @@
 
 import math
 import os
+import platform
 import signal
 import sys
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -49,6 +50,27 @@ def _quotas() -> list[int]:
         if int(quota) > 0:
             found.append(math.ceil(int(quota) / int(period)))
     return found
+
+
+@cache
+def _about_processor() -> dict[str, str]:
+    """What Linux says about the first processor."""
+    with suppress(OSError):
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+        pairs = (line.partition(":") for line in first.splitlines())
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return {}
+
+
+def processor() -> str:
+    """The name of the processor, as far as the system tells it."""
+    return _about_processor().get("model name") or platform.machine()
+
+
+def has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; where it does not, that is slower than
+    float32."""
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(_about_processor().get("flags", "").split())
 
 
 class Forkable(Protocol):

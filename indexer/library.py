@@ -604,6 +604,8 @@ class Library:
         encoder = load_encoder()
         model = Model(encoder.name, encoder.fingerprint, encoder.dim)
         with self._writing(wait) as engine:
+            with engine.begin() as db:
+                journal.recognise(db, encoder)
             for portion in imports.portions(items):
                 with engine.begin() as db:
                     done = imports.add(db, model, portion)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from encoder import Decoders, Embeddings, Encoder
 from encoder.pictures.sources import PictureSource
-from encoder.protocol import as_texts
+from encoder.protocol import as_texts, is_of
 from encoder.system import watch_forks
 from indexer import (
     Filters,
@@ -53,6 +53,8 @@ class Engine:
         self._load = load
         self._loading = threading.Lock()
         self._encoder: Encoder | None = None
+        self._known_as = ""
+        """The fingerprint of the encoder in the library."""
         self._decoders = Decoders()
         watch_forks(self)
 
@@ -66,16 +68,16 @@ class Engine:
         LibraryError if nothing was indexed yet."""
         with self._loading:
             model = self._model()
-            if self._encoder is None or self._encoder.fingerprint != model.fingerprint:
+            if self._encoder is None or self._known_as != model.fingerprint:
                 encoder = self._load(model.name)
-                if encoder.fingerprint != model.fingerprint:
+                if not is_of(encoder, model.fingerprint):
                     raise ModelMismatch(
                         f"the library was indexed with {model.name} ({model.fingerprint}), but"
                         f" {encoder.name} ({encoder.fingerprint}) was loaded: name the first one"
                         " with --model, or embed everything again with align index --reembed"
                         f" --model {encoder.name}"
                     )
-                self._encoder = encoder
+                self._encoder, self._known_as = encoder, model.fingerprint
             return self._encoder
 
     def search(
@@ -227,7 +229,7 @@ class Engine:
         ids = self.library.ids("image")
         for start in range(0, len(ids), _CHUNK):
             some = ids[start : start + _CHUNK].tolist()
-            rows = self.library.embeddings(some, fingerprint=encoder.fingerprint)
+            rows = self.library.embeddings(some, fingerprint=self._known_as)
             found = np.concatenate([column(rows) for column in columns], axis=1)
             found[~rows.any(axis=1)] = -np.inf  # deleted meanwhile, or not embedded yet
             for i, j in np.argwhere(found >= least).tolist():
@@ -241,7 +243,7 @@ class Engine:
             "model": encoder.name,
             "fingerprint": encoder.fingerprint,
         }
-        left = self.library.tag(names, tags, about, fingerprint=encoder.fingerprint, wait=wait)
+        left = self.library.tag(names, tags, about, fingerprint=self._known_as, wait=wait)
         return Tagged(counts, left)
 
     def index(
@@ -324,7 +326,7 @@ class Engine:
             self.library.check(filters)  # before a model is loaded for it
         if query.needs_encoder:
             encoder = self.encoder
-            vector, fingerprint = query.embed(encoder, self._decoders), encoder.fingerprint
+            vector, fingerprint = query.embed(encoder, self._decoders), self._known_as
         else:
             model = self._model()
             vector, fingerprint = query.own(model.dim), model.fingerprint

@@ -22,23 +22,11 @@ class OpenVinoImages:
     """Features of pictures. A graph is made and compiled when it is first used, in about a
     second."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, checkpoint: Checkpoint, half: bool) -> None:
+        """With `half` it computes in bfloat16, else in float32."""
+        self._checkpoint, self._half = checkpoint, half
         self._lock = threading.Lock()
         watch_forks(self)
-
-    @cached_property
-    def precision(self) -> str:
-        """bfloat16 where the processor has units for it."""
-        units: list[str] = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return "bfloat16" if "BF16" in units else "float32"
-
-    @cached_property
-    def version(self) -> str:
-        """Of OpenVINO, and the name of the processor: what results may depend on."""
-        import openvino
-
-        return f"{openvino.__version__} on {self._core.get_property('CPU', 'FULL_DEVICE_NAME')}"
 
     def __call__(self, pixels: Pixels) -> Features:
         """(b, h, w, 3) uint8 to (b, e). Pictures are computed one by one, several at once."""
@@ -57,15 +45,8 @@ class OpenVinoImages:
 
     def after_fork(self) -> None:
         """The threads are those of the parent process: this one starts its own."""
-        for name in ("_queue", "_core"):
-            leave_to_parent(self.__dict__.pop(name, None))
+        leave_to_parent(self.__dict__.pop("_queue", None))
         self._lock = threading.Lock()
-
-    @cached_property
-    def _core(self) -> Any:
-        import openvino
-
-        return openvino.Core()
 
     @cached_property
     def _queue(self) -> Any:
@@ -76,13 +57,13 @@ class OpenVinoImages:
         checkpoint = self._checkpoint
         arrays = checkpoint.weights.arrays("vision_model.")
         graph = image_graph(checkpoint.config.vision_config, checkpoint.preprocessor, arrays)
-        compiled = self._core.compile_model(
+        compiled = openvino.Core().compile_model(
             graph,
             "CPU",
             {
                 "PERFORMANCE_HINT": "THROUGHPUT",
                 "INFERENCE_NUM_THREADS": processors(),
-                "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[self.precision],
+                "INFERENCE_PRECISION_HINT": "bf16" if self._half else "f32",
             },
         )
         return openvino.AsyncInferQueue(compiled)

@@ -31,14 +31,16 @@ _ON_DEVICE = 64
 class TorchBackend:
     """An `encoder.backends.Backend`.
 
-    Norms are folded into the convolutions; pictures lie in memory as (b, h, w, c). Accelerators,
-    and processors that have units for it, compute in bfloat16 (autocast).
+    Norms are folded into the convolutions; pictures lie in memory as (b, h, w, c). With `half` it
+    computes in bfloat16 (autocast), by default on CUDA.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, half: bool | None = None
+    ) -> None:
         self.device = device
         self._checkpoint = checkpoint
-        self._half = device.type == "cuda" or (device.type == "cpu" and has_bfloat16())
+        self._half = device.type == "cuda" if half is None else half
         self.precision = f"{'bfloat16' if self._half else 'float32'} on {device.type}"
         if device.type == "cpu":
             torch.set_num_threads(min(torch.get_num_threads(), processors()))
@@ -100,13 +102,6 @@ class TorchBackend:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._half)
-
-
-def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; where it does not, that is slower than
-    float32."""
-    units = torch.cpu.get_capabilities()
-    return any(units.get(name) for name in ("avx512_bf16", "amx_bf16", "amx_tile"))
 
 
 def keep_memory() -> None:

@@ -1,6 +1,5 @@
 """Pictures of datasets, decoded in child processes within the limits of `Decoders`."""
 
-import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
@@ -13,6 +12,7 @@ from encoder.errors import PictureError
 from encoder.pictures.decoders import Decoders, Prepare, children_for
 from encoder.protocol import Pixels
 from encoder.read_ahead import ahead
+from encoder.system import processors
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def decode_pictures(
         except PictureError as error:
             return str(error)
 
-    workers = children_for(len(pictures), os.cpu_count() or 1)
+    workers = children_for(len(pictures), processors())
     with closing(ahead(decode, pictures, 2 * workers, workers)) as results, decoders:
         yield from results
 

@@ -1,6 +1,5 @@
 """The batches of a training run, made ahead of the steps that need them."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from encoder.protocol import Pixels
 from encoder.read_ahead import ahead
+from encoder.system import processors
 from encoder.training.data import Maps, PairData, States
 from encoder.training.distributed import World
 from encoder.training.settings import TrainingSettings
@@ -84,7 +84,7 @@ def batches(
         return n, index, captions, data.view(index, " ".join(captions), rng)
 
     size = share // parts
-    with closing(ahead(pair, jobs(), AHEAD * share, os.cpu_count() or 1)) as pairs:
+    with closing(ahead(pair, jobs(), AHEAD * share, max(1, processors() // world.size))) as pairs:
         while batch := list(islice(pairs, share)):
             yield [
                 _part(world.rank * parts + i, batch[i * size : (i + 1) * size], read)

@@ -60,5 +60,6 @@ def _own_encoder(engine: Engine, load_encoder: Callable[[], Encoder]) -> Encoder
     """The encoder, which must be the one that searches use. Raises ModelMismatch."""
     encoder = load_encoder()
     with engine.begin() as db:
+        journal.recognise(db, encoder)
         catalogue.require_model(db, encoder.fingerprint)
     return encoder

@@ -27,8 +27,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from encoder.protocol import Encoder, is_of
 from indexer.content import Content, Description, Key
-from indexer.database.catalogue import among
+from indexer.database.catalogue import among, current_model
 from indexer.database.rows import Generation
 from indexer.database.schema import (
     annotations,
@@ -66,6 +67,16 @@ def add_model(db: Connection, model: Model) -> int:
 def rename_model(db: Connection, model_id: int, name: str) -> None:
     """Remember another name under which `load_encoder` finds the same model."""
     db.execute(update(models).where(models.c.id == model_id).values(name=name))
+
+
+def recognise(db: Connection, encoder: Encoder) -> None:
+    """Record the fingerprint of `encoder` anew if searches use it under an earlier one."""
+    current = current_model(db)
+    if current is None or current[1].fingerprint == encoder.fingerprint:
+        return
+    if is_of(encoder, current[1].fingerprint):
+        renewed = update(models).where(models.c.id == current[0])
+        db.execute(renewed.values(fingerprint=encoder.fingerprint))
 
 
 def use_model(db: Connection, model_id: int) -> None:

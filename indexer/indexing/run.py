@@ -1,6 +1,5 @@
 """Read, encode, commit: what a run does with the files that changed."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
@@ -13,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from encoder.pictures.decoders import Decoders, children_for
 from encoder.protocol import Embeddings, Encoder
 from encoder.read_ahead import ahead
+from encoder.system import processors
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
 from indexer.database.rows import FileItem
@@ -70,7 +70,7 @@ class Run:
         self._engine = engine
         self._load_encoder = load_encoder
         self._batch_size = batch_size
-        self._workers = workers or max(2, min(4, os.cpu_count() or 1))
+        self._workers = workers or max(2, min(4, processors()))
         self._progress = progress
         with engine.connect() as db:
             current = catalogue.searched_model(db)
@@ -85,6 +85,7 @@ class Run:
         """Load the encoder, and let `run` embed every item with it. Searches use the model that
         they used until `run` ends."""
         self._state.encoder = self._load_encoder()
+        self._recognise(self._state.encoder)
         model = _model(self._state.encoder)
         with self._engine.begin() as db:
             self._state.target = (journal.add_model(db, model), model)
@@ -176,10 +177,20 @@ class Run:
         state = self._state
         if state.encoder is None:
             encoder = self._load_encoder()
+            self._recognise(encoder)
             if state.target and encoder.fingerprint != state.target[1].fingerprint:
                 raise _mismatch(state.target[1], encoder)
             state.encoder = encoder
         return state.encoder
+
+    def _recognise(self, encoder: Encoder) -> None:
+        """The library may know this model by an earlier fingerprint."""
+        with self._engine.begin() as db:
+            journal.recognise(db, encoder)
+            current = catalogue.searched_model(db)
+        if self._state.target == self._state.current:
+            self._state.target = current
+        self._state.current = current
 
     def _plan(self, result: Read) -> Plan:
         found, known = result.found, result.found.known

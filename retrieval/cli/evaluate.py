@@ -9,6 +9,7 @@ from typing import Literal
 import click
 
 from encoder.datasets import DATASETS
+from encoder.remembered import cache_folder
 from retrieval.cli.options import checkpoint_option, device_option
 from retrieval.cli.output import ProgressBar, print_json
 
@@ -36,11 +37,6 @@ def _check_file(ctx: click.Context, param: click.Parameter, path: Path | None) -
     if not os.access(folder, os.W_OK) or path.is_dir():
         raise click.BadParameter(f"{path} cannot be written", ctx, param)
     return path
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "align-retrieval"
 
 
 _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
@@ -114,7 +110,7 @@ _OUTPUT = click.Path(path_type=Path, dir_okay=False, writable=True)
 @click.option(
     "--cache",
     type=click.Path(path_type=Path, file_okay=False),
-    default=_cache_folder,
+    default=cache_folder,
     show_default="~/.cache/align-retrieval",
     help="Folder that keeps embeddings: a second run takes seconds.",
 )

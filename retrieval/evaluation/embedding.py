@@ -1,7 +1,6 @@
 """Embed pictures and captions. Equal content is embedded once, and cached content not at all."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from encoder import Decoders, Embeddings, Encoder, PictureError, Pixels
 from encoder.datasets import DatasetPicture, decode_picture, digest_picture
 from encoder.pictures.decoders import children_for
 from encoder.read_ahead import ahead
+from encoder.system import processors
 from indexer import Progress
 from retrieval.evaluation.cache import EmbeddingCache
 
@@ -70,7 +70,7 @@ def embed_pictures(
             cache.add(list(pending), encoder.encode_images(list(pending.values())))
             pending.clear()
 
-    workers = children_for(len(pictures), workers or min(4, os.cpu_count() or 1))
+    workers = children_for(len(pictures), workers or min(4, processors()))
     progress.start(len(pictures), "pictures")
     try:
         with closing(ahead(read, pictures, AHEAD * batch_size, workers)) as results, decoders:

@@ -1,9 +1,12 @@
 """`evaluate`: an encoder's recall on a dataset, with all that a reader needs to trust it."""
 
+import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +64,10 @@ def evaluate(
     chosen = _present(dataset, allow_missing, notes)
     _check_folds(chosen, folds)
 
-    cached = partial(EmbeddingCache, cache, encoder.fingerprint, dim=encoder.dim)
+    computed = str(getattr(encoder, "precision", "unknown"))
+    # Embeddings of two precisions differ in their last digits.
+    identity = "-".join([encoder.fingerprint, *re.findall("[a-z0-9]+", computed.lower())])
+    cached = partial(EmbeddingCache, cache, identity, dim=encoder.dim)
 
     def refuse(number: int, reason: str) -> None:
         if not allow_missing:
@@ -120,6 +126,8 @@ def evaluate(
         fingerprint=encoder.fingerprint,
         revision=encoder.revision,
         preprocessing=encoder.preprocessing,
+        computed=computed,
+        versions=_versions(),
         exact=exact,
         index=used,
         approximate=through,
@@ -224,3 +232,12 @@ def _index_notes(asked: Index, used: IndexUsed) -> list[str]:
 def _listed(names: Sequence[str]) -> str:
     """The first names, as in ``a.jpg, b.jpg, c.jpg and others``."""
     return ", ".join(names[:NAMED]) + (" and others" if len(names) > NAMED else "")
+
+
+def _versions() -> dict[str, str]:
+    names = ("align-retrieval", "torch", "openvino", "faiss-cpu", "pillow", "numpy")
+    found = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -56,6 +56,8 @@ def facts(report: Report) -> list[tuple[str, str]]:
         ("fingerprint", report.fingerprint),
         ("revision", report.revision or "none (a local or bundled model)"),
         ("preprocessing", report.preprocessing),
+        ("computed", report.computed),
+        ("versions", ", ".join(f"{name} {number}" for name, number in report.versions.items())),
         ("index", "exact" if report.index is None else f"exact, and {_index(report.index)}"),
     ]
     if report.published:
@@ -123,6 +125,8 @@ def to_json(report: Report) -> dict[str, Any]:
         "fingerprint": report.fingerprint,
         "revision": report.revision,
         "preprocessing": report.preprocessing,
+        "computed": report.computed,
+        "versions": dict(report.versions),
         "exact": _scores(report.exact),
         "index": None if report.index is None else _index_json(report.index),
         "approximate": None if report.approximate is None else _scores(report.approximate),

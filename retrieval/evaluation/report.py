@@ -82,6 +82,10 @@ class Report:
     """The commit on the hub; None for a local or bundled model."""
     preprocessing: str
     """What happens to a picture before it is embedded, in words."""
+    computed: str
+    """The precision and the device of the embeddings, such as ``float32 on cpu``."""
+    versions: Mapping[str, str]
+    """Of the packages that embeddings and ranks come from."""
     exact: Scores
     index: IndexUsed | None
     approximate: Scores | None

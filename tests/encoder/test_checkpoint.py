@@ -1,6 +1,7 @@
 """Checkpoint folders: strict reading, writing for the reference, identity, and the hub."""
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 import torch
 import transformers
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -23,13 +25,13 @@ from safetensors.torch import load_file, save_file
 from encoder.bundled import BUNDLED
 from encoder.checkpoint import find, load
 from encoder.errors import CheckpointError, HubError
-from encoder.hub import PATTERNS
+from encoder.hub import NEEDED, PATTERNS
 from encoder.inference import load_encoder
 from encoder.model.align import AlignModel
 from encoder.model.config import AlignConfig
 from encoder.preprocess import Preprocessor
 from encoder.towers import save
-from encoder.weights import WEIGHTS
+from encoder.weights import INDEX, WEIGHTS
 
 TEXTS = ["a photo of a cat", "dogs walking on the beach", "", "Café, 42!"]
 COMMIT = "b9f3f2d1c0a1e2d3c4b5a6978877665544332211"
@@ -244,6 +246,21 @@ DAMAGE: dict[str, tuple[Change, str]] = {
         edit_json("preprocessor_config.json", crop_size={"height": 65, "width": 3}),
         "pictures of 3 x 65 pixels are too small for this model",
     ),
+    "a shard": (
+        lambda folder: [in_shards(folder), (folder / "model-2-of-2.safetensors").unlink()],
+        "has no model-2-of-2.safetensors, which its model.safetensors.index.json names",
+    ),
+    "no index": (
+        lambda folder: [in_shards(folder), (folder / INDEX).write_text("{}")],
+        "model.safetensors.index.json is not an index of shards",
+    ),
+    "a shard elsewhere": (
+        lambda folder: [
+            in_shards(folder),
+            (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "../x.safetensors"}})),
+        ],
+        "model.safetensors.index.json is not an index of shards",
+    ),
     "config not JSON": (
         lambda folder: (folder / "config.json").write_text("{"),
         "config.json is not a config",
@@ -271,22 +288,219 @@ def flip(state: dict[str, torch.Tensor]) -> None:
     state[BIAS][0] += 1e-3
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        rewrite(flip),
-        add_entry,
-        edit_json("preprocessor_config.json", resample=3),
-        edit_json("config.json", temperature_init_value=0.5),
-    ],
-    ids=["weight", "vocabulary", "preprocessing", "architecture"],
-)
-def test_fingerprint_changes_with_the_model(change: Change, folder: Path) -> None:
+def nested(name: str, part: str, **values: Any) -> Change:
+    def apply(folder: Path) -> None:
+        whole = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**whole, part: {**whole[part], **values}}))
+
+    return apply
+
+
+def in_tokenizer(change: Callable[[dict[str, Any]], object]) -> Change:
+    def apply(folder: Path) -> None:
+        rules = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+        change(rules)
+        (folder / "tokenizer.json").write_text(json.dumps(rules), "utf-8")
+
+    return apply
+
+
+PREPROCESSOR, CONFIG = "preprocessor_config.json", "config.json"
+MATTER: dict[str, Change] = {
+    "a weight": rewrite(flip),
+    "the vocabulary": add_entry,
+    "lower case": in_tokenizer(lambda t: t["normalizer"].update(lowercase=False)),
+    "accents": in_tokenizer(lambda t: t["normalizer"].update(strip_accents=False)),
+    "words": in_tokenizer(lambda t: t.update(pre_tokenizer={"type": "Whitespace"})),
+    "long words": in_tokenizer(lambda t: t["model"].update(max_input_chars_per_word=5)),
+    "parts of words": in_tokenizer(lambda t: t["model"].update(continuing_subword_prefix="@@")),
+    "no [CLS]": in_tokenizer(lambda t: t.update(post_processor=None)),
+    "resampling": edit_json(PREPROCESSOR, resample=3),
+    "rescaling": edit_json(PREPROCESSOR, rescale_factor=1 / 255),
+    "the offset": edit_json(PREPROCESSOR, rescale_offset=False),
+    "the size": edit_json(PREPROCESSOR, size={"height": 81, "width": 80}),
+    "the crop": edit_json(PREPROCESSOR, do_center_crop=False),
+    "normalising": edit_json(PREPROCESSOR, do_normalize=True),
+    "an activation": nested(CONFIG, "vision_config", hidden_act="relu"),
+    "pooling": nested(CONFIG, "vision_config", pooling_type="max"),
+    "strides": nested(CONFIG, "vision_config", strides=[1, 1, 2]),
+    "padding": nested(CONFIG, "vision_config", depthwise_padding=[1]),
+    "the eps of batch norms": nested(CONFIG, "vision_config", batch_norm_eps=1e-2),
+    "heads": nested(CONFIG, "text_config", num_attention_heads=4),
+    "the activation of texts": nested(CONFIG, "text_config", hidden_act="relu"),
+    "the eps of layer norms": nested(CONFIG, "text_config", layer_norm_eps=1e-3),
+}
+
+
+def in_shards(folder: Path) -> None:
+    state = load_file(folder / WEIGHTS)
+    names = sorted(state)
+    parts = {"model-1-of-2.safetensors": names[::2], "model-2-of-2.safetensors": names[1::2]}
+    for file, some in parts.items():
+        save_file({name: state[name] for name in some}, folder / file)
+    index = {"weight_map": {name: file for file, some in parts.items() for name in some}}
+    (folder / INDEX).write_text(json.dumps({"metadata": {}, **index}))
+    (folder / WEIGHTS).unlink()
+
+
+def as_processor(folder: Path) -> None:
+    """As version 5 of the reference saves it."""
+    rules = json.loads((folder / PREPROCESSOR).read_text())
+    whole = {"image_processor": rules, "processor_class": "AlignProcessor"}
+    (folder / "processor_config.json").write_text(json.dumps(whole))
+    (folder / PREPROCESSOR).unlink()
+
+
+def as_template(rules: dict[str, Any]) -> None:
+    """The same tokens around a text, said in another way."""
+    special = {
+        name: {"id": name, "ids": [id], "tokens": [name]}
+        for name, id in (("[CLS]", 2), ("[SEP]", 3))
+    }
+    around = [{"SpecialToken": {"id": name, "type_id": 0}} for name in special]
+    single = [around[0], {"Sequence": {"id": "A", "type_id": 0}}, around[1]]
+    rules["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": single,
+        "special_tokens": special,
+    }
+
+
+def doubled(folder: Path) -> None:
+    """The same weights as float64."""
+    rewrite(lambda s: s.update({n: t.double() for n, t in s.items() if t.is_floating_point()}))(
+        folder
+    )
+
+
+SAME: dict[str, Change] = {
+    "shards": in_shards,
+    "processor_config.json": as_processor,
+    "another float type": doubled,
+    "metadata of the file": lambda folder: save_file(
+        load_file(folder / WEIGHTS), folder / WEIGHTS, {"by": "me"}
+    ),
+    "a pooler": rewrite(lambda s: s.update({"text_model.pooler.dense.bias": torch.ones(3)})),
+    "persistent positions": rewrite(
+        lambda s: s.update({"text_model.embeddings.position_ids": torch.arange(64)[None]})
+    ),
+    "the temperature": rewrite(lambda s: s["temperature"].fill_(0.5)),
+    "segments that are never used": rewrite(
+        lambda s: s["text_model.embeddings.token_type_embeddings.weight"][1].fill_(7)
+    ),
+    "a template": in_tokenizer(as_template),
+    "accents as said by lower case": in_tokenizer(
+        lambda t: t["normalizer"].update(strip_accents=True)
+    ),
+    "truncation": in_tokenizer(
+        lambda t: t.update(
+            truncation={
+                "direction": "Right",
+                "max_length": 9,
+                "strategy": "LongestFirst",
+                "stride": 0,
+            }
+        )
+    ),
+    "an unused mean": edit_json(PREPROCESSOR, image_mean=[0.1, 0.2, 0.3]),
+    "dropout": nested(CONFIG, "text_config", hidden_dropout_prob=0.5),
+    "the size of pictures in config.json": nested(CONFIG, "vision_config", image_size=999),
+    "momentum": nested(CONFIG, "vision_config", batch_norm_momentum=0.5, drop_connect_rate=0.7),
+    "the first temperature": edit_json(CONFIG, temperature_init_value=0.5),
+    "another name of an activation": nested(CONFIG, "vision_config", hidden_act="silu"),
+}
+
+
+@pytest.mark.parametrize("name", MATTER)
+def test_fingerprint_changes_with_what_changes_embeddings(name: str, folder: Path) -> None:
     before = load(folder).fingerprint
     assert len(before) == 32
     assert int(before, 16) > 0
-    change(folder)
-    assert load(folder).fingerprint != before
+    MATTER[name](folder)
+    after = load(folder)
+    assert after.fingerprint != before
+    assert not after.is_known_as(before)
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_fingerprint_stays_with_what_changes_no_embedding(
+    name: str, folder: Path, pictures: list[Image.Image]
+) -> None:
+    before, encoder = load(folder).fingerprint, load_encoder(str(folder), device="cpu")
+    images, texts = encoder.encode_images(pictures), encoder.encode_texts(TEXTS)
+    SAME[name](folder)
+    assert load(folder).fingerprint == before
+    again = load_encoder(str(folder), device="cpu")
+    np.testing.assert_allclose(again.encode_images(pictures), images, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(again.encode_texts(TEXTS), texts, rtol=0, atol=1e-6)
+
+
+OF_VERSION_0_1 = {
+    "align-small": "7ecae5faadb6c10317aef0b73b0e9807",
+    "align-mini": "e23d255e10d8c1d89f7b9287bc1efbe9",
+}
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_fingerprints_of_version_0_1_are_known(name: str) -> None:
+    checkpoint = load(BUNDLED[name])
+    assert checkpoint.is_known_as(OF_VERSION_0_1[name])
+    assert checkpoint.is_known_as(checkpoint.fingerprint)
+    assert checkpoint.fingerprint != OF_VERSION_0_1[name]
+    assert not checkpoint.is_known_as("0" * 32)
+
+
+def test_weights_that_change_between_two_towers_are_refused(folder: Path) -> None:
+    """Else vectors of two models would meet under one fingerprint."""
+    encoder = load_encoder(str(folder), device="cpu")
+    encoder.encode_texts(["a cat"])
+    rewrite(flip)(folder)
+    with pytest.raises(CheckpointError, match="changed while it was in use"):
+        encoder.encode_images([Image.new("RGB", (9, 9))])
+
+
+@pytest.mark.parametrize("value", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_temperature_that_divides_nothing_is_refused(value: float, folder: Path) -> None:
+    rewrite(lambda s: s["temperature"].fill_(value))(folder)
+    with pytest.raises(CheckpointError, match=r"the temperature is .*, which must be above 0"):
+        load(folder)
+
+
+def test_what_was_checked_once_is_not_read_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in folder.iterdir():
+        os.utime(file, (1e9, 1e9))
+    wanted = load(folder).fingerprint
+
+    def refuse(*arguments: object) -> NoReturn:
+        raise AssertionError("the weights were read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("encoder.towers.check", refuse)
+        assert load(folder).fingerprint == wanted
+        rewrite(flip)(folder)
+        with pytest.raises(AssertionError):
+            load(folder)
+    assert load(folder).fingerprint != wanted
+
+
+def test_a_cache_that_cannot_be_used_only_costs_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    wanted = load(folder).fingerprint
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert load(folder).fingerprint == wanted
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for file in folder.iterdir():
+        os.utime(file, (1e9, 1e9))
+    assert load(folder).fingerprint == wanted
+    (fact,) = (tmp_path / "cache" / "align-retrieval" / "facts").iterdir()
+    for broken in ("", "{", "null", "[1]", '{"a": 1}', '["x", "y"]'):
+        fact.write_text(broken)
+        assert load(folder).fingerprint == wanted
 
 
 def test_fingerprint_is_that_of_the_contents(
@@ -375,7 +589,7 @@ def test_offline_without_the_model(cache: Path, monkeypatch: pytest.MonkeyPatch)
     said = str(caught.value)
     remedies = "use --model align-small, which comes with the package, or put "
     assert said.startswith("someone/small is not on this machine and the hub cannot be reached (")
-    assert said.index(remedies) < min(said.index(name) for name in PATTERNS)
+    assert said.index(remedies) < min(said.index(names[0]) for names in NEEDED)
     assert "\n" not in str(caught.value)
 
 
@@ -428,6 +642,11 @@ def test_what_is_fetched(saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
         {**call, "local_files_only": False},
     ]
     (snapshot / WEIGHTS).rename(snapshot / "pytorch_model.bin")
+
+    def gone(*arguments: object, **options: object) -> NoReturn:
+        raise answer(EntryNotFoundError)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", gone)
     with pytest.raises(CheckpointError, match="pickled weights can run any code and are never"):
         find("someone/small")
 
@@ -444,6 +663,38 @@ def test_an_interrupted_download_is_continued(
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert find("someone/small") == (whole, COMMIT)
+
+
+def test_config_and_weights_alone_are_not_a_whole_download(
+    cache: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As other programs leave them: what lacks is fetched; if it cannot be, that is said."""
+    snapshot = put(cache, saved)
+    for name in ("preprocessor_config.json", "tokenizer.json"):
+        (snapshot / name).unlink()
+    whole = Path(shutil.copytree(saved, tmp_path / COMMIT))
+    real = huggingface_hub.snapshot_download
+
+    def download(repo: str, **options: Any) -> str:
+        return str(real(repo, **options) if options["local_files_only"] else whole)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(huggingface_hub, "snapshot_download", download)
+        assert find("someone/small") == (whole, COMMIT)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        HubError, match=r"but for a part \(without preprocessor_config.json\) and the hub cannot"
+    ):
+        find("someone/small")
+
+
+@pytest.mark.parametrize("change", [in_shards, as_processor])
+def test_other_layouts_are_whole_downloads(
+    change: Change, cache: Path, saved: Path, no_network: None
+) -> None:
+    snapshot = put(cache, saved)
+    change(snapshot)
+    assert find("someone/small") == (snapshot, COMMIT)
 
 
 def test_an_unknown_parameter_count_is_not_loaded_partly(folder: Path) -> None:

@@ -65,6 +65,8 @@ PLAIN = Report(
     fingerprint="abc",
     revision=None,
     preprocessing="to 96x96",
+    computed="float32 on cpu",
+    versions={"torch": "2.13.0", "faiss-cpu": "1.15"},
     exact=EXACT,
     index=None,
     approximate=None,
@@ -102,6 +104,8 @@ model:         align-mini
 fingerprint:   abc
 revision:      none (a local or bundled model)
 preprocessing: to 96x96
+computed:      float32 on cpu
+versions:      torch 2.13.0, faiss-cpu 1.15
 index:         exact
 took:          1.3 s
 
@@ -126,6 +130,8 @@ model:         kakaobrain/align-base
 fingerprint:   abc
 revision:      e96a37f
 preprocessing: to 96x96
+computed:      float32 on cpu
+versions:      torch 2.13.0, faiss-cpu 1.15
 index:         exact, and ivf (images: 283 lists, 24 searched; texts: flat)
 published:     a card
 took:          1.3 s
@@ -174,6 +180,8 @@ def test_json_has_everything() -> None:
         "fingerprint": "abc",
         "revision": "e96a37f",
         "preprocessing": "to 96x96",
+        "computed": "float32 on cpu",
+        "versions": {"torch": "2.13.0", "faiss-cpu": "1.15"},
         "exact": {
             "text_to_image": {
                 "recall": {"1": 0.73, "5": 0.912, "10": 0.9544},

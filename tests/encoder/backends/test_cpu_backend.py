@@ -1,0 +1,153 @@
+"""Which of the ways to compute on a processor is taken, and that they agree."""
+
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from encoder.backends import cpu_backend, openvino_backend
+from encoder.backends.batches import MOST, WIDEST, cpu_batch
+from encoder.backends.cpu_backend import CpuBackend
+from encoder.backends.torch_backend import TorchBackend
+from encoder.bundled import BUNDLED
+from encoder.checkpoint import Checkpoint, load
+from encoder.protocol import Pixels
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def prepared(checkpoint: Checkpoint, pictures: list[Image.Image]) -> Pixels:
+    return np.stack([checkpoint.preprocessor.prepare(picture) for picture in pictures])
+
+
+def exactly(checkpoint: Checkpoint, pixels: Pixels) -> np.ndarray:
+    return TorchBackend(checkpoint, torch.device("cpu")).image_features(pixels)
+
+
+def cosines(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(some, axis=1) * np.linalg.norm(others, axis=1)
+    return np.asarray((some * others).sum(1) / lengths)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_openvino_and_torch_agree(name: str, pictures: list[Image.Image]) -> None:
+    checkpoint = load(BUNDLED[name])
+    pixels = prepared(checkpoint, pictures)
+    backend = CpuBackend(checkpoint)
+    found = backend.image_features(pixels)
+    assert backend.precision.endswith(" on cpu with OpenVINO")
+    least = 1 - 1e-6 if backend.precision.startswith("float32") else cpu_backend.AGREEMENT
+    assert cosines(found, exactly(checkpoint, pixels)).min() > least
+
+
+class Wrong(openvino_backend.OpenVinoImages):
+    """As on a processor for which OpenVINO computes nonsense."""
+
+    asked = 0
+
+    def __call__(self, pixels: Pixels) -> np.ndarray:
+        type(self).asked += 1
+        return super().__call__(pixels[:, ::-1])
+
+
+class Failing(openvino_backend.OpenVinoImages):
+    asked = 0
+
+    def __call__(self, pixels: Pixels) -> np.ndarray:
+        type(self).asked += 1
+        raise RuntimeError("no such instruction")
+
+
+@pytest.mark.parametrize("kind", [Wrong, Failing])
+def test_what_disagrees_with_torch_is_not_used_again(
+    kind: type[Wrong | Failing],
+    saved: Path,
+    pictures: list[Image.Image],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu_backend, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(openvino_backend, "OpenVinoImages", kind)
+    checkpoint = load(saved)
+    pixels = prepared(checkpoint, pictures)
+    wanted = exactly(checkpoint, pixels)
+    for _ in range(2):
+        backend = CpuBackend(checkpoint)
+        np.testing.assert_array_equal(backend.image_features(pixels), wanted)
+        np.testing.assert_array_equal(backend.image_features(pixels), wanted)
+        assert backend.precision == "float32 on cpu"
+    assert kind.asked == 1
+
+
+def test_bfloat16_is_used_where_it_agrees(
+    saved: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any processor: it computes bfloat16, only slowly, where it has no units for it."""
+    monkeypatch.setattr(openvino_backend, "is_installed", lambda: False)
+    monkeypatch.setattr(cpu_backend, "has_bfloat16", lambda: True)
+    checkpoint = load(saved)
+    pixels = prepared(checkpoint, pictures)
+    half = TorchBackend(checkpoint, torch.device("cpu"), half=True).image_features(pixels)
+    agreement = cosines(half, exactly(checkpoint, pixels))[: cpu_backend.CHECKED].min()
+    for least, precision in ((agreement - 1e-6, "bfloat16"), (agreement + 1e-6, "float32")):
+        monkeypatch.setattr(cpu_backend, "AGREEMENT", least)
+        monkeypatch.setattr(cpu_backend, "recall", lambda *key: None)
+        backend = CpuBackend(checkpoint)
+        backend.image_features(pixels)
+        assert backend.precision == f"{precision} on cpu"
+
+
+def test_the_precision_is_known_before_the_first_picture(saved: Path) -> None:
+    assert " on cpu" in CpuBackend(load(saved)).precision
+
+
+def test_without_the_extra_torch_computes(
+    saved: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_backend, "is_installed", lambda: False)
+    monkeypatch.setattr(cpu_backend, "has_bfloat16", lambda: False)
+    checkpoint = load(saved)
+    pixels = prepared(checkpoint, pictures)
+    backend = CpuBackend(checkpoint)
+    assert backend.precision == "float32 on cpu"
+    np.testing.assert_array_equal(backend.image_features(pixels), exactly(checkpoint, pixels))
+
+
+def test_threads_and_forks(saved: Path, pictures: list[Image.Image]) -> None:
+    checkpoint = load(saved)
+    pixels = prepared(checkpoint, pictures)
+    backend = CpuBackend(checkpoint)
+    wanted = backend.image_features(pixels)
+    found: list[bool] = []
+
+    def work() -> None:
+        for _ in range(20):
+            found.append(np.array_equal(backend.image_features(pixels), wanted))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 80
+    child = os.fork()
+    if not child:
+        os._exit(0 if np.array_equal(backend.image_features(pixels), wanted) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert np.array_equal(backend.image_features(pixels), wanted)
+
+
+def test_a_batch_follows_the_model() -> None:
+    sizes = {name: cpu_batch(load(folder)) for name, folder in BUNDLED.items()}
+    assert 1 <= sizes["align-small"] < sizes["align-mini"] <= MOST
+    for name, size in sizes.items():
+        checkpoint = load(BUNDLED[name])
+        side = checkpoint.preprocessor.size[0]
+        one = 4 * checkpoint.config.vision_config.widest(side, side)
+        assert size == MOST or one * size <= WIDEST < one * (size + 1)
