@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 # As it was written, whatever characters it holds.
 override export PICTURES := $(value PICTURES)
 
-.PHONY: demo test slow faults coverage check format docs align-small clean help
+.PHONY: demo test slow faults coverage bench check format docs align-small clean help
 
 demo: .venv/runtime.stamp  ## draw 500 scenes, index them, ask five questions, write demo/results.html (half a minute, 20 MB); with PICTURES=folder take that instead, into demo/own
 	$(BIN)/align demo $(if $(PICTURES),demo/own --pictures "$$PICTURES",demo)
@@ -25,6 +25,10 @@ coverage: .venv/dev.stamp  ## run the tests and list the lines and branches that
 	$(BIN)/coverage run -m pytest -n auto || echo "Some tests failed; the figures below count them too."
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
+
+bench: .venv/dev.stamp  ## measure how fast pictures and texts are embedded, beside transformers (some minutes)
+	$(BIN)/python benchmarks/encoder_speed.py
+	$(BIN)/python benchmarks/encoder_speed.py --model align-small
 
 check: .venv/dev.stamp  ## run the static checks: ruff, mypy, import-linter
 	$(BIN)/ruff check .

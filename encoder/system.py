@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+CGROUP = Path("/sys/fs/cgroup")
 _REMEDY = "it runs on Linux and on macOS; on Windows, use it within WSL"
 
 
@@ -39,14 +40,13 @@ def processors() -> int:
 
 def _quotas() -> list[int]:
     """What the control groups of Linux (version 2, then 1) leave to this process."""
-    cgroup = Path("/sys/fs/cgroup")
     found = []
     with suppress(OSError, ValueError):
-        quota, period = (cgroup / "cpu.max").read_text().split()
+        quota, period = (CGROUP / "cpu.max").read_text().split()
         found.append(math.ceil(int(quota) / int(period)))  # a ValueError if the quota is "max"
     with suppress(OSError, ValueError):
         names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-        quota, period = ((cgroup / "cpu" / name).read_text() for name in names)
+        quota, period = ((CGROUP / "cpu" / name).read_text() for name in names)
         if int(quota) > 0:
             found.append(math.ceil(int(quota) / int(period)))
     return found

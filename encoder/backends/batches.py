@@ -9,9 +9,9 @@ from encoder.checkpoint import Checkpoint
 from encoder.protocol import Embeddings, Pixels
 from encoder.tokenizer import Tokenizer
 
-WIDEST = 32 << 20
+WIDEST = 64 << 20
 """Bytes of the widest layer of a batch on a processor. More pictures at once gain nothing there,
-and glibc takes larger pieces of memory from the system anew each time."""
+and memory for them comes from the system anew each time."""
 MOST = 64
 """Pictures at once at most."""
 TOKENS = 2048

@@ -98,7 +98,8 @@ class CpuBackend:
         if self._way is not None:
             return  # another thread was first
         ways = self._ways()
-        key = ("way", self._checkpoint.fingerprint, processor(), *map(_version, _PACKAGES))
+        names = [way.name for way in ways]
+        key = (names, self._checkpoint.fingerprint, processor(), *map(_version, _PACKAGES))
         known = recall(*key)
         self._way = next((way for way in ways if way.name == known), None)
         if self._way is None:

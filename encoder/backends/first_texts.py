@@ -33,8 +33,10 @@ class FirstTexts:
         """As many as `ids` are; meant for few."""
         x = self._embedded(ids)
         unseen = np.where(mask[:, None, None, :] == 0, np.float32(-np.inf), np.float32(0))
-        for number in range(self._config.num_hidden_layers):
-            x = self._layer(x, unseen, f"encoder.layer.{number}.")
+        layers = self._config.num_hidden_layers
+        for number in range(layers):  # of the last one only [CLS] is used
+            asking = x[:, :1] if number == layers - 1 else x
+            x = self._layer(asking, x, unseen, f"encoder.layer.{number}.")
         return self._linear(x[:, 0], "text_projection", prefix="")
 
     def _embedded(self, ids: Tokens) -> Array:
@@ -43,21 +45,21 @@ class FirstTexts:
         segment = self._get("embeddings.token_type_embeddings.weight")[0]
         return self._norm(words + segment + places, "embeddings.LayerNorm")
 
-    def _layer(self, x: Array, unseen: Array, where: str) -> Array:
-        b, t, d = x.shape
+    def _layer(self, asking: Array, x: Array, unseen: Array, where: str) -> Array:
+        b, a, d = asking.shape
         heads = self._config.num_attention_heads
 
-        def split(name: str) -> Array:  # (b, n, t, d / n)
-            made = self._linear(x, f"{where}attention.self.{name}")
-            return made.reshape(b, t, heads, d // heads).transpose(0, 2, 1, 3)
+        def split(tokens: Array, name: str) -> Array:  # (b, n, t, d / n)
+            made = self._linear(tokens, f"{where}attention.self.{name}")
+            return made.reshape(b, -1, heads, d // heads).transpose(0, 2, 1, 3)
 
-        query, key, value = (split(name) for name in ("query", "key", "value"))
+        query, key, value = split(asking, "query"), split(x, "key"), split(x, "value")
         scores = query @ key.transpose(0, 1, 3, 2) / np.float32((d // heads) ** 0.5) + unseen
         shares = np.exp(scores - scores.max(-1, keepdims=True))
         shares /= shares.sum(-1, keepdims=True)
-        mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(b, t, d)
+        mixed = (shares @ value).transpose(0, 2, 1, 3).reshape(b, a, d)
         attended = self._linear(mixed, f"{where}attention.output.dense")
-        x = self._norm(x + attended, f"{where}attention.output.LayerNorm")
+        x = self._norm(asking + attended, f"{where}attention.output.LayerNorm")
         act = _ACTIVATIONS[ACTIVATIONS[self._config.hidden_act]]
         inner = act(self._linear(x, f"{where}intermediate.dense"))
         outer = self._linear(inner, f"{where}output.dense")

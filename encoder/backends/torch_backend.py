@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from encoder.backends.batches import WIDEST, cpu_batch
+from encoder.backends.batches import cpu_batch
 from encoder.backends.protocol import Features, Tokens
 from encoder.checkpoint import Checkpoint
 from encoder.model.bert import Bert
@@ -22,6 +22,8 @@ one_thread_after_fork(torch.set_num_threads)
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
+_LARGEST = 32 << 20
+"""The largest piece of memory, in bytes, that glibc can be told to use again."""
 _KEPT = 512 << 20
 """Bytes of free memory that are not given back."""
 _ON_DEVICE = 64
@@ -59,12 +61,15 @@ class TorchBackend:
         tower, projection = self._text_tower
         on_device = (torch.from_numpy(x).to(self.device) for x in (ids, mask))
         with torch.inference_mode(), self._autocast():
-            return _numpy(projection(tower(*on_device)[:, 0]))
+            return _numpy(projection(tower(*on_device, first_only=True)[:, 0]))
 
     @cached_property
     def _image_tower(self) -> EfficientNet:
         tower = read_image_tower(self._checkpoint.config, self._checkpoint.weights)
         fold_batch_norms(tower)
+        for part in tower.modules():
+            if hasattr(part, "inplace"):  # an activation; nothing else needs what it was made from
+                part.inplace = True
         return channels_last(self._cast(tower))
 
     @cached_property
@@ -113,7 +118,7 @@ def keep_memory() -> None:
     if sys.platform == "linux":
         with suppress(AttributeError, OSError):  # musl has no such function
             libc = ctypes.CDLL(None)
-            libc.mallopt(_M_MMAP_THRESHOLD, WIDEST)
+            libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST)
             libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 

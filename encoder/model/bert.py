@@ -41,16 +41,17 @@ class SelfAttention(nn.Module):
         self.dropout = config.attention_probs_dropout_prob
         self.query, self.key, self.value = nn.Linear(d, d), nn.Linear(d, d), nn.Linear(d, d)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        b, t, d = x.shape
+    def forward(self, asking: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        """`asking` are the tokens (b, a, d) of `x` for which the result, (b, a, d), is wanted."""
+        b, a, d = asking.shape
         q, k, v = (
-            layer(x).view(b, t, self.heads, d // self.heads).transpose(1, 2)  # (b, n, t, d / n)
-            for layer in (self.query, self.key, self.value)
+            layer(tokens).view(b, -1, self.heads, d // self.heads).transpose(1, 2)  # (b, n, t, d/n)
+            for layer, tokens in ((self.query, asking), (self.key, x), (self.value, x))
         )
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )
-        return out.transpose(1, 2).reshape(b, t, d)
+        return out.transpose(1, 2).reshape(b, a, d)
 
 
 class Residual(nn.Module):
@@ -72,8 +73,8 @@ class Attention(nn.Module):
         self.self = SelfAttention(config)
         self.output = Residual(config, config.hidden_size)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        return cast(Tensor, self.output(self.self(x, mask), x))
+    def forward(self, asking: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        return cast(Tensor, self.output(self.self(asking, x, mask), asking))
 
 
 class Intermediate(nn.Module):
@@ -93,8 +94,8 @@ class Layer(nn.Module):
         self.intermediate = Intermediate(config)
         self.output = Residual(config, config.intermediate_size)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        x = self.attention(x, mask)
+    def forward(self, x: Tensor, mask: Tensor, first_only: bool = False) -> Tensor:
+        x = self.attention(x[:, :1] if first_only else x, x, mask)
         return cast(Tensor, self.output(self.intermediate(x), x))
 
 
@@ -103,22 +104,23 @@ class Layers(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        for layer in self.layer:
-            x = layer(x, mask)
+    def forward(self, x: Tensor, mask: Tensor, first_only: bool) -> Tensor:
+        for number, layer in enumerate(self.layer, 1):
+            x = layer(x, mask, first_only and number == len(self.layer))
         return x
 
 
 class Bert(nn.Module):
-    """Token ids (b, t) int64 and mask (b, t), 0 where padded, to hidden states (b, t, d)."""
+    """Token ids (b, t) int64 and mask (b, t), 0 where padded, to hidden states (b, t, d); with
+    `first_only` to that of [CLS] alone, (b, 1, d), which saves most of the last layer."""
 
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.embeddings = Embeddings(config)
         self.encoder = Layers(config)
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor | None = None, first_only: bool = False) -> Tensor:
         if mask is None:
             mask = torch.ones_like(ids)
         seen = mask.bool()[:, None, None, :]  # (b, 1, 1, t): broadcast over heads and queries
-        return cast(Tensor, self.encoder(self.embeddings(ids), seen))
+        return cast(Tensor, self.encoder(self.embeddings(ids), seen, first_only))

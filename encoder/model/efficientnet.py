@@ -104,6 +104,22 @@ class Projection(nn.Module):
         return cast(Tensor, self.project_bn(self.project_conv(x)))
 
 
+class DropBranch(nn.Module):
+    """While training, leave out what a block adds to some of the pictures, drawn anew each time,
+    as EfficientNet's authors do (arXiv 1603.09382). `elementwise` is the reference's way: single
+    numbers are left out."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate, self.elementwise = rate, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.elementwise or not self.training or not self.rate:
+            return F.dropout(x, self.rate, self.training)
+        kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.rate
+        return x * (kept / (1 - self.rate)).to(x.dtype)
+
+
 class Block(nn.Module):
     """Inverted residual bottleneck (MBConv); every block of a stage but its first has a skip."""
 
@@ -115,7 +131,7 @@ class Block(nn.Module):
         self.depthwise_conv = Depthwise(config, block)
         self.squeeze_excite = SqueezeExcite(config, wide, block.squeezed)
         self.projection = Projection(config, wide, block.out)
-        self.dropout = nn.Dropout(block.drop_rate) if block.skip else None
+        self.dropout = DropBranch(block.drop_rate) if block.skip else None
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.projection(self.widened(x))

@@ -16,7 +16,7 @@ from encoder.training.kept import KeptTexts, keep_texts, keep_views, phrases
 from encoder.training.loop import train
 from encoder.training.settings import Step, TrainingSettings, still_stages
 from encoder.training.starts import Start, from_checkpoint, from_scratch, mini_config
-from encoder.training.state import claim
+from encoder.training.state import alone, claim
 from encoder.training.vocabulary import train_tokenizer
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "TrainingSettings",
     "Views",
     "World",
+    "alone",
     "claim",
     "class_probabilities",
     "fit_projections",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import cast
 
@@ -108,5 +109,11 @@ def _part(number: int, pairs: Sequence[_Pair], read: Read) -> Part:
 def batch_indices(count: int, size: int, seed: int, step: int) -> list[int]:
     """Indices of one batch. Every epoch is a new permutation without its incomplete last batch."""
     epoch, place = divmod(step, count // size)
-    order = np.random.default_rng((seed, 1_000_003, epoch)).permutation(count)
-    return [int(i) for i in order[place * size : (place + 1) * size]]
+    chosen: list[int] = _order(count, seed, epoch)[place * size : (place + 1) * size].tolist()
+    return chosen
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    """A permutation; that of ten million takes half a second, so each is drawn once."""
+    return np.random.default_rng((seed, 1_000_003, epoch)).permutation(count)

@@ -24,7 +24,7 @@ from encoder.training.kept import KeptTexts
 from encoder.training.optimizer import schedule
 from encoder.training.settings import Step, TrainingSettings
 from encoder.training.starts import Start
-from encoder.training.state import LOG, STATE, claim, load_state, log_up_to, save_state
+from encoder.training.state import LOG, STATE, alone, claim, load_state, log_up_to, save_state
 from encoder.training.step import Trainer
 from encoder.weights import WEIGHTS
 
@@ -115,6 +115,7 @@ def train(
             trainer.read_names(tokenizer(classes.names))
 
     with ExitStack() as stack:
+        stack.enter_context(alone(out, world))
         if world.first:
             log = stack.enter_context(open(log_up_to(run / LOG, begin), "a", encoding="utf-8"))
         read_names()

@@ -63,7 +63,11 @@ class TrainingSettings:
     kept; the data gives that. 0: the data draws a view each time."""
     frozen_norms: bool = False
     """Whether all batch norms are in evaluation mode: their statistics do not change, but their
-    weights do."""
+    weights do. With few pictures at once the statistics of a batch are far from those of
+    evaluation."""
+    elementwise_dropout: bool = False
+    """Whether the picture tower leaves out single numbers, as the reference does, and not what a
+    block adds to a picture."""
     head_dropout: float = 0.0
     """The picture tower's last stage leaves out this share of its channels before each projection.
     The channels are drawn anew for each picture."""

@@ -1,15 +1,19 @@
 """The folder of a training run: its state, from which it can continue, and its log."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from encoder.errors import EncoderError
 from encoder.towers import write_tensors
+from encoder.training.distributed import World
 from encoder.training.settings import TrainingSettings
 from encoder.training.step import Trainer
 
@@ -27,6 +31,26 @@ def claim(out: Path) -> Path:
     run.mkdir(parents=True, exist_ok=True)
     (run / _MARK).touch()
     return run
+
+
+@contextmanager
+def alone(out: Path, world: World) -> Iterator[None]:
+    """Keep all other processes than those of `world` from training into the folder `out`;
+    EncoderError if one does. It may be entered again within."""
+    if not world.first:
+        yield
+        return
+    lock = FileLock(claim(out) / ".lock", timeout=0, is_singleton=True)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise EncoderError(
+            f"another program trains into {out}: wait for it, or give another folder as --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def save_state(

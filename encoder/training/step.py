@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from encoder.errors import EncoderError
 from encoder.model.align import AlignModel, contrastive_loss
+from encoder.model.efficientnet import DropBranch
 from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 from encoder.training.batches import Part, Tokens
@@ -109,6 +110,9 @@ class Trainer:
         self._still = [*frozen, *(norms if settings.frozen_norms else [])]
         """Modules that are in evaluation mode while the others train."""
         unmoved = {module for part in self._still for module in part.modules()}
+        for module in model.vision_model.modules():
+            if isinstance(module, DropBranch):
+                module.elementwise = settings.elementwise_dropout
         if settings.head_dropout:
             for block in model.vision_model.last_stage():
                 block.squeeze_excite.register_forward_hook(self._drop_channels)

@@ -90,7 +90,7 @@ def device_option(command: Command) -> Command:
         show_default=True,
         envvar=DEVICE_VARIABLE,
         show_envvar=True,
-        help="auto, cpu or cuda.",
+        help="auto, cpu, cuda or mps (Apple).",
     )(command)
 
 

@@ -1,6 +1,7 @@
 """`align train`"""
 
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 
 BATCH_SIZE = 128
+FEW = 32
+"""With fewer pictures at once, what batch norms do in training and in evaluation lies far apart."""
 
 
 @click.command()
@@ -53,9 +56,9 @@ def command(**options: Any) -> None:
     asked = Asked(**options)
     recipe = _recipe(asked)
 
-    from encoder.training import join, still_stages, train
+    from encoder.training import alone, join, still_stages, train
 
-    with join(asked.device) as (world, device):
+    with join(asked.device) as (world, device), ExitStack() as stack:
         dataset = _opened(asked, recipe, train=True)
         batch_size = _batch_size(asked.batch_size, len(dataset), world.size)
         if world.first and asked.batch_size is None and batch_size < BATCH_SIZE:
@@ -63,6 +66,7 @@ def command(**options: Any) -> None:
         cuda = device.type == "cuda"
         # Wrong settings are refused before pictures are decoded.
         _settings(asked, recipe, len(dataset), cuda, batch_size, asked.micro_batch)
+        stack.enter_context(alone(asked.out, world))
         with world.in_turn():
             start = _start(asked, dataset)
             vision = start.model.config.vision_config
@@ -211,6 +215,9 @@ def _settings(
 ) -> "TrainingSettings":
     from encoder.training import TrainingSettings
 
+    frozen_norms = asked.frozen_norms
+    if frozen_norms is None:
+        frozen_norms = asked.source != SCRATCH and (micro_batch or batch_size) < FEW
     labelled = (asked.labelled or max(2, batch_size // 5)) if asked.labelled_folders else 0
     per_epoch = max(1, pictures // max(1, batch_size - labelled))
     steps = max(1, round((asked.epochs or recipe.epochs) * per_epoch))
@@ -236,7 +243,8 @@ def _settings(
         freeze=asked.freeze,
         frozen_stages=asked.frozen_stages,
         kept_views=asked.kept_views,
-        frozen_norms=asked.frozen_norms,
+        frozen_norms=frozen_norms,
+        elementwise_dropout=asked.elementwise_dropout,
         head_dropout=asked.head_dropout,
         ema=asked.ema,
         precision=precision(asked, cuda),

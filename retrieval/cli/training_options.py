@@ -207,10 +207,17 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         " disk, saves time.",
     ),
     click.option(
-        "--freeze-norms",
+        "--freeze-norms/--no-freeze-norms",
         "frozen_norms",
+        default=None,
+        help="Keep the statistics of the batch norms, as few pictures at once need it. [default:"
+        " with less than 32 at once, but not from scratch]",
+    ),
+    click.option(
+        "--elementwise-dropout",
         is_flag=True,
-        help="Keep the statistics of the batch norms, as a small --micro-batch needs it.",
+        help="Leave out single numbers in the picture tower while training, as transformers does,"
+        " instead of what a block adds to a picture.",
     ),
     click.option(
         "--head-dropout",
@@ -309,7 +316,8 @@ class Asked:
     freeze: Literal["image", "text", "towers"] | None
     frozen_stages: int
     kept_views: int
-    frozen_norms: bool
+    frozen_norms: bool | None
+    elementwise_dropout: bool
     head_dropout: float
     stored_as: Literal["float32", "float16"] | None
     stored_size: int | None

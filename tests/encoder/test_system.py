@@ -1,9 +1,13 @@
 """Where the programs cannot run, they say so in one sentence."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from encoder import system
 
 WINDOWS = "import sys; sys.platform = 'win32'\n"
 NO_RESOURCE = """
@@ -39,3 +43,33 @@ def test_another_broken_import_is_not_taken_for_it() -> None:
     command = "import sys; sys.modules['click'] = None\nfrom retrieval.cli import main"
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
     assert "ModuleNotFoundError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ({}, 8),
+        ({"cpu.max": "max 100000\n"}, 8),
+        ({"cpu.max": "200000 100000\n"}, 2),
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "5000 100000\n"}, 1),
+        ({"cpu.max": "nonsense"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu.max": "9900000 100000\n"}, 8),
+    ],
+)
+def test_processors_that_a_process_may_use(
+    files: dict[str, str], wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(system, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    assert system.processors() == wanted
+
+
+def test_the_affinity_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
+    assert system.processors() == 1

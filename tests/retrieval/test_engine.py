@@ -386,3 +386,22 @@ def test_a_damaged_index_and_a_lost_row_are_both_reported(engine: Engine, folder
     said = (hits.degraded or "").split("; ")
     assert said[0].startswith("generations/")
     assert said[-1].startswith("the database has lost rows of items")
+
+
+def test_a_library_that_knows_the_model_by_an_earlier_fingerprint(folder: Path) -> None:
+    """It is searched as before, also where nothing can be written."""
+
+    class Renumbered(FakeEncoder):
+        def is_known_as(self, fingerprint: str) -> bool:
+            return fingerprint in (self.fingerprint, FakeEncoder().fingerprint)
+
+    newer = Renumbered("fake", fingerprint="4e3")
+    loads: list[str] = []
+    with Engine(Library.open(folder), lambda name: loads.append(name) or newer) as engine:
+        found = engine.search("red", 3)
+        assert engine.similar(found[0].path, 2)
+        assert engine.tag(["red", "green"], confidence=0.1)
+    assert loads == ["fake"]
+    with Engine(Library.open(folder), lambda name: FakeEncoder()) as engine:
+        again = engine.search("red", 3)
+    assert [hit.path for hit in again] == [hit.path for hit in found]

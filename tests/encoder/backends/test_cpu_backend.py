@@ -119,6 +119,19 @@ def test_without_the_extra_torch_computes(
     np.testing.assert_array_equal(backend.image_features(pixels), exactly(checkpoint, pixels))
 
 
+def test_a_program_without_the_extra_decides_nothing_for_one_with_it(
+    saved: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = load(saved)
+    pixels = prepared(checkpoint, pictures)
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino_backend, "is_installed", lambda: False)
+        CpuBackend(checkpoint).image_features(pixels)
+    backend = CpuBackend(checkpoint)
+    backend.image_features(pixels)
+    assert backend.precision.endswith(" with OpenVINO")
+
+
 def test_threads_and_forks(saved: Path, pictures: list[Image.Image]) -> None:
     checkpoint = load(saved)
     pixels = prepared(checkpoint, pictures)

@@ -115,7 +115,7 @@ BROKEN = {
     "vocab_size": {"text_config": {"vocab_size": -1}},
     "num_hidden_layers": {"text_config": {"num_hidden_layers": True}},
     "layer_norm_eps": {"text_config": {"layer_norm_eps": float("nan")}},
-    "text_config: hidden_act": {"text_config": {"hidden_act": "tanh"}},
+    "text_config: hidden_act": {"text_config": {"hidden_act": "prelu"}},
     "vision_config: hidden_act": {"vision_config": {"hidden_act": ["swish"]}},
     "pooling_type": {"vision_config": {"pooling_type": "median"}},
     "kernel_sizes, in_channels": {"vision_config": {"strides": [1, 2]}},

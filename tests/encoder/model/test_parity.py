@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from encoder.model.align import AlignModel, contrastive_loss
 from encoder.model.config import AlignConfig
-from encoder.model.efficientnet import channels_last, fold_batch_norms
+from encoder.model.efficientnet import DropBranch, channels_last, fold_batch_norms
 from encoder.preprocess import Preprocessor
 
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -376,3 +376,20 @@ def test_names_and_numbers_are_those_of_align_base() -> None:
     assert sum(p.numel() for p in reference.parameters()) == 172_117_841
     assert sum(p.numel() for p in model.parameters()) == 172_117_841 - 590_592
     assert sum(p.numel() for p in model.vision_model.parameters()) == 62_143_440
+
+
+def test_a_branch_is_left_out_of_a_picture_as_a_whole() -> None:
+    torch.manual_seed(0)
+    drop = DropBranch(0.3)
+    x = torch.rand(1000, 2, 3, 3) + 0.5
+    kept = (drop(x) / x).round(decimals=4)  # 0, or what makes up for the others
+    assert torch.equal(kept, kept[:, :1, :1, :1].expand_as(kept))
+    values, counts = kept[:, 0, 0, 0].unique(return_counts=True)
+    assert values.tolist() == pytest.approx([0, 1 / 0.7], abs=1e-4)
+    assert counts[0] / 1000 == pytest.approx(0.3, abs=0.05)
+    assert torch.equal(DropBranch(0.0)(x), x)
+    drop.elementwise = True
+    single = (drop(x) / x).round(decimals=4)
+    assert not torch.equal(single, single[:, :1, :1, :1].expand_as(single))
+    assert (single == 0).float().mean() == pytest.approx(0.3, abs=0.02)
+    assert torch.equal(drop.eval()(x), x)

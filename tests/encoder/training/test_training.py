@@ -1,5 +1,7 @@
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -356,3 +358,38 @@ def test_align_mini_is_small() -> None:
         model = AlignModel(mini_config(1024))
     parameters = sum(p.numel() for p in model.parameters())
     assert 2_500_000 < parameters < 4_000_000
+
+
+def test_two_trainings_into_one_folder(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from encoder.training import World, alone
+with alone(Path({str(tmp_path)!r}), World()):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout.readline() == "in\n"
+    with pytest.raises(EncoderError, match=r"another program trains into .*: wait for it"):
+        run(tmp_path)
+    other.communicate("")
+    assert len(run(tmp_path)) == SETTINGS.steps
+
+
+def test_permutations_are_drawn_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    real = np.random.default_rng
+
+    def counting(seed: tuple[int, ...]) -> np.random.Generator:
+        drawn.append(seed[-1])
+        return real(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", counting)
+    seen = [batch_indices(1000, 10, 12_345, step) for step in range(200)]
+    assert drawn == [0, 1]
+    for epoch in (seen[:100], seen[100:]):
+        assert sorted(index for batch in epoch for index in batch) == list(range(1000))
+    assert seen[:100] != seen[100:]

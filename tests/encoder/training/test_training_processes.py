@@ -52,11 +52,16 @@ def test_killed_training_continues_to_the_same_bits(place: str, tmp_path: Path) 
     assert load(tmp_path / "cut").fingerprint == load(tmp_path / "whole").fingerprint
 
 
+ELEMENTWISE = {"elementwise_dropout": True}
+"""Norms of so few pictures make all alike, and with whole branches left out nothing is left to
+learn: gradients would be rounding errors, which no two runs share."""
+
+
 @pytest.mark.parametrize(
     ("micro_batch", "rest"),
     [
-        *((None, {}), (1, {}), (None, {"freeze": "image"})),
-        (2, {"batch_size": 8, "labelled": 4, "captions": 2, "head_dropout": 0.3}),
+        *((None, {}), (1, ELEMENTWISE), (None, {"freeze": "image"})),
+        (2, {"batch_size": 8, "labelled": 4, "captions": 2, "head_dropout": 0.3, **ELEMENTWISE}),
     ],
 )
 def test_two_processes_equal_one_with_two_micro_batches(

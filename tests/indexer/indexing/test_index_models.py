@@ -236,3 +236,37 @@ def test_the_library_remembers_where_its_model_is_now(photos):
     assert photos.rescan(encoder=FakeEncoder("moved"), require_model=True) == {"unchanged": 7}
     assert photos.library.model == Model("moved", "fa4e", 4)
     assert photos.library.verify() == []
+
+
+class Renumbered(FakeEncoder):
+    """The same model, whose fingerprint a newer version finds by another rule."""
+
+    def __init__(self) -> None:
+        super().__init__("fake", "ne3")
+
+    def is_known_as(self, fingerprint):
+        return fingerprint in ("ne3", "fa4e")
+
+
+@pytest.mark.parametrize("reembed", [False, True])
+def test_an_earlier_fingerprint_of_the_same_model_is_renewed(photos, sql, reembed):
+    photos.paint("a.png", "red")
+    photos.index()
+    photos.paint("b.png", "blue")
+    done = photos.index(encoder=Renumbered(), reembed=reembed)
+    assert done["added"] == 1
+    assert done["embedded"] == 1
+    assert photos.library.model == Model("fake", "ne3", 4)
+    assert sql(photos.library, "SELECT fingerprint FROM models") == [("ne3",)]
+    photos.library.verify()
+    photos.paint("c.png", "green")
+    with pytest.raises(ModelMismatch):
+        photos.index()
+
+
+def test_an_earlier_fingerprint_is_renewed_when_only_the_index_is_made_anew(photos):
+    for n in range(70):
+        photos.paint(f"{n}.png", (n, 2 * n, 255 - n))
+    photos.index()
+    photos.library.rebuild(Renumbered, layout="ivf")
+    assert photos.library.model == Model("fake", "ne3", 4)

@@ -237,7 +237,7 @@ def test_expected_errors_are_one_line_with_the_remedy(photos: Path, tiny_model: 
     line = one_line_error("similar", photos / "gone.png", "--library", photos)
     assert line == f"align: {photos / 'gone.png'} cannot be opened: No such file or directory"
     line = one_line_error("search", "red", "--library", photos, "--device", "toaster")
-    assert line == "align: there is no device 'toaster' here: use --device auto, cpu or cuda"
+    assert line == "align: there is no device 'toaster' here: use --device auto, cpu, cuda or mps"
 
 
 def test_another_writer_is_waited_for(photos: Path, tiny_model: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from click.testing import CliRunner, Result
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from encoder import load_encoder
@@ -224,7 +224,7 @@ def test_a_full_disk_is_a_sentence(
     def full(*arguments: object) -> None:
         raise SafetensorError("No space left on device (os error 28)")
 
-    monkeypatch.setattr("encoder.checkpoint.save_file", full)
+    monkeypatch.setattr("encoder.towers.save_file", full)
     result = train(photos, tmp_path / "out", "--from", "scratch", *TINY)
     assert result.exit_code == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("align: ")]
@@ -389,3 +389,23 @@ def test_wrong_settings_are_refused_before_pictures_are_decoded(
     assert result.exit_code in (1, 2), result.output
     assert said in result.stderr
     assert "a bug" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "norms"),
+    [
+        (("--from", "align-mini"), True),
+        (("--from", "align-mini", "--no-freeze-norms"), False),
+        (("--from", "scratch"), False),
+        (("--from", "scratch", "--freeze-norms"), True),
+    ],
+)
+def test_few_pictures_at_once_keep_the_statistics_of_norms(
+    options: tuple[str, ...], norms: bool, photos: Path, tmp_path: Path
+) -> None:
+    small = ("--batch-size", "16", "--micro-batch", "8", "--epochs", "1")
+    result = train(photos, tmp_path, *options, *small, "--elementwise-dropout")
+    assert result.exit_code == 0, result.output
+    with safe_open(tmp_path / "training" / "state.safetensors", "pt") as state:
+        settings = json.loads(state.metadata()["settings"])
+    assert (settings["frozen_norms"], settings["elementwise_dropout"]) == (norms, True)
