@@ -14,6 +14,8 @@ WIDEST = 64 << 20
 and memory for them comes from the system anew each time."""
 MOST = 64
 """Pictures at once at most."""
+SORTED = 4096
+"""Texts that are sorted at once."""
 TOKENS = 2048
 """Tokens at once: more gain nothing, and take memory."""
 
@@ -37,14 +39,15 @@ def embed_texts(
 ) -> Embeddings:
     """The embeddings of `texts`; (n, dim). Texts of one length are computed together, so that
     little is spent on padding."""
-    tokens = tokenizer.ids(texts)
-    order = sorted(range(len(texts)), key=lambda i: len(tokens[i]), reverse=True)
     rows = np.empty((len(texts), dim), np.float32)
-    while order:
-        at_once = max(1, TOKENS // max(1, len(tokens[order[0]])))
-        batch, order = order[:at_once], order[at_once:]
-        ids, mask = tokenizer.padded([tokens[i] for i in batch])
-        rows[batch] = unit(backend.text_features(ids, mask))
+    for start in range(0, len(texts), SORTED):
+        tokens = tokenizer.ids(texts[start : start + SORTED])
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
+        while order:
+            at_once = max(1, TOKENS // max(1, len(tokens[order[0]])))
+            batch, order = order[:at_once], order[at_once:]
+            ids, mask = tokenizer.padded([tokens[i] for i in batch])
+            rows[[start + i for i in batch]] = unit(backend.text_features(ids, mask))
     return rows
 
 

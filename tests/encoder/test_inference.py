@@ -68,13 +68,16 @@ def test_no_input_gives_no_rows(small: AlignEncoder) -> None:
         assert (rows.shape, rows.dtype) == ((0, 24), np.dtype(np.float32))
 
 
-def test_batches_change_nothing(small: AlignEncoder, pictures: list[Image.Image]) -> None:
+def test_batches_change_nothing(
+    small: AlignEncoder, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
     many = [pictures[i % len(pictures)] for i in range(MANY)]
     once = small.encode_images(pictures)
     wanted = once[[i % len(pictures) for i in range(len(many))]]
     np.testing.assert_allclose(small.encode_images(many), wanted, rtol=0, atol=1e-5)
     np.testing.assert_allclose(small.encode_images(many[::-1]), wanted[::-1], rtol=0, atol=1e-5)
     texts = [TEXTS[i % len(TEXTS)] for i in range(MANY)]
+    monkeypatch.setattr("encoder.backends.batches.SORTED", 64)
     alone = np.concatenate([small.encode_texts([text]) for text in TEXTS])
     wanted = alone[[i % len(TEXTS) for i in range(len(texts))]]
     np.testing.assert_allclose(small.encode_texts(texts), wanted, rtol=0, atol=1e-5)
