@@ -4,7 +4,7 @@ import ctypes
 import sys
 from contextlib import suppress
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class TorchBackend:
         fold_batch_norms(tower)
         for part in tower.modules():
             if hasattr(part, "inplace"):  # an activation; nothing else needs what it was made from
-                part.inplace = True
+                cast(Any, part).inplace = True
         return channels_last(self._cast(tower))
 
     @cached_property
