@@ -64,7 +64,7 @@ def evaluate(
     chosen = _present(dataset, allow_missing, notes)
     _check_folds(chosen, folds)
 
-    computed = str(getattr(encoder, "precision", "unknown"))
+    computed = str(getattr(encoder, "precision", ""))
     # Embeddings of two precisions differ in their last digits.
     identity = "-".join([encoder.fingerprint, *re.findall("[a-z0-9]+", computed.lower())])
     cached = partial(EmbeddingCache, cache, identity, dim=encoder.dim)
@@ -126,7 +126,7 @@ def evaluate(
         fingerprint=encoder.fingerprint,
         revision=encoder.revision,
         preprocessing=encoder.preprocessing,
-        computed=computed,
+        computed=computed or "unknown",
         versions=_versions(),
         exact=exact,
         index=used,
