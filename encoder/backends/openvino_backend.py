@@ -50,9 +50,8 @@ class OpenVinoImages:
 
     @cached_property
     def _queue(self) -> Any:
-        import openvino
-
         from encoder.backends.openvino_graph import image_graph
+        from encoder.backends.quiet_openvino import openvino
 
         checkpoint = self._checkpoint
         arrays = checkpoint.weights.arrays("vision_model.")

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
-from openvino import opset13 as ops
 
+from encoder.backends.quiet_openvino import openvino as ov
 from encoder.model.config import ACTIVATIONS, BlockConfig, VisionConfig
 from encoder.preprocess import Preprocessor
+
+ops = ov.opset13
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 

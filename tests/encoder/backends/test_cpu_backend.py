@@ -1,6 +1,8 @@
 """Which of the ways to compute on a processor is taken, and that they agree."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -130,6 +132,32 @@ def test_a_program_without_the_extra_decides_nothing_for_one_with_it(
     backend = CpuBackend(checkpoint)
     backend.image_features(pixels)
     assert backend.precision.endswith(" with OpenVINO")
+
+
+def test_nothing_is_told_to_anybody(saved: Path, tmp_path: Path) -> None:
+    """OpenVINO's package reports each import, unless it is kept from it."""
+    code = f"""
+import socket, sys
+asked = []
+socket.getaddrinfo = lambda *arguments, **options: asked.append(arguments)
+import numpy as np
+from encoder import load_encoder
+encoder = load_encoder({str(saved)!r}, device="cpu")
+encoder.encode_images([np.zeros((65, 65, 3), np.uint8)])
+assert "OpenVINO" in encoder.precision, encoder.precision
+print(asked, [name for name in sys.modules if name.startswith("openvino_telemetry")])
+"""
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[] []\n"
+    assert not list(home.iterdir())
 
 
 def test_threads_and_forks(saved: Path, pictures: list[Image.Image]) -> None:

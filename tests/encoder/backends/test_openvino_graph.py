@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 from encoder.backends.openvino_graph import image_graph
+from encoder.backends.quiet_openvino import openvino as ov
 from encoder.model.align import AlignModel
 from encoder.model.config import ACTIVATIONS, AlignConfig
 from encoder.preprocess import Preprocessor

@@ -363,3 +363,32 @@ def test_progress_reports_steps_that_add_up(photos: Dataset, five_thousand: Data
 def test_ks_below_one_are_refused(photos: Dataset, ks: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must be 1 or more"):
         evaluate(FakeEncoder(), photos, ks=ks)
+
+
+def test_embeddings_of_two_precisions_are_not_mixed(photos: Dataset, tmp_path: Path) -> None:
+    """Neither is that of an encoder that says none."""
+
+    class Precise(Counting):
+        precision = "float32 on cpu"
+
+    class Half(Counting):
+        precision = "bfloat16 on cpu"
+
+    reports = [
+        evaluate(encoder, photos, cache=tmp_path / "cache").report
+        for encoder in (Precise(), Half(), Counting())
+    ]
+    assert [report.computed for report in reports] == [
+        *("float32 on cpu", "bfloat16 on cpu", "unknown")
+    ]
+    assert {"torch", "faiss-cpu", "numpy"} <= reports[0].versions.keys()
+    for kind in (Precise, Half, Counting):
+        again = kind()
+        evaluate(again, photos, cache=tmp_path / "cache")
+        assert (again.batches, again.texts) == ([], [])
+    files = {path.name for path in (tmp_path / "cache").glob("*-texts.f32")}
+    assert files == {
+        "fa4e-texts.f32",
+        "fa4e-float32-on-cpu-texts.f32",
+        "fa4e-bfloat16-on-cpu-texts.f32",
+    }
