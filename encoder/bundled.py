@@ -15,6 +15,10 @@ class Facts:
 
     near_duplicate: float | None = None
     """The cosine from which two pictures are copies of one, as they were measured."""
+    token_ids: list[list[int]] | None = None
+    """Of the texts of `encoder.proof`."""
+    logits: list[float] | None = None
+    """Of these texts for the picture of `encoder.proof`, as transformers computes them."""
     knows_only: str | None = None
     """What its pictures must be, if they cannot be photographs."""
 

@@ -1,11 +1,12 @@
 """`load_encoder`: a checkpoint, ready to embed pictures and texts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from PIL import Image
 
 from encoder.backends import Backend, choose, choose_device, embed_images, embed_texts
+from encoder.backends.batches import unit
 from encoder.bundled import BUNDLED
 from encoder.checkpoint import Checkpoint, find, load
 from encoder.pictures.sources import PictureSource, open_image, several
@@ -64,6 +65,16 @@ class AlignEncoder:
         if isinstance(picture, np.ndarray) and picture.shape == shape and picture.dtype == pixel:
             return picture
         return self.prepare(open_image(picture))
+
+    def by_every_way(self, picture: PictureSource) -> Iterator[tuple[str, Embeddings]]:
+        """The embedding of one picture, (1, dim), by each way that could compute it here."""
+        pixels = np.stack([self._pixels(picture)])
+        for precision, features in self._backend.every_way():
+            yield precision, unit(features(pixels))
+
+    def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """What the text tower sees of each text."""
+        return self._tokenizer.ids(texts)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts; longer ones are cut to 64 tokens. (n, dim) float32. A single text is taken

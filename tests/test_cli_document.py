@@ -30,10 +30,10 @@ def test_every_command_is_in_the_table_and_has_a_section() -> None:
     )
     sections = re.findall(r"^### align (.+)$", GENERATED, re.MULTILINE)
     assert [name for name in sections if " " not in name] == list(COMMANDS)
-    assert [name for name in sections if " " in name] == ["roots move"]
+    assert [name for name in sections if " " in name] == ["roots move", "model check"]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "roots move"])
+@pytest.mark.parametrize("name", [*COMMANDS, "roots move", "model check"])
 def test_a_section_is_what_the_command_prints(name: str) -> None:
     printed = CliRunner().invoke(
         main,

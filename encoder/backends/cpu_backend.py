@@ -63,6 +63,9 @@ class CpuBackend:
     def image_batch(self) -> int:
         return cpu_batch(self._checkpoint)
 
+    def every_way(self) -> list[tuple[str, Callable[[Pixels], Features]]]:
+        return [(way.name, way) for way in self._ways()]
+
     def image_features(self, pixels: Pixels) -> Features:
         if self._way is None:
             with self._lock:

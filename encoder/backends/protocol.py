@@ -1,5 +1,6 @@
 """What `encoder.inference` needs of torch or of what takes its place."""
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,9 @@ class Backend(Protocol):
     @property
     def image_batch(self) -> int:
         """How many pictures at once are fastest here."""
+
+    def every_way(self) -> Sequence[tuple[str, Callable[[Pixels], Features]]]:
+        """Each way that could compute `image_features` here, with its precision."""
 
     def image_features(self, pixels: Pixels) -> Features:
         """(b, height, width, 3) uint8, as the preprocessor's `prepare` returns them."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar, cast
@@ -52,6 +53,9 @@ class TorchBackend:
     def image_batch(self) -> int:
         on_cpu = cpu_batch(self._checkpoint)
         return on_cpu if self.device.type == "cpu" or on_cpu == 1 else _ON_DEVICE
+
+    def every_way(self) -> list[tuple[str, Callable[[Pixels], Features]]]:
+        return [(self.precision, self.image_features)]
 
     def image_features(self, pixels: Pixels) -> Features:
         with torch.inference_mode(), self._autocast():

@@ -38,6 +38,7 @@ COMMANDS = {
     "backup": "Copy a library's database, also while another process writes.",
     "verify": "Look for damage in a library.",
     "repair": "Rebuild what can be rebuilt of a damaged library.",
+    "model": "Check that a model computes here what it must.",
     "demo": "Index pictures, drawn or your own, and answer questions on a page.",
     "evaluate": "Measure Recall@K of a model on pictures with captions.",
     "train": "Train a model on pictures with captions.",
