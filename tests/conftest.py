@@ -25,6 +25,14 @@ def _own_configuration(
     monkeypatch.setenv("XDG_CACHE_HOME", str(_own_cache))
 
 
+@pytest.fixture(autouse=True)
+def _torch_alone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is installed by default computes, which is also sooner ready; a test of the other way
+    has the mark ``openvino``."""
+    if "openvino" not in request.keywords:
+        monkeypatch.setattr("encoder.backends.openvino_backend.is_installed", lambda: False)
+
+
 @pytest.fixture(scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")

@@ -2,7 +2,6 @@
 
 import platform
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from encoder.backends.cpu_backend import CpuBackend
@@ -43,10 +42,11 @@ def choose(checkpoint: Checkpoint, device: str) -> Backend:
 
 
 def _may_accelerate() -> bool:
-    """Whether the torch that is installed has more than a CPU, without loading it."""
+    """Whether there may be an accelerator that torch can use, without loading torch."""
     if sys.platform == "darwin":
         return platform.machine() == "arm64"
-    found = find_spec("torch")
-    if found is None or found.origin is None:
-        return False
-    return any((Path(found.origin).parent / "lib").glob("*torch_cuda*"))
+    return any(any(Path("/dev").glob(name)) for name in _DEVICES)
+
+
+_DEVICES = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")
+"""What drivers make on Linux: NVIDIA's, those of its small boards, of Windows' subsystem, AMD's."""

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 import encoder as door
+from encoder.backends import choice
 from encoder.checkpoint import load
 from encoder.errors import EncoderError
 from encoder.fake import FakeEncoder
@@ -130,6 +131,19 @@ def test_the_device_is_checked_before_the_model() -> None:
 def test_auto_takes_cuda_if_there_is_one(saved: Path) -> None:
     wanted = "cuda" if torch.cuda.is_available() else "cpu"
     assert f" on {wanted}" in load_encoder(str(saved)).precision
+
+
+@pytest.mark.parametrize("driver", [False, True])
+def test_torch_is_asked_for_a_device_only_where_there_is_a_driver(
+    driver: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(choice, "_DEVICES", (tmp_path.name if driver else "none-*",))
+    monkeypatch.setattr(choice, "Path", lambda folder: tmp_path.parent)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: asked.append(True) or True)
+    assert choice.choose_device("auto") == ("cuda" if driver else "cpu")
+    assert asked == [True] * driver
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")

@@ -19,6 +19,8 @@ from encoder.bundled import BUNDLED
 from encoder.checkpoint import Checkpoint, load
 from encoder.protocol import Pixels
 
+pytestmark = pytest.mark.openvino
+
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from encoder.model.align import AlignModel
 from encoder.model.config import ACTIVATIONS, AlignConfig
 from encoder.preprocess import Preprocessor
 
+pytestmark = pytest.mark.openvino
+
 VISIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "square padding": {"depthwise_padding": (1, 3)},

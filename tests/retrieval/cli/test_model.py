@@ -15,6 +15,8 @@ from encoder.bundled import BUNDLED, facts
 from encoder.proof import ALIGN_BASE, TEXTS, known_of, pattern
 from retrieval.cli import main
 
+pytestmark = pytest.mark.openvino
+
 
 def check(*arguments: str) -> Any:
     return CliRunner().invoke(main, ["model", "check", *arguments, "--device", "cpu"])
