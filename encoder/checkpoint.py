@@ -108,7 +108,7 @@ def load(directory: Path) -> Checkpoint:
             f" vocab_size is {text.vocab_size}: they belong to different checkpoints"
         )
     if preprocessor.shape is not None:
-        config.vision_config.widest(*preprocessor.shape[:2])
+        config.vision_config.require_room(*preprocessor.shape[:2])
     digest, temperature = _checked(config, weights)
     if not 0 < temperature < math.inf:
         raise CheckpointError(

@@ -36,9 +36,9 @@ def fetch(repo: str, revision: str | None) -> tuple[Path, str]:
 
     def unreachable(error: Exception, lacking: str | None) -> HubError:
         first = ", ".join(names[0] for names in NEEDED)
-        part = f" but for a part (without {lacking})" if lacking else ""
+        here = f"is on this machine without {lacking}" if lacking else "is not on this machine"
         return HubError(
-            f"{repo} is not on this machine{part} and the hub cannot be reached"
+            f"{repo} {here} and the hub cannot be reached"
             f" ({type(error).__name__}): use --model align-small, which comes with the package, or"
             f" put {first}, {WEIGHTS} of {repo} into a folder and give its path as --model"
         )

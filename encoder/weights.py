@@ -77,7 +77,7 @@ class Weights:
         return {
             name: tuple(file.get_slice(name).get_shape())
             for file in self._opened("numpy")
-            for name in file.keys()  # noqa: SIM118 - a file is no mapping
+            for name in file.offset_keys()
         }
 
     def arrays(self, *starts: str) -> dict[str, npt.NDArray[np.float32]]:
@@ -110,7 +110,7 @@ class Weights:
         found = {
             name: file.get_tensor(name)
             for file in self._opened("pt")
-            for name in file.keys()  # noqa: SIM118
+            for name in file.offset_keys()
             if name.startswith(starts)
         }
         return {n: t.float() if t.is_floating_point() else t for n, t in found.items()}

@@ -10,8 +10,8 @@ from encoder.protocol import Embeddings, Pixels
 from encoder.tokenizer import Tokenizer
 
 WIDEST = 64 << 20
-"""Bytes of the widest layer of a batch on a processor. More pictures at once gain nothing there,
-and memory for them comes from the system anew each time."""
+"""Bytes of the widest layer of a batch on a processor. Larger batches are slower: the C library
+does not keep their memory for the next one."""
 MOST = 64
 """Pictures at once at most."""
 SORTED = 4096

@@ -11,7 +11,7 @@ _REPORTS = "openvino_telemetry"
 if _REPORTS in sys.modules:
     import openvino
 else:
-    sys.modules[_REPORTS] = None  # type: ignore[assignment]  # so that importing it fails
+    sys.modules[_REPORTS] = None  # type: ignore[assignment]  # None makes Python refuse the import
     try:
         import openvino
     finally:

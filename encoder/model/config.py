@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -162,19 +162,26 @@ class VisionConfig:
         return stages
 
     def widest(self, height: int, width: int) -> int:
-        """Numbers in the widest layer of a picture of `height` times `width` pixels.
-        CheckpointError if such a picture shrinks to nothing."""
+        """Numbers in the widest layer of a picture of `height` times `width` pixels."""
+        return max(self._layers(height, width))
+
+    def require_room(self, height: int, width: int) -> None:
+        """Raise CheckpointError if pictures of `height` times `width` pixels shrink to nothing."""
+        for _ in self._layers(height, width):
+            pass
+
+    def _layers(self, height: int, width: int) -> Iterator[int]:
+        """The size of each layer that may be the widest."""
         h, w = height // 2, width // 2  # after the stem
-        widest = h * w * self.channels(self.in_channels[0])
+        yield h * w * self.channels(self.in_channels[0])
         for stage in self.stages():
             for block in stage:
-                widest = max(widest, h * w * block.channels * block.expand_ratio)
                 if min(h, w) < 1 or block.side(min(h, w)) < 1:
                     raise CheckpointError(
                         f"pictures of {width} x {height} pixels are too small for this model"
                     )
+                yield h * w * block.channels * block.expand_ratio
                 h, w = block.side(h), block.side(w)
-        return widest
 
     @property
     def embedding_size(self) -> int:

@@ -105,9 +105,9 @@ class Projection(nn.Module):
 
 
 class DropBranch(nn.Module):
-    """While training, leave out what a block adds to some of the pictures, drawn anew each time,
-    as EfficientNet's authors do (arXiv 1603.09382). `elementwise` is the reference's way: single
-    numbers are left out."""
+    """Training leaves out what a block adds to a picture. Chance decides for each picture
+    (arXiv 1603.09382); EfficientNet's authors do so. With `elementwise` chance decides for each
+    number, as in the reference."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()

@@ -70,7 +70,7 @@ def rename_model(db: Connection, model_id: int, name: str) -> None:
 
 
 def recognise(db: Connection, encoder: Encoder) -> None:
-    """Record the fingerprint of `encoder` anew if searches use it under an earlier one."""
+    """Replace the fingerprint that searches use if it is an earlier one of `encoder`."""
     current = current_model(db)
     if current is None or current[1].fingerprint == encoder.fingerprint:
         return

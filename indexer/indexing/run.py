@@ -6,7 +6,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
 from sqlalchemy import Connection, Engine
 
 from encoder.pictures.decoders import Decoders, children_for
@@ -16,11 +15,12 @@ from encoder.system import processors
 from indexer.content import Content, Key
 from indexer.database import catalogue, embeddings, journal
 from indexer.database.rows import FileItem
-from indexer.errors import EmbeddingError, GenerationError, ModelMismatch
+from indexer.errors import GenerationError, ModelMismatch
 from indexer.folders.scan import Found, Scan
 from indexer.indexing.gone import GoneFiles
 from indexer.indexing.plans import Entry, Piece, Plan, batches, match
 from indexer.indexing.reading import Decode, Read, read
+from indexer.indexing.vectors import stored
 from indexer.metadata import sidecars
 from indexer.progress import Progress
 from indexer.records import IndexReport, Kind, Model
@@ -29,9 +29,6 @@ from indexer.values import FieldValues
 PUBLISH_EVERY = 10_000
 """New items after which a run publishes generations, or an eighth of the library if that is more:
 otherwise searches would have more and more to read meanwhile."""
-
-_TOLERANCE = 1e-3
-"""The length of an embedding may differ from 1 by less than this."""
 
 _KnownModel = tuple[int, Model]
 """A model with its id in the database."""
@@ -354,21 +351,9 @@ class Run:
         return vectors, {*pictures, *texts}
 
     def _checked(self, rows: Embeddings, count: int) -> list[bytes]:
-        """`count` rows as they are stored. Raises EmbeddingError."""
         encoder = self._load()
         dim = self._state.target[1].dim if self._state.target else encoder.dim
-        if rows.shape != (count, dim):
-            problem = f"an array of shape {rows.shape} instead of {(count, dim)}"
-        elif not np.isfinite(rows).all():
-            problem = "numbers that are not finite"
-        elif (abs(np.linalg.norm(rows, axis=1) - 1) >= _TOLERANCE).any():
-            problem = "vectors that are not of length 1"
-        else:
-            return embeddings.encode(rows)
-        raise EmbeddingError(
-            f"{encoder.name} returned {problem}; nothing of this batch was kept, check the"
-            " checkpoint or index with another model"
-        )
+        return stored(rows, count, dim, encoder.name)
 
     def _finish(self, scan: Scan, everything: bool) -> tuple[str, ...]:
         """Delete the gone files that did not move, and let searches use the target model. They keep

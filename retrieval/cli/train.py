@@ -72,9 +72,7 @@ def command(**options: Any) -> None:
             vision = start.model.config.vision_config
             still_stages(asked.freeze, asked.frozen_stages, len(vision.num_block_repeats))
             if asked.stored_size:
-                vision.widest(
-                    asked.stored_size, asked.stored_size
-                )  # or it says that they are too small
+                vision.require_room(asked.stored_size, asked.stored_size)
             prepared = TrainingData(asked, recipe, dataset, start, cuda)
             data, second = prepared.pairs()
             evaluate, measured = _evaluation(asked, recipe, start)

@@ -683,7 +683,7 @@ def test_config_and_weights_alone_are_not_a_whole_download(
         assert find("someone/small") == (whole, COMMIT)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(
-        HubError, match=r"but for a part \(without preprocessor_config.json\) and the hub cannot"
+        HubError, match=r"is on this machine without preprocessor_config\.json and the hub cannot"
     ):
         find("someone/small")
 

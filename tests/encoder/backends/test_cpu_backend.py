@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from encoder.backends.cpu_backend import CpuBackend
 from encoder.backends.torch_backend import TorchBackend
 from encoder.bundled import BUNDLED
 from encoder.checkpoint import Checkpoint, load
+from encoder.preprocess import Preprocessor
 from encoder.protocol import Pixels
 
 pytestmark = pytest.mark.openvino
@@ -29,6 +31,15 @@ def _nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def prepared(checkpoint: Checkpoint, pictures: list[Image.Image]) -> Pixels:
     return np.stack([checkpoint.preprocessor.prepare(picture) for picture in pictures])
+
+
+def without_the_extra(
+    folder: Path, pictures: list[Image.Image], patch: pytest.MonkeyPatch, *, bfloat16: bool
+) -> tuple[Checkpoint, Pixels]:
+    patch.setattr(openvino_backend, "is_installed", lambda: False)
+    patch.setattr(cpu_backend, "has_bfloat16", lambda: bfloat16)
+    checkpoint = load(folder)
+    return checkpoint, prepared(checkpoint, pictures)
 
 
 def exactly(checkpoint: Checkpoint, pixels: Pixels) -> np.ndarray:
@@ -93,10 +104,7 @@ def test_bfloat16_is_used_where_it_agrees(
     saved: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On any processor: it computes bfloat16, only slowly, where it has no units for it."""
-    monkeypatch.setattr(openvino_backend, "is_installed", lambda: False)
-    monkeypatch.setattr(cpu_backend, "has_bfloat16", lambda: True)
-    checkpoint = load(saved)
-    pixels = prepared(checkpoint, pictures)
+    checkpoint, pixels = without_the_extra(saved, pictures, monkeypatch, bfloat16=True)
     half = TorchBackend(checkpoint, torch.device("cpu"), half=True).image_features(pixels)
     agreement = cosines(half, exactly(checkpoint, pixels))[: cpu_backend.CHECKED].min()
     for least, precision in ((agreement - 1e-6, "bfloat16"), (agreement + 1e-6, "float32")):
@@ -114,10 +122,7 @@ def test_the_precision_is_known_before_the_first_picture(saved: Path) -> None:
 def test_without_the_extra_torch_computes(
     saved: Path, pictures: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_backend, "is_installed", lambda: False)
-    monkeypatch.setattr(cpu_backend, "has_bfloat16", lambda: False)
-    checkpoint = load(saved)
-    pixels = prepared(checkpoint, pictures)
+    checkpoint, pixels = without_the_extra(saved, pictures, monkeypatch, bfloat16=False)
     backend = CpuBackend(checkpoint)
     assert backend.precision == "float32 on cpu"
     np.testing.assert_array_equal(backend.image_features(pixels), exactly(checkpoint, pixels))
@@ -194,3 +199,22 @@ def test_a_batch_follows_the_model() -> None:
         side = checkpoint.preprocessor.size[0]
         one = 4 * checkpoint.config.vision_config.widest(side, side)
         assert size == MOST or one * size <= WIDEST < one * (size + 1)
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        Preprocessor(),
+        Preprocessor(do_rescale=False, include_top=False),
+        Preprocessor(do_normalize=False, rescale_offset=True, rescale_factor=1 / 127.5),
+        Preprocessor(image_mean=(0.1, 0.5, 0.7), image_std=(0.2, 0.3, 0.4)),
+    ],
+)
+def test_floats_are_made_on_the_device_as_the_preprocessor_makes_them(
+    rules: Preprocessor, saved: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), np.uint8)
+    checkpoint = replace(load(saved), preprocessor=rules)
+    found = TorchBackend(checkpoint, torch.device("cpu"))._floats(pixels)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(found.numpy(), rules.to_floats(pixels))

@@ -152,7 +152,7 @@ def test_the_smallest_picture_is_the_smallest_that_the_tower_takes(
     taken = []
     for side in range(1, 40):
         try:
-            config.widest(side, 40)
+            config.require_room(side, 40)
             taken.append(side)
         except CheckpointError:
             with pytest.raises(RuntimeError):
