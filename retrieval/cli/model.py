@@ -30,11 +30,17 @@ def check(name: str, picture: Path | None, as_json: bool, device: str) -> int:
 
     Values are known of kakaobrain/align-base, which is the default, align-small and align-mini.
     """
-    from encoder import load_encoder
+    from encoder import HubError, load_encoder
     from encoder.proof import ALIGN_BASE, PICTURE_OF_ALIGN_BASE, findings, known_of
 
     known_of(name)
-    encoder = load_encoder(name, device)
+    try:
+        encoder = load_encoder(name, device)
+    except HubError as error:
+        raise HubError(
+            f"{name} is not whole on this machine and the hub cannot be reached: try again with a"
+            " network, or check another model, as in align model check align-small"
+        ) from error
     wrong = 0
     for finding in findings(encoder, picture):
         wrong += not finding.right

@@ -88,3 +88,12 @@ def test_a_model_of_which_nothing_is_known() -> None:
         "align: no values are known that some/model must give; they are of kakaobrain/align-base,"
         " align-small, align-mini\n"
     )
+
+
+def test_align_base_where_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    result = check()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "or check another model, as in align model check align-small\n" in result.stderr
+    assert "--model" not in result.stderr
